@@ -1,0 +1,223 @@
+"""The only place where value range, dtype or axis order of an image changes."""
+
+import io
+import math
+import os
+import secrets
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+WHITE = 255
+
+
+class ImageError(ValueError):
+    """A file or byte string that is not an image which we can read."""
+
+
+def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.Image:
+    """Read an image of any common kind as 8-bit RGB.
+
+    Grey and palette images become RGB, transparency is dropped (the color under it stays), CMYK is
+    converted without a color profile, a camera's rotation mark is obeyed. 16-bit grey is divided
+    by 257, so that 65535 becomes 255, whatever range the picture really uses. Of several frames or
+    pages the first counts. The content decides about the format, not the file name.
+
+    Args:
+        source: path of a file, or the bytes of one.
+        name: what error messages call it; the file name by default.
+
+    Returns:
+        An image of mode RGB, decoded to the last pixel.
+
+    Raises:
+        ImageError: empty, truncated, not an image, too large (Pillow's guard against decompression
+            bombs, 89 million pixels) or of a kind whose value range is undefined.
+        OSError: the file cannot be opened.
+    """
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if name is None:
+        name = "the given bytes" if isinstance(source, bytes) else Path(source).name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata is no reason to disturb a learner
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.load()
+                return _as_rgb(_upright(image))
+    except Exception as error:  # Pillow's decoders raise nearly every type on broken bytes
+        reason = _reason(error, data)
+        raise ImageError(
+            f"{name} is not a readable image ({reason}); delete it or replace it"
+        ) from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken rotation mark must not cost us a good picture
+        return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixel values have no agreed range; save it with 8 or 16 bits")
+        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if not data:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "its content is no JPEG, PNG, TIFF, BMP or WebP"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
+    return str(error) or type(error).__name__
+
+
+def fit(image: Image.Image, size: int) -> Image.Image:
+    """Scale the short side to ``size`` (bicubic, antialiased) and keep the central square.
+
+    Args:
+        image: any image; a very long one costs no more than its central square.
+        size: side of the result in pixels.
+
+    Returns:
+        An image of ``size`` x ``size`` pixels and the same mode.
+    """
+    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def from_pil(image: Image.Image) -> UInt8[Tensor, "c h w"]:
+    """Turn an RGB or 8-bit grey image into bytes, channels first.
+
+    Raises:
+        ValueError: another mode; `load_image` gives RGB.
+    """
+    if image.mode not in ("RGB", "L"):
+        raise ValueError(f"expected an image of mode RGB or L, got {image.mode}: use load_image")
+    pixels = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1)
+    return pixels.permute(2, 0, 1).contiguous()
+
+
+def to_pil(image: UInt8[Tensor, "c h w"]) -> Image.Image:
+    """Turn bytes, channels first, into an RGB image (3 channels) or a grey one (1 channel).
+
+    Raises:
+        ValueError: neither 1 nor 3 channels.
+    """
+    if image.shape[0] not in (1, 3):
+        raise ValueError(f"expected 1 or 3 channels first, got shape {tuple(image.shape)}")
+    pixels = image.detach().cpu().permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(pixels.squeeze(2) if len(image) == 1 else pixels))
+
+
+def to_model(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
+    """Map bytes 0 … 255 to model range: x = b / 127.5 - 1, in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def to_unit(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
+    """Map bytes 0 … 255 to unit range: u = b / 255, in [0, 1]."""
+    return images.float() / 255
+
+
+def to_bytes(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
+    """Map model range to bytes: b = round(127.5 (x + 1)); values outside [-1, 1] are clipped.
+
+    Raises:
+        ValueError: a value is NaN or infinite, as after a diverged sampler.
+    """
+    return unit_to_bytes((images.float() + 1) / 2)
+
+
+def unit_to_bytes(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
+    """Map unit range to bytes: b = round(255 u); values outside [0, 1] are clipped.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    if not torch.isfinite(images).all():
+        raise ValueError("expected finite pixel values, got NaN or infinity: the image is broken")
+    return (images.float() * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def tile(
+    images: UInt8[Tensor, "n c h w"], *, num_columns: int, pad: int = 2
+) -> UInt8[Tensor, "c H W"]:
+    """Lay images out row by row on white, the last row filled up with blanks.
+
+    Args:
+        images: bytes, one or more images of equal size.
+        num_columns: images in a row; fewer images than that make one shorter row.
+        pad: white pixels around every image.
+
+    Returns:
+        One image of height ``rows * (h + pad) + pad``; the width likewise.
+
+    Raises:
+        ValueError: no images, or no columns.
+    """
+    n, c, h, w = images.shape
+    if n == 0 or num_columns < 1:
+        raise ValueError(f"expected images and columns, got {n} images in {num_columns} columns")
+    columns = min(n, num_columns)
+    rows = math.ceil(n / columns)
+    blanks = images.new_full((rows * columns - n, c, h, w), WHITE)
+    cells = F.pad(torch.cat([images, blanks]), (pad, 0, pad, 0), value=WHITE)
+    grid = cells.reshape(rows, columns, c, h + pad, w + pad).permute(2, 0, 3, 1, 4)
+    grid = grid.reshape(c, rows * (h + pad), columns * (w + pad))
+    return F.pad(grid, (0, pad, 0, pad), value=WHITE)
+
+
+def png_bytes(image: UInt8[Tensor, "c h w"]) -> bytes:
+    """Encode an image as PNG, which loses nothing."""
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_atomically(path: Path | str, data: bytes) -> None:
+    """Write a file so that at any time the old content or the new one is there, never a part.
+
+    The bytes go to a hidden file in the same folder, which then replaces ``path`` in one step.
+    Missing folders are made.
+
+    Args:
+        path: where the file shall be.
+        data: its whole content.
+
+    Raises:
+        OSError: it cannot be written (full disk, read-only folder); an older file is still there.
+    """
+    path = Path(path)
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name may fill its limit
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, path)
+    except OSError as error:
+        advice = "free some space, or set COURSE_OUT and COURSE_CACHE to folders elsewhere"
+        reason = f"could not write the file ({error.strerror or error}); {advice}"
+        raise OSError(error.errno, reason, str(path)) from error
+    finally:
+        _remove(part)  # also after Ctrl-C
+
+
+def _remove(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:  # a parent that is a file, a folder that went away: nothing to remove
+        return
