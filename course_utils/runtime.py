@@ -1,0 +1,247 @@
+"""Where and how we run: profile, device, seeds, folders, environment report, language."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import torch
+
+LANGUAGES = ("en", "zh")
+PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "datasets")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A budget for experiments and the artifacts that fit it; the defaults are ``mini``."""
+
+    name: str = "mini"
+    shots: int = 40  # real training images per class
+    num_test: int = 1000  # test images of the procedural world; a data set brings its own number
+    num_seeds: int = 3
+    num_synthetic: int = 2400  # size of the one pool of generated images, all classes together
+    num_sample_steps: int = 10  # denoising steps per generated image
+    batch_size: int = 64
+    model: str = "small_clip"  # artifact name of the classifier
+    generator: str = "small_text2image"  # artifact name of the text-to-image pipeline
+
+
+_T4 = Profile(name="t4", shots=60, num_seeds=5, num_sample_steps=30)
+_FULL = replace(_T4, name="full", num_seeds=10, batch_size=128)
+PROFILES = {profile.name: profile for profile in (Profile(), _T4, _FULL)}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What `setup` decided; every path is absolute, ``out`` and ``cache`` exist."""
+
+    profile: Profile
+    device: torch.device
+    out: Path
+    cache: Path
+    data: str | Path | None  # a folder of real images; None is the procedural world
+    models: Path | None  # a folder that is searched for artifacts first
+    language: str
+    seed: int
+    notes: tuple[str, ...] = ()  # what a learner should know about these decisions
+
+
+def setup(
+    *,
+    profile: str | None = None,
+    language: str | None = None,
+    seed: int | None = None,
+    name: str = "final_lab",
+) -> Runtime:
+    """Decide profile, device, folders, language and seed from arguments and variables.
+
+    An argument beats its variable (``COURSE_PROFILE``, ``COURSE_LANG``, ``COURSE_SEED``), which
+    beats the default; an empty variable counts as unset. ``COURSE_DATA`` and ``COURSE_MODELS`` name
+    folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write (``outputs/<name>`` and
+    ``outputs/cache`` of the course). The language is put into ``COURSE_LANG``, where `texts` looks.
+
+    Args:
+        profile: a name in `PROFILES`; ``mini`` by default.
+        language: ``en`` (default) or ``zh``.
+        seed: 0 by default.
+        name: what the folder for outputs is called.
+
+    Raises:
+        ValueError: a profile, language or seed that is none.
+        FileNotFoundError: ``COURSE_DATA`` or ``COURSE_MODELS`` is no folder.
+        OSError: the folder for outputs cannot be written.
+    """
+    profile = profile or _variable("COURSE_PROFILE") or "mini"
+    language = language or _variable("COURSE_LANG") or LANGUAGES[0]
+    for what, value, known in (("PROFILE", profile, PROFILES), ("LANG", language, LANGUAGES)):
+        if value not in known:
+            raise ValueError(f"COURSE_{what}: expected one of {', '.join(known)}, got {value!r}")
+    os.environ["COURSE_LANG"] = language
+    cache, notes = _cache_folder()
+    return Runtime(
+        profile=PROFILES[profile],
+        device=pick_device(),
+        out=_out_folder(name),
+        cache=cache,
+        data=_folder("COURSE_DATA", "Named data sets come with the hub; give a folder."),
+        models=_folder("COURSE_MODELS", "Give the folder that holds a folder per artifact."),
+        language=language,
+        seed=_seed() if seed is None else seed,
+        notes=notes,
+    )
+
+
+def _variable(name: str) -> str | None:
+    return os.environ.get(name) or None
+
+
+def _seed() -> int:
+    value = _variable("COURSE_SEED") or "0"
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"COURSE_SEED: expected a whole number, got {value!r}") from None
+
+
+def _folder(variable: str, advice: str) -> Path | None:
+    value = _variable(variable)
+    if value is None:
+        return None
+    path = resolve_path(value)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{variable}={value!r} is no folder: looked at {path}. {advice}")
+    return path
+
+
+def _out_folder(name: str) -> Path:
+    out = resolve_path(_variable("COURSE_OUT") or repo_root() / "outputs" / name)
+    try:
+        _probe(out)
+    except OSError as error:
+        reason = error.strerror or error
+        advice = "free some space, or set COURSE_OUT to a folder that can be written"
+        raise OSError(
+            error.errno, f"no results can be saved ({reason}); {advice}", str(out)
+        ) from error
+    return out
+
+
+def _cache_folder() -> tuple[Path, tuple[str, ...]]:
+    cache = resolve_path(_variable("COURSE_CACHE") or repo_root() / "outputs" / "cache")
+    try:
+        _probe(cache)
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="course_cache_"))
+        reason = f"The cache folder {cache} cannot be written ({error.strerror or error})"
+        return folder, (f"{reason}; this run uses {folder}. Set COURSE_CACHE to change that.",)
+    return cache, ()
+
+
+def _probe(folder: Path) -> None:
+    """Write and remove a file, because permission bits do not tell (root, full or network disk)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".{secrets.token_hex(8)}.probe"
+    try:
+        probe.write_bytes(b"writable")
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def resolve_path(value: str | Path) -> Path:
+    """Make a path absolute, as seen from the folder where the user typed the command.
+
+    A notebook kernel starts in the notebook's folder, so inside one a relative path is resolved
+    against the folder of the process that started the kernel (``make lab``, JupyterLab).
+
+    Args:
+        value: a path, existing or not; ``~`` is the home folder.
+    """
+    return (_caller_folder() / Path(value).expanduser()).resolve()
+
+
+def _caller_folder() -> Path:
+    parent = _variable("JPY_PARENT_PID")  # children of a kernel inherit it, but not ipykernel
+    if parent and "ipykernel" in sys.modules and os.name != "nt":  # on Windows it is a handle
+        try:
+            return Path(psutil.Process(int(parent)).cwd())
+        except (psutil.Error, ValueError):
+            pass  # the parent is gone or is not ours
+    return Path.cwd()
+
+
+def repo_root() -> Path:
+    """Give the folder of the course."""
+    return Path(__file__).resolve().parents[1]
+
+
+def data_root() -> Path:
+    """Give the folder of what ships with the course."""
+    return repo_root() / "data"
+
+
+def pick_device(prefer: str | None = None) -> torch.device:
+    """Choose the fastest device at hand: CUDA, then Apple's MPS, then the CPU.
+
+    Args:
+        prefer: a device to use instead, for example ``cpu`` or ``cuda:1``.
+
+    Raises:
+        ValueError: the preferred device is not at hand.
+    """
+    at_hand = ["cpu"]
+    if torch.backends.mps.is_available():
+        at_hand.insert(0, "mps")
+    if torch.cuda.is_available():
+        at_hand.insert(0, "cuda")
+    if prefer is None:
+        return torch.device(at_hand[0])
+    if prefer.split(":")[0] not in at_hand:
+        raise ValueError(f"device: expected one of {', '.join(at_hand)}, got {prefer!r}")
+    return torch.device(prefer)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Make a generator on the CPU, so that every device starts from the same random numbers."""
+    return torch.Generator().manual_seed(seed)
+
+
+def derive_seed(*parts: object) -> int:
+    """Mix numbers and words into a seed, so that streams of different parts are independent.
+
+    Equal parts give equal seeds on every machine: the first 63 bits of SHA-256 of their JSON.
+
+    Args:
+        parts: int, float, str, bool, None, and lists or tuples of these.
+
+    Raises:
+        TypeError: another kind, such as a path or a NumPy integer, whose text may vary.
+    """
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def environment_report() -> dict[str, str]:
+    """Describe versions and machine, for a table above the results; no names, no paths."""
+    device = pick_device()
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        **{package: _version(package) for package in PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cores": str(os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,234 @@
+"""Runtime: what the variables mean, what happens with bad ones, and seeds that stay apart."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+import torch
+from nbclient import NotebookClient
+
+from course_utils import runtime, texts
+
+
+@pytest.fixture(autouse=True)
+def _folders_of_this_test(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+
+
+def test_without_variables_the_small_offline_profile_is_chosen():
+    run = runtime.setup()
+    assert run.profile == runtime.PROFILES["mini"]
+    assert (run.data, run.models, run.language, run.seed, run.notes) == (None, None, "en", 0, ())
+    assert run.out.is_dir()
+    assert list(run.out.iterdir()) == list(run.cache.iterdir()) == []  # the probes are gone
+
+
+def test_variables_decide_and_arguments_beat_them(monkeypatch):
+    for name, value in {"PROFILE": "t4", "LANG": "zh", "SEED": "7"}.items():
+        monkeypatch.setenv(f"COURSE_{name}", value)
+    run = runtime.setup()
+    assert (run.profile.name, run.language, run.seed) == ("t4", "zh", 7)
+    run = runtime.setup(profile="full", language="en", seed=0)
+    assert (run.profile.name, run.language, run.seed) == ("full", "en", 0)
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    for name in ("PROFILE", "DATA", "MODELS", "LANG", "SEED"):
+        monkeypatch.setenv(f"COURSE_{name}", "")
+    assert runtime.setup() == runtime.setup(profile="mini", language="en", seed=0)
+
+
+def test_the_language_reaches_the_texts():
+    runtime.setup(language="zh")
+    assert texts.text("verdict.hurt") == "有损害"
+    assert runtime.LANGUAGES == texts.LANGUAGES
+
+
+def test_the_default_folders_lie_in_the_course(monkeypatch):
+    probed = []
+    monkeypatch.setattr(runtime, "_probe", probed.append)
+    monkeypatch.delenv("COURSE_OUT")
+    monkeypatch.delenv("COURSE_CACHE")
+    run = runtime.setup(name="some_lab")
+    root = Path(__file__).resolve().parents[1]
+    assert probed == [run.cache, run.out] == [root / "outputs/cache", root / "outputs/some_lab"]
+    assert runtime.repo_root() == root
+    assert runtime.data_root() == root / "data"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PROFILE", "huge", "COURSE_PROFILE: expected one of mini, t4, full, got 'huge'"),
+        ("LANG", "fr", "COURSE_LANG: expected one of en, zh, got 'fr'"),
+        ("SEED", "1.5", "COURSE_SEED: expected a whole number, got '1.5'"),
+    ],
+)
+def test_a_bad_value_is_answered_with_what_was_expected(variable, value, message, monkeypatch):
+    monkeypatch.setenv(f"COURSE_{variable}", value)
+    with pytest.raises(ValueError, match=message):
+        runtime.setup()
+
+
+@pytest.mark.parametrize("variable", ["COURSE_DATA", "COURSE_MODELS"])
+def test_a_folder_to_read_must_exist_and_the_error_says_where_we_looked(
+    variable, tmp_path, monkeypatch
+):
+    (tmp_path / "a_file").write_bytes(b"")
+    for value in (str(tmp_path / "nowhere"), str(tmp_path / "a_file")):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(
+            FileNotFoundError, match=f"{variable}=.* is no folder: looked at {value}"
+        ):
+            runtime.setup()
+    monkeypatch.setenv(variable, str(tmp_path))
+    run = runtime.setup()
+    assert tmp_path in (run.data, run.models)
+
+
+def test_the_name_of_a_data_set_is_answered_plainly(monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", "eurosat")
+    with pytest.raises(FileNotFoundError, match="Named data sets come with the hub; give a folder"):
+        runtime.setup()
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_and_the_learner_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")  # a file where the folder should be; chmod stops no root
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run = runtime.setup()
+    assert run.cache.parent == tmp_path
+    assert run.cache.is_dir()
+    (note,) = run.notes
+    assert str(tmp_path / "file") in note
+    assert str(run.cache) in note
+    assert "COURSE_CACHE" in note
+
+
+def test_results_that_cannot_be_saved_stop_the_run_at_once(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("COURSE_OUT", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"no results can be saved .*set COURSE_OUT.*file"):
+        runtime.setup()
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path):
+    with pytest.raises(OSError, match=r"No space left.*free some space, or set COURSE_OUT"):
+        runtime.setup()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_relative_paths_start_where_we_are_and_absolute_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runtime.resolve_path("a/../b") == tmp_path / "b"
+    assert runtime.resolve_path(tmp_path / "c") == tmp_path / "c"
+    assert runtime.resolve_path("~") == Path.home().resolve()
+
+
+def test_in_a_real_kernel_relative_paths_start_where_the_command_was_typed(tmp_path, monkeypatch):
+    caller, notebooks = tmp_path / "caller", tmp_path / "notebooks"
+    caller.mkdir()
+    notebooks.mkdir()
+    monkeypatch.chdir(caller)
+    monkeypatch.setenv("PYTHONPATH", str(runtime.repo_root()))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
+    child = "import course_utils.runtime as r; print(r.resolve_path('x'))"
+    cells = [
+        "import os, subprocess, sys\nfrom course_utils import runtime\n"
+        "print(os.getcwd(), runtime.resolve_path('x'), sep='\\n')",
+        f"print(subprocess.check_output([sys.executable, '-c', {child!r}], text=True))",
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(book, resources={"metadata": {"path": str(notebooks)}}).execute()
+    seen = [cell.outputs[0].text.split() for cell in book.cells]
+    assert seen == [[str(notebooks), str(caller / "x")], [str(notebooks / "x")]]
+
+
+def test_a_kernel_whose_parent_is_gone_falls_back_to_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    for parent in ("4194304999", "not a number"):
+        monkeypatch.setenv("JPY_PARENT_PID", parent)
+        assert runtime.resolve_path("x") == tmp_path / "x"
+    monkeypatch.setenv("JPY_PARENT_PID", str(os.getppid()))
+    assert runtime.resolve_path("x") == Path(psutil.Process(os.getppid()).cwd()) / "x"
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(monkeypatch):
+    assert runtime.pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert runtime.pick_device() == torch.device("cpu")
+    for device in ("cuda", "cuda:0", "mps", "tpu"):
+        with pytest.raises(ValueError, match=f"expected one of cpu, got '{device}'"):
+            runtime.pick_device(device)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert runtime.pick_device() == torch.device("mps")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtime.pick_device() == torch.device("cuda")
+    assert runtime.pick_device("cuda:0") == torch.device("cuda:0")
+
+
+def test_equal_seeds_draw_equal_numbers_and_others_do_not():
+    draws = [torch.rand(3, generator=runtime.seeded(seed)).tolist() for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_derived_seeds_are_the_same_on_every_machine_and_in_every_process():
+    # sha256 of the bytes ["train", 3], by the shell: printf '["train", 3]' | sha256sum
+    assert runtime.derive_seed("train", 3) == int("8674a799d72ce579", 16) // 2
+    code = "import course_utils.runtime as r; print(r.derive_seed('train', 3))"
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=runtime.repo_root()
+    )
+    assert int(other.stdout) == runtime.derive_seed("train", 3)
+
+
+def test_derived_seeds_of_different_parts_differ_and_fit_63_bits():
+    parts = [
+        (),
+        (1,),
+        ("1",),
+        (1.0,),
+        (1, 2),
+        (12,),
+        ("a", "b"),
+        ("ab",),
+        ("a,b",),
+        (True,),
+        (None,),
+    ]
+    seeds = [runtime.derive_seed(*part) for part in parts]
+    assert len(set(seeds)) == len(parts)
+    many = [runtime.derive_seed(i) for i in range(200)]
+    assert all(0 <= seed < 2**63 for seed in many)
+    assert max(many) > 2**62  # the high bits are used
+    runtime.seeded(max(many))
+    np.random.default_rng(max(many))
+
+
+def test_parts_whose_text_may_vary_are_refused():
+    for part in (np.int64(3), Path("a"), object()):
+        with pytest.raises(TypeError):
+            runtime.derive_seed(part)
+
+
+def test_the_report_names_versions_and_machine_but_no_folder():
+    report = runtime.environment_report()
+    assert report["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert {"python", "system", "device", "cores", "memory"} <= set(report)
+    assert report["memory"].endswith(" GiB")
+    assert not any(os.sep in value for value in report.values())
+
+
+def test_the_report_says_which_package_is_missing(monkeypatch):
+    monkeypatch.setattr(runtime, "PACKAGES", ("no_such_package",))
+    assert runtime.environment_report()["no_such_package"] == "not installed"
