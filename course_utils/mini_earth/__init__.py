@@ -6,14 +6,8 @@ streams captioned views for training, ``disaster_scene`` makes one example of th
 
 from course_utils.mini_earth.captions import DISASTER_PHRASES, SCENE_PHRASES
 from course_utils.mini_earth.hazard import DISASTERS, Hazard
-from course_utils.mini_earth.scene import (
-    SCENE_CLASSES,
-    SETTLEMENTS,
-    Building,
-    Road,
-    Scene,
-    make_scene,
-)
+from course_utils.mini_earth.layout import make_scene
+from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Building, Road, Scene
 from course_utils.mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
 from course_utils.mini_earth.views import View, disaster_scene, render, sample_views
 

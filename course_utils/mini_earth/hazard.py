@@ -29,7 +29,7 @@ class Hazard:
         """Evaluate the hazard; an earthquake shakes everywhere alike."""
         if self.kind == "earthquake":
             return np.full_like(x, self.strength)
-        u, v = self.frame.to_local(x, y)
+        _, v = self.frame.to_local(x, y)
         wobble = self.waves(x, y)
         if self.kind == "wind":
             return np.exp(-(((v + wobble) / self.reach) ** 2)) * np.float32(self.strength)

@@ -1,4 +1,4 @@
-"""Random textures: crops of a small bank of fractal tiles, cheap and the same at every resolution."""
+"""Random textures: crops of a few fractal tiles, the same at every resolution."""
 
 from functools import cache
 

@@ -19,7 +19,7 @@ def _corners(building: Building, scale: float, *, grow: float = 1.0) -> np.ndarr
     local = half * (building.length, building.width)
     cos, sin = np.cos(building.angle), np.sin(building.angle)
     turned = local @ np.array([[cos, sin], [-sin, cos]])
-    return (turned + (building.x, building.y)) * scale
+    return (turned + np.array([building.x, building.y])) * scale
 
 
 def _points(corners: np.ndarray) -> Points:

@@ -14,8 +14,9 @@ from course_utils.mini_earth.effects import (
     scatter_debris,
     strike_ground,
 )
-from course_utils.mini_earth.ground import make_canvas, paint_ground, paint_water
+from course_utils.mini_earth.ground import Canvas, make_canvas, paint_ground, paint_water
 from course_utils.mini_earth.hazard import DISASTERS
+from course_utils.mini_earth.layout import make_scene
 from course_utils.mini_earth.objects import (
     as_array,
     as_drawing,
@@ -24,7 +25,7 @@ from course_utils.mini_earth.objects import (
     draw_roads,
     draw_trees,
 )
-from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene, make_scene
+from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene
 
 _SUPERSAMPLING = 2
 
@@ -67,19 +68,8 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     dryness = float(np.clip(scene.dryness + rng.normal(0, 0.15), 0, 1))
     azimuth, elevation = rng.uniform(0.6, 2.6), rng.uniform(0.6, 1.2)
     sun = np.array([np.cos(azimuth), np.sin(azimuth)]) / np.tan(elevation)
-    image = paint_ground(scene, canvas, rng, dryness=dryness)
-    bridged = scene.water is not None and scene.water.kind == "river"
-    if bridged:
-        image = paint_water(image, scene, canvas, rng)
-    picture, draw = as_drawing(image)
-    draw_roads(draw, scene, canvas, rng.uniform(0.85, 1.15))
-    draw_cars(draw, scene, canvas, rng)
-    if scene.water is not None and not bridged:
-        picture, draw = as_drawing(paint_water(as_array(picture), scene, canvas, rng))
-    trees = scene.trees
-    if post and scene.disaster in ("tsunami", "wildfire", "wind") and len(trees):
-        spared = scene.hazard.intensity(trees[:, 0], trees[:, 1]) < rng.uniform(0, 1, len(trees))
-        trees = trees[spared]
+    picture, draw = as_drawing(_paint_land(scene, canvas, rng, dryness=dryness))
+    trees = _standing_trees(scene, rng, post=post)
     draw_trees(draw, trees, scene, canvas, sun=sun, dryness=dryness)
     if post:
         picture, draw = as_drawing(strike_ground(as_array(picture), scene, canvas, rng))
@@ -97,6 +87,31 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
         meters_per_pixel=scene.extent / size,
         seed=scene.seed,
     )
+
+
+def _paint_land(
+    scene: Scene, canvas: Canvas, rng: np.random.Generator, *, dryness: float
+) -> np.ndarray:
+    """Paint ground, water and roads: a river is bridged, a lake or sea ends the road."""
+    image = paint_ground(scene, canvas, rng, dryness=dryness)
+    bridged = scene.water is not None and scene.water.kind == "river"
+    if bridged:
+        image = paint_water(image, scene, canvas, rng)
+    picture, draw = as_drawing(image)
+    draw_roads(draw, scene, canvas, rng.uniform(0.85, 1.15))
+    draw_cars(draw, scene, canvas, rng)
+    image = as_array(picture)
+    if scene.water is not None and not bridged:
+        image = paint_water(image, scene, canvas, rng)
+    return image
+
+
+def _standing_trees(scene: Scene, rng: np.random.Generator, *, post: bool) -> np.ndarray:
+    """Return the trees (k, 3) that wave, fire or storm have left."""
+    trees = scene.trees
+    if not post or scene.disaster not in ("tsunami", "wildfire", "wind") or not len(trees):
+        return trees
+    return trees[scene.hazard.intensity(trees[:, 0], trees[:, 1]) < rng.uniform(size=len(trees))]
 
 
 def disaster_scene(disaster: str, style: str, *, seed: int) -> Scene:
