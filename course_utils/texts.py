@@ -14,9 +14,10 @@ TEXTS: dict[str, dict[str, str]] = {
     "verdict.helped": {"en": "helped", "zh": "有帮助"},
     "verdict.hurt": {"en": "hurt", "zh": "有损害"},
     "verdict.cannot tell": {"en": "cannot tell", "zh": "无法判断"},
-    "skipped.unreadable": {
-        "en": "{file}: {reason}",
-        "zh": "{file}：无法读取（{reason}）",
+    "skipped.unreadable": {"en": "{error}", "zh": "无法使用的图像：{error}"},
+    "skipped.not_opened": {
+        "en": "{file}: could not be opened ({reason})",
+        "zh": "{file}：无法打开（{reason}）",
     },
     "skipped.same_in_class": {
         "en": "{file}: the same file as {first}, kept once",

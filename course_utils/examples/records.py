@@ -1,0 +1,70 @@
+"""Labelled images and the data sets made of them."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from course_utils.images import load_image
+
+
+@dataclass(frozen=True, eq=False)  # pixel arrays have no truth value, so examples are not compared
+class Example:
+    """One labelled image, in a file or in memory."""
+
+    label: int  # 0 … K-1
+    source: Literal["real", "synthetic"]
+    path: Path | None = None
+    pixels: UInt8[np.ndarray, "h w 3"] | None = None
+    group: str = ""  # examples of one group (say, one scene) stay in one part of a split
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that the image is in exactly one place."""
+        if (self.path is None) == (self.pixels is None):
+            raise ValueError("an example has either a path or pixels; give exactly one of them")
+
+    def load(self) -> Image.Image:
+        """Give the image as RGB; raises `images.ImageError` if its file is none any more."""
+        return load_image(self.path) if self.pixels is None else Image.fromarray(self.pixels)
+
+    def digest(self) -> str:
+        """Identify the content: SHA-256 of the file's bytes, or of shape and pixels."""
+        if self.pixels is None:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of a folder, in the order of their labels."""
+
+    class_names: tuple[str, ...]  # folder names, sorted
+    phrases: tuple[str, ...]  # the words for a prompt
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """Everything usable in a folder of class folders, and what was left out and why."""
+
+    examples: tuple[Example, ...]
+    class_names: tuple[str, ...]
+    phrases: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set ready for an experiment."""
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    class_names: tuple[str, ...]
+    phrases: tuple[str, ...]
+    name: str
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,422 @@
+"""Examples: what is read from real people's folders, and splits that keep their promises."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import LONG_NAME, encoded, noise_image, unusual_images, write_images
+
+from course_utils.examples import (
+    Example,
+    phrase_from_name,
+    read_classes,
+    scan_folder,
+    split_examples,
+    take_per_class,
+)
+from course_utils.images import ImageError
+from course_utils.runtime import seeded
+
+PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+
+
+def examples_of(*counts: int, group_size: int = 0) -> list[Example]:
+    """Make ``counts[k]`` examples of class k, in groups of consecutive ones where asked."""
+    return [
+        Example(label, "real", path=Path(f"{label}_{i}"), group=group)
+        for label, count in enumerate(counts)
+        for i in range(count)
+        for group in [f"{label}/{i // group_size}" if group_size else ""]
+    ]
+
+
+def class_counts(part) -> Counter:
+    return Counter(example.label for example in part)
+
+
+def test_an_example_lies_in_a_file_or_in_memory_but_not_in_both_or_none(tmp_path):
+    with pytest.raises(ValueError, match="exactly one"):
+        Example(0, "real")
+    with pytest.raises(ValueError, match="exactly one"):
+        Example(0, "real", path=tmp_path, pixels=PIXELS)
+
+
+def test_an_example_loads_the_same_picture_from_file_and_from_memory(tmp_path):
+    picture = noise_image(1, size=(5, 3))
+    (tmp_path / "a.png").write_bytes(encoded(picture, "PNG"))
+    in_file = Example(0, "real", path=tmp_path / "a.png")
+    in_memory = Example(0, "synthetic", pixels=np.array(picture))
+    assert in_file.load().tobytes() == in_memory.load().tobytes() == picture.tobytes()
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        in_file.load()
+
+
+def test_a_digest_follows_the_content_and_not_the_name(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"content")
+    a, b = (Example(0, "real", path=tmp_path / name) for name in ("a", "b"))
+    assert a.digest() == b.digest() == hashlib.sha256(b"content").hexdigest()
+    flat, tall = (Example(0, "real", pixels=PIXELS.reshape(s)) for s in ((1, 4, 3), (4, 1, 3)))
+    assert flat.digest() != tall.digest()
+    assert flat.digest() == Example(1, "synthetic", pixels=PIXELS.reshape(1, 4, 3).copy()).digest()
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("AnnualCrop", "annual crop"),
+        ("storage_tanks2", "storage tanks 2"),
+        ("BBQArea", "BBQ area"),
+        ("mobile-home  park", "mobile home park"),
+        ("agricultural", "agricultural"),
+        ("FOREST", "forest"),
+        ("Öde_Fläche", "öde fläche"),
+        ("Öde".replace("Ö", "O\u0308"), "öde"),
+        ("ÉtangSalé", "étang salé"),
+        ("农田2", "农田 2"),
+        ("森林", "森林"),
+        ("10mRoad", "10 m road"),
+        ("PlanB", "plan b"),
+        ("हिम", "हिम"),
+        ("___", "___"),
+    ],
+)
+def test_a_folder_name_becomes_words(name, phrase):
+    assert phrase_from_name(name) == phrase
+
+
+def test_a_tidy_folder_is_read_whole_and_in_a_fixed_order(tidy_folder):
+    found = scan_folder(tidy_folder)
+    assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
+    assert found.phrases == ("annual crop", "river", "storage tanks 2")
+    assert found.skipped == ()
+    assert [example.label for example in found.examples] == [0] * 10 + [1] * 10 + [2] * 10
+    for example in found.examples:
+        assert example.path.parent.name == found.class_names[example.label]
+        assert example.path.is_absolute()
+    names = [example.path.name for example in found.examples[:10]]
+    assert names == [f"{i}.jpg" for i in range(10)]
+
+
+def test_relative_roots_and_linked_roots_are_fine(tidy_folder, monkeypatch):
+    monkeypatch.chdir(tidy_folder.parent)
+    Path("link").symlink_to("tidy")
+    for root in ("tidy", Path("link"), str(tidy_folder) + "/."):
+        paths = [example.path for example in scan_folder(root).examples]
+        assert paths == [example.path for example in scan_folder(tidy_folder).examples]
+
+
+def test_an_awkward_folder_gives_what_is_usable_and_says_what_was_left_out(awkward_folder):
+    found = scan_folder(awkward_folder)
+    assert found.class_names == ("AnnualCrop", "SeaLake", LONG_NAME, "Öde_Fläche")
+    assert class_counts(found.examples) == {0: 4, 1: 3, 2: 3, 3: len(unusual_images())}
+    reasons = dict(enumerate(sorted(found.skipped)))
+    expected = [
+        ("AnnualCrop/copy.jpg", "same file as AnnualCrop/0.jpg"),
+        ("AnnualCrop/same.png", "SeaLake/same.png: the same file in several classes"),
+        ("AnnualCrop/text.jpg", "no JPEG, PNG"),
+        ("AnnualCrop/truncated.jpg", "truncated"),
+        ("AnnualCrop/zero.jpg", "empty"),
+        ("SeaLake/link.jpg", "a link"),
+        ("linked class", "a link"),
+    ]
+    assert len(reasons) == len(expected)
+    for i, (start, part) in enumerate(expected):
+        assert reasons[i].startswith(start)
+        assert part in reasons[i]
+    kept = {example.path.relative_to(awkward_folder).as_posix() for example in found.examples}
+    assert "SeaLake/north/0.jpg" in kept
+    assert not any(name.endswith((".hidden.jpg", "same.png", "link.jpg")) for name in kept)
+    for example in found.examples:
+        assert example.load().mode == "RGB"
+
+
+def test_reasons_follow_the_language(awkward_folder, monkeypatch):
+    monkeypatch.setenv("COURSE_LANG", "zh")
+    assert any("相同" in reason for reason in scan_folder(awkward_folder).skipped)
+
+
+def test_links_that_stay_inside_are_copies_and_broken_ones_are_reported(tidy_folder):
+    (tidy_folder / "River" / "again.jpg").symlink_to(tidy_folder / "River" / "0.jpg")
+    (tidy_folder / "River" / "broken.jpg").symlink_to(tidy_folder / "gone.jpg")
+    (tidy_folder / "River" / "loop").symlink_to(tidy_folder)
+    found = scan_folder(tidy_folder)
+    assert class_counts(found.examples) == {0: 10, 1: 10, 2: 10}
+    assert sorted(found.skipped) == [
+        "River/again.jpg: the same file as River/0.jpg, kept once",
+        "River/broken.jpg: could not be opened (No such file or directory)",
+        "River/loop: a link to a folder or out of the data folder, not followed",
+    ]
+
+
+def test_images_beside_the_classes_and_other_files_do_no_harm(tidy_folder):
+    shutil.copy(tidy_folder / "River" / "0.jpg", tidy_folder / "preview.jpg")
+    (tidy_folder / "readme.txt").write_text("hello", encoding="utf-8")
+    (tidy_folder / "__MACOSX").mkdir()
+    (tidy_folder / "River" / "folder.png").mkdir()
+    found = scan_folder(tidy_folder)
+    assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
+    assert found.skipped == ("preview.jpg: lies beside the class folders, so it has no class",)
+
+
+def test_classes_with_too_few_images_are_all_named_with_the_reasons(tidy_folder):
+    (tidy_folder / "Empty").mkdir()
+    write_images(tidy_folder / "One", 1, seed=9)
+    write_images(tidy_folder / "Two", 2, seed=8)
+    (tidy_folder / "Two" / "bad.jpg").write_bytes(b"")
+    with pytest.raises(
+        ValueError,
+        match=r"'Empty' \(0\), 'One' \(1\), 'Two' \(2\);.*Two/bad\.jpg is not a readable",
+    ):
+        scan_folder(tidy_folder)
+    write_images(tidy_folder / "Two", 3, seed=8)
+    for name in ("Empty", "One"):
+        shutil.rmtree(tidy_folder / name)
+    assert class_counts(scan_folder(tidy_folder).examples)[2] == 3
+
+
+def test_a_folder_of_the_wrong_shape_is_explained_in_a_sentence(tmp_path, tidy_folder):
+    with pytest.raises(ValueError, match="nowhere is no folder; give"):
+        scan_folder(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no class folders; put the images into one"):
+        scan_folder(tmp_path / "empty")
+    with pytest.raises(ValueError, match="River holds no class folders"):
+        scan_folder(tidy_folder / "River")  # images directly in the folder
+    (tmp_path / "parent").mkdir()
+    tidy_folder.rename(tmp_path / "parent" / "tidy")
+    with pytest.raises(ValueError, match=r"single class folder, 'tidy'.* give .*tidy"):
+        scan_folder(tmp_path / "parent")
+
+
+def write_table(root: Path, content: str, encoding: str = "utf-8") -> None:
+    (root / "classes.csv").write_text(content, encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_table_gives_the_phrases_whatever_its_order_and_extra_columns(tidy_folder, encoding):
+    rows = (
+        'phrase,note,name\r\n"tanks, round",,storage_tanks2\r\n河流,x,River\r\na field,,AnnualCrop'
+    )
+    write_table(tidy_folder, rows, encoding)
+    table = read_classes(tidy_folder)
+    assert table.class_names == ("AnnualCrop", "River", "storage_tanks2")
+    assert table.phrases == scan_folder(tidy_folder).phrases == ("a field", "河流", "tanks, round")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name,phrase\nAnnualCrop,a\nRiver,b\n", "'storage_tanks2' is not listed"),
+        ("name,phrase\nAnnualCrop,a\nRiver,b\nstorage_tanks2,c\nSea,d\n", "'Sea' is no folder"),
+        (
+            "name,phrase\nAnnualCrop,a\nRiver,b\nstorage_tanks2,c\nRiver,d\n",
+            "'River' is listed twice",
+        ),
+        ("name,phrase\nAnnualCrop,a\nRiver,\nstorage_tanks2,c\n", "'River' has no phrase"),
+        ("name,phrase\nAnnualCrop,a\nRiver\nstorage_tanks2,c\n", "'River' has no phrase"),
+        ("name,phrase\nAnnualCrop,a\nRiver,a\nstorage_tanks2,c\n", "AnnualCrop, River different"),
+        ("name;phrase\nAnnualCrop;a\n", "expected columns name,phrase"),
+        ("", "expected columns name,phrase, got None"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_what_is_wrong(tidy_folder, content, message):
+    write_table(tidy_folder, content)
+    with pytest.raises(ValueError, match=rf"classes\.csv.*{message}"):
+        scan_folder(tidy_folder)
+
+
+def test_a_table_in_another_encoding_is_refused(tidy_folder):
+    write_table(tidy_folder, "name,phrase\nRiver,河流\n", "gbk")
+    with pytest.raises(ValueError, match=r"no CSV file in UTF-8"):
+        read_classes(tidy_folder)
+
+
+def test_names_match_whichever_way_an_accent_is_written(tmp_path):
+    for name in ("e\u0301tang", "forêt"):
+        write_images(tmp_path / name, 3, seed=len(name))
+    write_table(tmp_path, "name,phrase\n\u00e9tang,pond\nforêt,forest\n")
+    assert read_classes(tmp_path).phrases == ("forest", "pond")
+    assert scan_folder(tmp_path).class_names == ("forêt", "\u00e9tang")
+
+
+def test_two_folders_with_the_same_words_need_a_table(tidy_folder):
+    write_images(tidy_folder / "annual_crop", 3, seed=5)
+    with pytest.raises(ValueError, match="give AnnualCrop, annual_crop different phrases"):
+        scan_folder(tidy_folder)
+
+
+@pytest.mark.parametrize("counts", [(100, 100), (3, 50, 7), (10, 11, 12, 13)])
+@pytest.mark.parametrize("fractions", [(0.5, 0.1, 0.4), (0.2, 0.2, 0.6)])
+def test_a_split_is_a_partition_with_every_class_near_its_share_in_every_part(counts, fractions):
+    examples = examples_of(*counts)
+    parts = split_examples(examples, num_classes=len(counts), fractions=fractions, seed=0)
+    assert Counter(e.path for part in parts for e in part) == Counter(e.path for e in examples)
+    for part, fraction in zip(parts, fractions, strict=True):
+        for label, count in enumerate(counts):
+            share = class_counts(part)[label]
+            assert share >= 1
+            assert abs(share - count * fraction) <= (1 if count > 3 else 1.5)
+        assert [e.path for e in part] == [e.path for e in examples if e in part]  # order kept
+
+
+def test_the_default_split_of_a_hundred_is_fifty_ten_forty():
+    parts = split_examples(examples_of(100, 100), num_classes=2, seed=3)
+    assert [class_counts(part) for part in parts] == [{0: n, 1: n} for n in (50, 10, 40)]
+
+
+def test_a_split_depends_on_the_seed_alone():
+    examples = examples_of(20, 20)
+    drawn = [
+        tuple(
+            tuple(e.path for e in part) for part in split_examples(examples, num_classes=2, seed=s)
+        )
+        for s in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_every_example_is_equally_likely_to_be_tested():
+    examples = examples_of(10)
+    tested = Counter(
+        e.path for seed in range(600) for e in split_examples(examples, num_classes=1, seed=seed)[2]
+    )
+    assert len(tested) == 10
+    spread = np.sqrt(600 * 0.4 * 0.6)
+    assert all(abs(count - 240) < 4 * spread for count in tested.values())
+
+
+@pytest.mark.parametrize("group_size", [2, 5, 9])
+def test_groups_never_straddle_and_shares_stay_near(group_size):
+    examples = examples_of(90, 135, group_size=group_size)
+    for seed in range(5):
+        parts = split_examples(examples, num_classes=2, seed=seed)
+        groups = [{e.group for e in part} for part in parts]
+        assert len(set.union(*groups)) == sum(map(len, groups))
+        assert sum(map(len, parts)) == len(examples)
+        for part, fraction in zip(parts, (0.5, 0.1, 0.4), strict=True):
+            for label, count in ((0, 90), (1, 135)):
+                assert abs(class_counts(part)[label] - count * fraction) <= group_size
+
+
+def test_a_large_group_leaves_something_for_every_part():
+    sizes = {"large": 10, "a": 1, "b": 1}
+    examples = [
+        Example(0, "real", path=Path(group + str(i)), group=group)
+        for group, size in sizes.items()
+        for i in range(size)
+    ]
+    parts = split_examples(examples, num_classes=1, seed=0)
+    assert [len(part) for part in parts] == [10, 1, 1]
+
+
+def test_groups_of_several_classes_and_single_examples_go_together():
+    rng = np.random.default_rng(0)
+    examples = [
+        Example(int(rng.integers(4)), "real", path=Path(str(i)), group=f"{i // 6}" if i % 2 else "")
+        for i in range(600)
+    ]
+    parts = split_examples(examples, num_classes=4, seed=0)
+    total = class_counts(examples)
+    for part, fraction in zip(parts, (0.5, 0.1, 0.4), strict=True):
+        for label in range(4):
+            assert abs(class_counts(part)[label] - fraction * total[label]) <= 5
+
+
+def test_an_impossible_split_is_refused_with_the_class():
+    with pytest.raises(ValueError, match=r"classes \[1\] have under 3 examples"):
+        split_examples(examples_of(5, 2), num_classes=2, seed=0)
+    with pytest.raises(ValueError, match=r"classes \[2\] have under 3 examples"):
+        split_examples(examples_of(5, 5), num_classes=3, seed=0)
+    with pytest.raises(ValueError, match=r"classes \[0\] have too few groups"):
+        split_examples(examples_of(10, group_size=5), num_classes=1, seed=0)
+    with pytest.raises(ValueError, match="expected 0 … 0"):
+        split_examples(examples_of(5, 5), num_classes=1, seed=0)
+    with pytest.raises(ValueError, match="expected 0 … 1"):
+        split_examples([], num_classes=2, seed=0)
+    for fractions in ((0.5, 0.0, 0.5), (0.5, 0.5, 0.5)):
+        with pytest.raises(ValueError, match="three shares"):
+            split_examples(examples_of(9), num_classes=1, fractions=fractions, seed=0)
+
+
+def test_a_draw_has_the_asked_number_of_every_class_and_no_repeats():
+    examples = examples_of(10, 6, 8)[::-1]
+    chosen = take_per_class(examples, shots=5, generator=seeded(0))
+    assert [examples[i].label for i in chosen] == [0] * 5 + [1] * 5 + [2] * 5
+    assert len(set(chosen)) == 15
+
+
+def test_draws_are_nested_and_follow_the_generator():
+    examples = examples_of(10, 10)
+    draws = {n: take_per_class(examples, shots=n, generator=seeded(4)) for n in (1, 2, 4, 8)}
+    assert set(draws[1]) < set(draws[2]) < set(draws[4]) < set(draws[8])
+    assert draws[4] == take_per_class(examples, shots=4, generator=seeded(4))
+    assert draws[4] != take_per_class(examples, shots=4, generator=seeded(5))
+
+
+def test_every_example_is_equally_likely_to_be_drawn():
+    examples, generator = examples_of(5), torch.Generator().manual_seed(0)
+    drawn = Counter(
+        i for _ in range(1000) for i in take_per_class(examples, shots=2, generator=generator)
+    )
+    assert all(abs(drawn[i] - 400) < 4 * np.sqrt(1000 * 0.4 * 0.6) for i in range(5))
+
+
+def test_too_few_examples_to_draw_name_the_class():
+    with pytest.raises(ValueError, match="class 1 has 2 examples, but 3 were asked for"):
+        take_per_class(examples_of(5, 2), shots=3, generator=seeded(0))
+    with pytest.raises(ValueError, match="class 'River' has 2 examples"):
+        take_per_class(
+            examples_of(5, 2), shots=3, generator=seeded(0), class_names=("Forest", "River")
+        )
+    with pytest.raises(ValueError, match="no examples"):
+        take_per_class([], shots=3, generator=seeded(0))
+
+
+@pytest.mark.parametrize(
+    ("folder", "num_classes", "num_images"),
+    [("EuroSAT_RGB", 10, 1000), ("UCMerced_LandUse_jpg/Images", 21, 420), ("AID_150px", 30, 150)],
+)
+def test_real_data_sets_are_read_whole(test_data, folder, num_classes, num_images):
+    found = scan_folder(test_data / folder)
+    assert len(found.class_names) == num_classes
+    assert len(found.examples) == num_images
+    assert found.skipped == ()
+    parts = split_examples(found.examples, num_classes=num_classes, seed=0)
+    assert all(len(class_counts(part)) == num_classes for part in parts)
+
+
+def test_the_official_names_become_the_phrases_that_people_use(test_data):
+    phrases = scan_folder(test_data / "EuroSAT_RGB").phrases
+    assert phrases[0] == "annual crop"
+    assert {"herbaceous vegetation", "sea lake", "river"} <= set(phrases)
+    with pytest.raises(ValueError, match=r"single class folder, 'Images'.*give .*Images"):
+        scan_folder(test_data / "UCMerced_LandUse_jpg")
+
+
+def test_a_thousand_small_images_are_scanned_within_three_seconds(test_data):
+    start = time.process_time()  # the time of other processes does not count
+    scan_folder(test_data / "EuroSAT_RGB")
+    assert time.process_time() - start < 3
+
+
+def test_a_file_that_may_not_be_read_is_left_out_with_the_reason(tidy_folder, monkeypatch):
+    locked = tidy_folder / "River" / "3.jpg"
+    read_bytes = Path.read_bytes
+
+    def read(path: Path) -> bytes:
+        if path == locked:
+            raise PermissionError(13, os.strerror(13), str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert scan_folder(tidy_folder).skipped == (
+        "River/3.jpg: could not be opened (Permission denied)",
+    )
