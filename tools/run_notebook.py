@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TextIO
 
 import nbformat
-import zmq
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -118,7 +117,7 @@ class Runner(NotebookClient):
         """Start this very Python, whatever kernels are registered on the machine."""
         only_ours = KernelSpecManager(kernel_dirs=[])
         self.km = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=only_ours)
-        if self.km.has_trait("transport_encryption") and zmq.has("curve"):
+        if self.km.has_trait("transport_encryption"):
             self.km.transport_encryption = "auto"  # or new kernels warn that they have none
         return self.km
 
