@@ -410,7 +410,7 @@ def test_loading_is_silent_and_needs_no_network(folder, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    "damage", ["missing file", "truncated", "pickle", "config", "empty folder"]
+    "damage", ["missing file", "truncated", "pickle", "config", "other folder"]
 )
 def test_a_damaged_folder_is_refused_in_one_sentence(folder, tmp_path, damage):
     root = tmp_path / "damaged"
@@ -427,6 +427,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(folder, tmp_path, damage):
     else:
         shutil.rmtree(root)
         root.mkdir()
+        (root / "notes.txt").write_text("no model")
     with pytest.raises(ValueError, match="damaged does not load") as caught:
         load_pipeline(str(root), device="cpu")
     assert "\n" not in str(caught.value)

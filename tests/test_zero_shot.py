@@ -274,6 +274,7 @@ def test_half_precision_files_run_in_single_precision(clip):
 
 
 def test_a_folder_without_a_model_is_refused(folder, tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(ValueError, match=r"open_clip_config\.json"):
         load_clip(str(tmp_path))
     shutil.copy(folder / "open_clip_config.json", tmp_path)

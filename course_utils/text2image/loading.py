@@ -71,7 +71,7 @@ def load_pipeline(
     return TextToImage(
         pipeline=pipeline.to(device),
         artifact=Path(artifact).name,
-        fingerprint=_fingerprint(located.root),
+        fingerprint=_fingerprint(located.artifact.files),
         stand_in_for=located.stand_in_for,
         trained_on=located.artifact.trained_on,
         origin=located.origin,
@@ -103,10 +103,6 @@ def quiet() -> Iterator[None]:
                 lib.enable_progress_bar()
 
 
-def _fingerprint(root: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in DECISIVE):
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
+def _fingerprint(files: dict[str, str]) -> str:
+    decisive = sorted(item for item in files.items() if Path(item[0]).suffix in DECISIVE)
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()
