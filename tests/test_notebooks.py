@@ -1,0 +1,311 @@
+"""Every notebook: how it is stored, and that it runs, cold under nbval and then warm as a whole.
+
+nbval reports cell by cell and compares the cells tagged nbval-check-output, but lets pass undefined
+magics, warnings, and cells that were to raise and did not. The second run, on the caches that the
+first one left, is for these.
+"""
+
+import functools
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+REPO = Path(__file__).resolve().parents[1]
+FOLDER = REPO / "notebooks"
+PATHS = sorted(path for path in FOLDER.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+every_notebook = pytest.mark.parametrize(
+    "path", PATHS, ids=[path.relative_to(FOLDER).as_posix() for path in PATHS]
+)
+
+TAGS = {
+    "setup",
+    "core",
+    "stretch",
+    "exercise",
+    "solution",
+    "check",
+    "gpu",
+    "slow",
+    "network",
+    "nbval-check-output",
+    "nbval-skip",
+    "raises-exception",
+    "hide-input",
+}
+MAGICS = {"matplotlib", "config", "time", "timeit"}
+MAX_BYTES, MAX_LINES, MAX_MEDIAN_LINES = 1_000_000, 25, 6
+CELL_SECONDS = 600
+
+FORBIDDEN = {
+    "a shell command": r"^\s*!|=\s*!\w",
+    "input()": r"(?<![\w.])input\(",
+    "a password prompt": r"\bgetpass\b",
+    "a mounted drive": r"\bdrive\.mount\b",
+    "a token": r"\bhf_[A-Za-z0-9]{20,}",
+}
+SOMEBODYS_PATH = re.compile(
+    r"(?<![\w./:>-])/(?:home|Users|root|tmp|var|opt|mnt|media|content|private|usr)/\w"
+    r"|\b[A-Z]:\\(?:Users|Windows|Program)"
+)
+PROGRESS = re.compile(r".*\d+%\|.*\|.*\[.*\]\s*|.*\d+(?:it|ex|img|B)? ?\[\d+:\d+.*\]\s*|\s*")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+# ---- how a notebook is stored
+
+
+def stored_complaints(nb: NotebookNode, number: str) -> Iterator[str]:
+    """Complain about the stored form of a notebook.
+
+    Args:
+        nb: the notebook.
+        number: its two digits, with which its cell ids begin.
+    """
+    for cell in nb.cells:
+        if not re.fullmatch(rf"{number}-[a-z0-9]+(-[a-z0-9]+)*", cell.get("id", "")):
+            yield f"id {cell.get('id')!r} is not {number}-slug"
+        if "exercise" in tags(cell) and not re.fullmatch(
+            rf"{number}-ex\d+-(stub|solution|check)", cell.get("id", "")
+        ):
+            yield f"exercise id {cell.id!r} is not {number}-exK-stub, -solution or -check"
+        unknown = tags(cell) - TAGS
+        if unknown:
+            yield f"{cell.id} has unknown tags {sorted(unknown)}"
+    if "widgets" in nb.metadata:
+        yield "widget state is stored"
+    if machine_paths(nb):
+        yield f"absolute paths: {machine_paths(nb)}"
+    yield from code_complaints([cell for cell in nb.cells if cell.cell_type == "code"])
+
+
+def code_complaints(cells: list[NotebookNode]) -> Iterator[str]:
+    """Complain about code cells: length, forbidden things, execution order, errors."""
+    lengths = [len(cell.source.splitlines()) for cell in cells]
+    if statistics.median(lengths or [0]) > MAX_MEDIAN_LINES:
+        yield f"the median of the code cells is {statistics.median(lengths)} lines"
+    counts = [cell.execution_count for cell in cells if cell.source.strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"not executed once and in order: {counts}"
+    for cell, length in zip(cells, lengths, strict=True):
+        if length > MAX_LINES:
+            yield f"{cell.id} has {length} lines"
+        for name, pattern in FORBIDDEN.items():
+            if re.search(pattern, cell.source, re.MULTILINE):
+                yield f"{cell.id} has {name}"
+        for magic in re.findall(r"^\s*%{1,2}(\w+)", cell.source, re.MULTILINE):
+            if magic not in MAGICS:
+                yield f"{cell.id} has the magic {magic}"
+        for output in cell.outputs:
+            if output.output_type == "error" and "raises-exception" not in tags(cell):
+                yield f"{cell.id} stores an error"
+            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+                yield f"{cell.id} stores a widget"
+
+
+def tags(cell: NotebookNode) -> set[str]:
+    """Return a cell's tags."""
+    return set(cell.metadata.get("tags", []))
+
+
+def machine_paths(nb: NotebookNode) -> list[str]:
+    """Find paths that exist on one machine only, this one's among them."""
+    here = {str(REPO), str(Path.home()), tempfile.gettempdir()} - {"/"}
+    ours = re.compile(rf"(?<![\w./:>-])(?:{'|'.join(map(re.escape, here))})[/\\]")
+    text = "\n".join(strings(nb))
+    return SOMEBODYS_PATH.findall(text) + ours.findall(text)
+
+
+def strings(node: object) -> Iterator[str]:
+    """List every text in a notebook, pictures left out."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from strings(value if not name.startswith("image/") else [])
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value)
+
+
+# ---- what a run may leave behind
+
+
+def run_complaints(nb: NotebookNode) -> Iterator[str]:
+    """Complain about what nbval lets pass in an executed notebook."""
+    for cell in nb.cells:
+        outputs = cell.get("outputs", [])
+        errors = [output for output in outputs if output.output_type == "error"]
+        if "raises-exception" in tags(cell) and not errors:
+            yield f"{cell.id} was to raise and did not"
+        streams = [output for output in outputs if output.output_type == "stream"]
+        for output in streams:
+            if "UsageError" in output.text:
+                yield f"{cell.id}: {output.text.strip()}"
+            elif output.name == "stderr":
+                lines = re.split(r"[\r\n]", ANSI.sub("", output.text))
+                yield from (f"{cell.id}: {line}" for line in lines if not PROGRESS.fullmatch(line))
+
+
+# ---- the stored notebooks
+
+
+def test_the_final_lab_is_there():
+    assert (FOLDER / "07_final_lab.ipynb").is_file()
+
+
+@every_notebook
+def test_the_stored_form_is_as_agreed(path):
+    nb = nbformat.read(path, as_version=nbformat.NO_CONVERT)  # a second use of an id is an error
+    assert re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem)
+    assert (nb.nbformat, nb.nbformat_minor >= 5) == (4, True)
+    nbformat.validate(nb)
+    assert list(stored_complaints(nb, path.name[:2])) == []
+    assert path.stat().st_size <= MAX_BYTES
+
+
+# ---- the runs
+
+
+@pytest.fixture(scope="session")
+def fresh_environment(tmp_path_factory) -> dict[str, str]:
+    """Give all runs one output folder and one cache, empty at first."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COURSE_")}
+    return {**kept, "COURSE_OUT": str(folder / "out"), "COURSE_CACHE": str(folder / "cache")}
+
+
+@pytest.fixture(scope="session")
+def cold_run(fresh_environment) -> Callable[[Path], subprocess.CompletedProcess]:
+    """Run a notebook under nbval, once in a session however often it is asked for."""
+    options = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
+    ours = ["-p", "no:cacheprovider", "-o", "addopts=", "-o", "filterwarnings="]
+
+    @functools.cache
+    def run(path: Path) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "pytest", *options, *ours, path]
+        return subprocess.run(
+            command, cwd=REPO, env=fresh_environment, capture_output=True, text=True
+        )
+
+    return run
+
+
+@every_notebook
+def test_the_notebook_runs_cold_cell_by_cell(path, cold_run):
+    done = cold_run(path)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@every_notebook
+def test_the_notebook_runs_warm_as_a_whole(path, cold_run, fresh_environment, tmp_path):
+    assert cold_run(path).returncode == 0, "the cold run has failed, see there"
+    command = [sys.executable, REPO / "tools" / "run_notebook.py", path, "--save", tmp_path / "nb"]
+    done = subprocess.run(command, env=fresh_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    executed = nbformat.read(tmp_path / "nb", as_version=4)
+    assert list(run_complaints(executed)) == []
+
+
+# ---- the checks themselves can fail
+
+
+def code(source: str = "x = 1", *, count: int = 1, name: str = "00-a", **extra) -> NotebookNode:
+    """Build a code cell."""
+    metadata = {"tags": extra.pop("tags", [])}
+    return nbformat.v4.new_code_cell(
+        source, execution_count=count, id=name, metadata=metadata, **extra
+    )
+
+
+def notebook(*cells: NotebookNode, **metadata: object) -> NotebookNode:
+    """Build a notebook."""
+    return nbformat.v4.new_notebook(cells=list(cells), metadata=metadata)
+
+
+def stream(text: str, name: str = "stderr") -> NotebookNode:
+    """Build a stream output."""
+    return nbformat.v4.new_output("stream", name=name, text=text)
+
+
+ERROR = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+WIDGET = nbformat.v4.new_output(
+    "display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+)
+GOOD = [
+    notebook(code(), nbformat.v4.new_markdown_cell("# Why?", id="00-why")),
+    notebook(code(tags=["core", "slow"]), code("", count=None, name="00-b")),
+    notebook(code("%matplotlib inline\n%time x = 5 % 3"), code(name="00-b", count=2)),
+    notebook(code(tags=["raises-exception"], outputs=[ERROR])),
+    notebook(code("stub", name="00-ex1-stub", tags=["exercise"])),
+    notebook(code('assert a != b, "https://host/usr/x and outputs/tmp/y"')),
+    notebook(code("\n".join(["x = 1"] * 25)), *(code(name=f"00-{i}", count=i) for i in (2, 3))),
+]
+BAD = {
+    "foreign number": notebook(code(name="01-a")),
+    "capital": notebook(code(name="00-A")),
+    "no slug": notebook(code(name="00")),
+    "exercise name": notebook(code(name="00-exercise", tags=["exercise"])),
+    "tag": notebook(code(tags=["skip"])),
+    "not executed": notebook(code(count=None)),
+    "out of order": notebook(code(name="00-b", count=2), code(count=1)),
+    "error": notebook(code(outputs=[ERROR])),
+    "widget": notebook(code(outputs=[WIDGET])),
+    "widget state": notebook(code(), widgets={}),
+    "path": notebook(code("open('/home/me/x')")),
+    "path in a second line": notebook(code(outputs=[stream("in\n/home/me/x\n", "stdout")])),
+    "printed path": notebook(code(outputs=[stream(f"{REPO}{os.sep}outputs", "stdout")])),
+    "windows path": notebook(code(r"open('C:\Users\me')")),
+    "26 lines": notebook(
+        code("\n".join(["x = 1"] * 26)), *(code(name=f"00-{i}", count=i) for i in (2, 3))
+    ),
+    "median": notebook(code("\n".join(["x = 1"] * 7))),
+    "shell": notebook(code("!ls")),
+    "captured shell": notebook(code("files = !ls")),
+    "pip": notebook(code("%pip install x")),
+    "bash": notebook(code("%%bash\nls")),
+    "input": notebook(code("name = input('Name?')")),
+    "drive": notebook(code("drive.mount('x')")),
+    "token": notebook(code("token = 'hf_" + "a" * 34 + "'")),
+}
+
+
+@pytest.mark.parametrize("nb", GOOD)
+def test_a_good_notebook_passes(nb):
+    assert list(stored_complaints(nb, "00")) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_badly_stored_notebook_is_noticed(name):
+    assert len(list(stored_complaints(BAD[name], "00"))) == 1
+
+
+TQDM = "\r  0%|          | 0/300 [00:00<?, ?it/s]\r100%|████| 300/300 [00:03<00:00, 97.2it/s]\n"
+
+
+@pytest.mark.parametrize(
+    "text", [TQDM, "images: 7it [00:01,  6.9it/s]\n", "heads:  50%|#5   | 1/2 [00:01<00:01]", "\n"]
+)
+def test_progress_on_stderr_is_allowed(text):
+    assert list(run_complaints(notebook(code(outputs=[stream(text)])))) == []
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        code(tags=["raises-exception"]),
+        code(outputs=[stream("x.py:3: UserWarning: careful\n")]),
+        code(outputs=[stream(TQDM + "then a warning")]),
+        code(outputs=[stream("UsageError: Line magic function `%x` not found.", "stdout")]),
+    ],
+)
+def test_what_nbval_lets_pass_is_noticed(cell):
+    assert list(run_complaints(notebook(cell))) != []
