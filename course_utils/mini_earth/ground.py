@@ -57,7 +57,7 @@ def paint_ground(
 
 def _stripes(v: np.ndarray, spacing: float, meters: float) -> np.ndarray:
     """Rows as a sine, faded where the pixels are too coarse to show them."""
-    visible = smoothstep(np.float32(spacing / meters), 1.6, 4.0)
+    visible = min(1.0, max(0.0, (spacing / meters - 1.6) / 2.4))
     return np.sin(v * np.float32(2 * np.pi / spacing)) * visible
 
 

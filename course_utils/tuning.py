@@ -1,0 +1,188 @@
+"""Tune the classifier: linear heads that start from text, many of them trained together."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """How every head of a comparison is trained; all of them take the same number of steps."""
+
+    num_steps: int = 200
+    learning_rate: float = 0.01
+    weight_decay: float = 0.1  # He et al. 2023
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse settings that train nothing."""
+        if self.num_steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
+            raise ValueError(
+                "num_steps and batch_size must be at least 1 and learning_rate positive, "
+                f"but they are {self.num_steps}, {self.batch_size} and {self.learning_rate:g}"
+            )
+
+
+@dataclass(frozen=True)
+class HeadData:
+    """What one head learns from: rows of the shared features, their labels, and a batch order.
+
+    A row may occur several times. ``seed`` orders the batches and nothing else.
+    """
+
+    rows: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Linear classifiers on unit features: logits = features @ weights.T + bias, a of them."""
+
+    weights: Float[Tensor, "a k d"]
+    bias: Float[Tensor, "a k"]
+
+    def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "a n k"]:
+        """Score images with every head."""
+        return torch.einsum("nd,akd->ank", features, self.weights) + self.bias[:, None]
+
+
+@dataclass(frozen=True)
+class TuneStep:
+    """One optimizer step: the loss of each head before it; ``heads`` only after the last."""
+
+    step: int
+    loss: Float[Tensor, " a"]
+    heads: Heads | None
+
+
+def tune_heads(
+    features: Float[Tensor, "b d"],
+    heads: Sequence[HeadData],
+    weights: Float[Tensor, "k d"],
+    config: TuneConfig,
+    *,
+    logit_scale: float,
+) -> Iterator[TuneStep]:
+    r"""Train one head for each ``HeadData``, all in the same tensor operations.
+
+    $$L_a = -\frac{1}{|B_a|}\sum_{i \in B_a} \log\mathrm{softmax}(W_a f_i + b_a)_{y_i}$$
+
+    Every head starts from the text: $W_a = e^\tau W$, $b_a = 0$. AdamW works on each number by
+    itself, so training heads side by side changes nothing in any of them. The learning rate
+    falls to zero along a cosine.
+
+    Args:
+        features: unit rows, the features that all heads share.
+        heads: at least one; a head with fewer images than ``batch_size`` sees them repeatedly.
+        weights: class weights from text, unit rows.
+        config: steps, learning rate, weight decay, batch size.
+        logit_scale: exp(tau), already exponentiated.
+
+    Yields:
+        One record a step.
+
+    Raises:
+        ValueError: for no heads, a head without images, or a label or row out of range.
+
+    Source:
+        He et al. 2023 (arXiv:2210.07574), section 3.2, "classifier tuning"; text initialization
+        as in Wortsman et al. 2022 (arXiv:2109.01903).
+    """
+    _check(features, heads, weights)
+    rows, labels = _batches(heads, config)
+    num_heads = len(heads)
+    w = (logit_scale * weights).repeat(num_heads, 1, 1).requires_grad_()
+    bias = torch.zeros(num_heads, len(weights), dtype=w.dtype, device=w.device, requires_grad=True)
+    optimizer = torch.optim.AdamW(
+        [w, bias], lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.num_steps)
+    for step in range(config.num_steps):
+        batch = features[rows[:, step].to(features.device)]
+        with torch.enable_grad():
+            logits = torch.einsum("abd,akd->abk", batch, w) + bias[:, None]
+            target = labels[:, step].to(features.device)
+            losses = functional.cross_entropy(logits.mT, target, reduction="none").mean(1)
+            optimizer.zero_grad()
+            losses.sum().backward()
+        optimizer.step()
+        schedule.step()
+        done = step + 1 == config.num_steps
+        trained = Heads(w.detach(), bias.detach()) if done else None
+        yield TuneStep(step, losses.detach(), trained)
+
+
+def _check(
+    features: Float[Tensor, "b d"], heads: Sequence[HeadData], weights: Float[Tensor, "k d"]
+) -> None:
+    if not heads:
+        raise ValueError("no heads to train: give at least one HeadData")
+    for number, head in enumerate(heads):
+        if not len(head.rows):
+            raise ValueError(f"head {number} has no training images")
+        if int(head.labels.min()) < 0 or int(head.labels.max()) >= len(weights):
+            raise ValueError(f"head {number} has labels outside 0 … {len(weights) - 1}")
+        if int(head.rows.min()) < 0 or int(head.rows.max()) >= len(features):
+            raise ValueError(f"head {number} names rows outside 0 … {len(features) - 1}")
+
+
+def _batches(
+    heads: Sequence[HeadData], config: TuneConfig
+) -> tuple[Int[Tensor, "a s b"], Int[Tensor, "a s b"]]:
+    """Order each head's images in shuffled epochs, cut into batches of one size."""
+    needed = config.num_steps * config.batch_size
+    rows, labels = [], []
+    for head in heads:
+        generator = torch.Generator().manual_seed(head.seed)
+        num_epochs = -(-needed // len(head.rows))
+        order = torch.cat(
+            [torch.randperm(len(head.rows), generator=generator) for _ in range(num_epochs)]
+        )[:needed]
+        rows.append(head.rows[order].view(config.num_steps, config.batch_size))
+        labels.append(head.labels[order].view(config.num_steps, config.batch_size))
+    return torch.stack(rows), torch.stack(labels)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried on validation data, and its mean accuracy over the heads."""
+
+    config: TuneConfig
+    accuracy: float
+
+
+def choose_config(
+    features: Float[Tensor, "b d"],
+    heads: Sequence[HeadData],
+    weights: Float[Tensor, "k d"],
+    *,
+    logit_scale: float,
+    validation: tuple[Float[Tensor, "n d"], Int[Tensor, " n"]],
+    batch_size: int = 64,
+) -> Iterator[Trial]:
+    """Try learning rates and numbers of steps, gentlest first, and report each one's accuracy.
+
+    The caller keeps the best; ``best_trial`` does so. Give it the real-only heads, so that the
+    comparison that follows is not tuned in favor of synthetic data.
+    """
+    images, labels = validation
+    for num_steps in (50, 150, 450):
+        for learning_rate in (0.003, 0.01, 0.03, 0.1):
+            config = TuneConfig(
+                num_steps=num_steps, learning_rate=learning_rate, batch_size=batch_size
+            )
+            *_, last = tune_heads(features, heads, weights, config, logit_scale=logit_scale)
+            correct = last.heads.logits(images).argmax(-1) == labels
+            yield Trial(config, correct.double().mean().item())
+
+
+def best_trial(trials: Sequence[Trial]) -> Trial:
+    """Return the most accurate trial; among equals the one that came first, the gentlest."""
+    if not trials:
+        raise ValueError("no trials to choose from")
+    return max(trials, key=lambda trial: trial.accuracy)

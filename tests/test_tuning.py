@@ -1,0 +1,170 @@
+"""Heads trained together against heads trained alone, and against plain AdamW in a loop."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from course_utils.runtime import seeded
+from course_utils.tuning import (
+    HeadData,
+    Trial,
+    TuneConfig,
+    best_trial,
+    choose_config,
+    tune_heads,
+)
+
+SCALE = 20.0
+
+
+def unit(*shape: int, seed: int) -> torch.Tensor:
+    return functional.normalize(torch.randn(*shape, generator=seeded(seed)), dim=-1)
+
+
+@pytest.fixture
+def problem():
+    """Three classes on the sphere, 60 images, text weights that are off by some noise."""
+    centers = unit(3, 8, seed=1)
+    labels = torch.arange(60) % 3
+    features = functional.normalize(centers[labels] + 1.2 * unit(60, 8, seed=2), dim=-1)
+    weights = functional.normalize(centers + 1.2 * unit(3, 8, seed=3), dim=-1)
+    return features, labels, weights
+
+
+def last(steps):
+    *_, step = steps
+    return step
+
+
+def train_plainly(features, head, weights, config):
+    """Train one head as a student would: a layer, an optimizer, a loop over batches."""
+    with torch.random.fork_rng():  # the layer draws initial weights, which are replaced
+        layer = torch.nn.Linear(weights.shape[1], len(weights))
+    with torch.no_grad():
+        layer.weight.copy_(SCALE * weights)
+        layer.bias.zero_()
+    optimizer = torch.optim.AdamW(
+        layer.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.num_steps)
+    generator = seeded(head.seed)
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(config.num_steps):
+        while len(order) < config.batch_size:
+            order = torch.cat([order, torch.randperm(len(head.rows), generator=generator)])
+        batch, order = order[: config.batch_size], order[config.batch_size :]
+        loss = functional.cross_entropy(layer(features[head.rows[batch]]), head.labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return layer
+
+
+def test_a_head_trained_among_others_equals_the_same_head_in_a_plain_loop(problem):
+    features, labels, weights = problem
+    config = TuneConfig(num_steps=25, learning_rate=0.05, batch_size=8)
+    heads = [
+        HeadData(torch.arange(60), labels, seed=5),
+        HeadData(torch.arange(7), labels[:7], seed=6),  # fewer images than a batch
+        HeadData(torch.arange(60), labels.flip(0), seed=7),
+    ]
+    together = last(tune_heads(features, heads, weights, config, logit_scale=SCALE)).heads
+    for number, head in enumerate(heads):
+        alone = train_plainly(features, head, weights, config)
+        torch.testing.assert_close(together.weights[number], alone.weight, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(together.bias[number], alone.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_before_the_first_step_every_head_is_the_zero_shot_classifier(problem):
+    features, labels, weights = problem
+    heads = [HeadData(torch.arange(60), labels, seed=0)]
+    config = TuneConfig(num_steps=1, batch_size=60)
+    step = last(tune_heads(features, heads, weights, config, logit_scale=SCALE))
+    expected = functional.cross_entropy(SCALE * features @ weights.T, labels)
+    torch.testing.assert_close(step.loss[0], expected)
+
+
+def test_tuning_on_right_labels_beats_the_start_and_lowers_the_loss(problem):
+    features, labels, weights = problem
+    heads = [HeadData(torch.arange(60), labels, seed=0)]
+    config = TuneConfig(num_steps=100, learning_rate=0.05, batch_size=16)
+    steps = list(tune_heads(features, heads, weights, config, logit_scale=SCALE))
+    start = (SCALE * features @ weights.T).argmax(-1)
+    tuned = steps[-1].heads.logits(features)[0].argmax(-1)
+    assert (tuned == labels).sum() > (start == labels).sum()
+    assert steps[-1].loss[0] < steps[0].loss[0]
+
+
+def test_the_same_seed_gives_the_same_head_and_another_seed_another(problem):
+    features, labels, weights = problem
+    config = TuneConfig(num_steps=10, batch_size=8)
+    heads = [HeadData(torch.arange(60), labels, seed=seed) for seed in (1, 1, 2)]
+    trained = last(tune_heads(features, heads, weights, config, logit_scale=SCALE)).heads
+    assert torch.equal(trained.weights[0], trained.weights[1])
+    assert not torch.equal(trained.weights[0], trained.weights[2])
+
+
+def test_the_given_weights_and_the_global_random_state_stay_as_they_were(problem):
+    features, labels, weights = problem
+    before, state = weights.clone(), torch.get_rng_state()
+    heads = [HeadData(torch.arange(60), labels, seed=0)]
+    last(tune_heads(features, heads, weights, TuneConfig(num_steps=5), logit_scale=SCALE))
+    assert torch.equal(weights, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_training_works_where_gradients_are_switched_off(problem):
+    features, labels, weights = problem
+    heads = [HeadData(torch.arange(60), labels, seed=0)]
+    with torch.no_grad():
+        step = last(tune_heads(features, heads, weights, TuneConfig(num_steps=3), logit_scale=2.0))
+    assert not torch.equal(step.heads.weights[0], 2.0 * weights)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "message"),
+    [
+        ([], [], "no training images"),
+        ([0, 1], [0, 3], "labels outside 0 … 2"),
+        ([0, 1], [0, -1], "labels outside 0 … 2"),
+        ([0, 60], [0, 1], "rows outside 0 … 59"),
+    ],
+)
+def test_a_head_with_impossible_data_is_refused(problem, rows, labels, message):
+    features, _, weights = problem
+    head = HeadData(torch.tensor(rows, dtype=torch.long), torch.tensor(labels, dtype=torch.long), 0)
+    with pytest.raises(ValueError, match=message):
+        next(tune_heads(features, [head], weights, TuneConfig(), logit_scale=SCALE))
+
+
+def test_no_heads_and_empty_settings_are_refused(problem):
+    features, _, weights = problem
+    with pytest.raises(ValueError, match="no heads"):
+        next(tune_heads(features, [], weights, TuneConfig(), logit_scale=SCALE))
+    with pytest.raises(ValueError, match="num_steps"):
+        TuneConfig(num_steps=0)
+    with pytest.raises(ValueError, match="learning_rate"):
+        TuneConfig(learning_rate=0.0)
+
+
+def test_the_chosen_setting_is_the_most_accurate_and_the_gentlest_among_equals(problem):
+    features, labels, weights = problem
+    heads = [HeadData(torch.arange(30), labels[:30], seed=0)]
+    trials = list(
+        choose_config(
+            features,
+            heads,
+            weights,
+            logit_scale=SCALE,
+            validation=(features[30:], labels[30:]),
+            batch_size=16,
+        )
+    )
+    best = best_trial(trials)
+    assert best.accuracy == max(trial.accuracy for trial in trials)
+    assert trials.index(best) == [trial.accuracy for trial in trials].index(best.accuracy)
+    tie = [Trial(TuneConfig(num_steps=n), 0.5) for n in (1, 2)]
+    assert best_trial(tie) is tie[0]
+    with pytest.raises(ValueError, match="no trials"):
+        best_trial([])
