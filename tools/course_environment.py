@@ -34,8 +34,9 @@ with open(os.path.join(packages, "course.pth"), "w", encoding="ascii") as file:
 """
 
 PROBE = """
+from importlib.metadata import version
+print(*(f"{name} {version(name)}" for name in ("torch", "torchvision")), sep=", ", flush=True)
 import torch, torchvision
-print(f"torch {torch.__version__}, torchvision {torchvision.__version__}", flush=True)
 torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
 """
 
