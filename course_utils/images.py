@@ -139,7 +139,7 @@ def to_bytes(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:
     Raises:
         ValueError: a value is NaN or infinite, as after a diverged sampler.
     """
-    return unit_to_bytes((images.float() + 1) / 2)
+    return unit_to_bytes((images + 1) / 2)
 
 
 def unit_to_bytes(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:

@@ -14,6 +14,8 @@ from torchvision.utils import make_grid
 
 from course_utils import images
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 ALL_BYTES = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
 
 
@@ -125,6 +127,7 @@ def test_cmyk_white_is_white():
         (b"", "empty"),
         (b"this is not a picture", "no JPEG, PNG"),
         (encoded(noise_image(1, size=(64, 64)), "JPEG")[:900], "truncated"),
+        (encoded(noise_image(1, size=(64, 64)), "JPEG", exif=TURNED)[:900], "truncated"),
         (encoded(noise_image(1, size=(64, 64)), "PNG")[:900], "truncated|Truncated"),
         (encoded(noise_image(1, size=(64, 64)), "TIFF")[:900], "truncated|not a TIFF|unpack|no"),
         (encoded(noise_image(1), "GIF"), "no JPEG, PNG"),
