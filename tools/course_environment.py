@@ -78,12 +78,13 @@ def end(process: subprocess.Popen) -> None:
             continue
 
 
-def works(command: Iterable) -> bool:
-    """Tell whether a command can be started and succeeds, without showing it."""
+def complaint(command: Iterable) -> str:
+    """Run a short command without showing it; return what it says when it fails, else ""."""
     try:
-        return subprocess.run(list(map(str, command)), capture_output=True).returncode == 0
-    except OSError:
-        return False
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}" or "it failed silently"
 
 
 def check_python(version: tuple, executable: str) -> None:
@@ -164,15 +165,17 @@ def setup(base_python: str) -> None:
 def create_venv(base_python: str) -> None:
     """Create the virtual environment, unless one with a working Python is there."""
     python = venv_python()
-    if not works([python, "-c", "import pip"]):
+    if complaint([python, "-m", "pip", "--version"]):
         say("1/3  the virtual environment (a few seconds)")
-        if run([base_python, "-m", "venv", "--clear", VENV]):
+        problem = complaint([base_python, "-m", "venv", "--clear", VENV])
+        if problem:
             raise CourseError(
-                f"{base_python} could not create {VENV}; its own words are above. "
+                f"{problem}\n{base_python} could not create {VENV}. "
                 "On Debian and Ubuntu: sudo apt install python3-venv. Then run this again."
             )
-    if run([python, "-c", WRITE_PATH_FILE, REPO]):
-        raise CourseError(f"The folder {VENV} cannot be written. Delete it and run this again.")
+    problem = complaint([python, "-c", WRITE_PATH_FILE, REPO])
+    if problem:
+        raise CourseError(f"{problem}\n{VENV} is not usable. Delete it and run this again.")
 
 
 def find_uv() -> str:
@@ -180,12 +183,13 @@ def find_uv() -> str:
     python = venv_python()
     inside = str(python.with_name("uv.exe" if os.name == "nt" else "uv"))
     for uv in (shutil.which("uv"), inside):
-        if uv and works([uv, "--version"]):
+        if uv and not complaint([uv, "--version"]):
             return uv
     say("2/3  uv, the installer (a few seconds)")
-    if run([python, "-m", "pip", "install", "--quiet", UV]):
+    problem = complaint([python, "-m", "pip", "install", "--quiet", UV])
+    if problem:
         raise CourseError(
-            "pip could not install uv. Is there a network? With a mirror: "
+            f"{problem}\npip could not install uv. Is there a network? With a mirror: "
             "pip config set global.index-url <its address>. Then run this again."
         )
     return inside
