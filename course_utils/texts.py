@@ -5,48 +5,27 @@ English one is shown. Exceptions stay English, next to the code that raises them
 """
 
 import difflib
+import json
 import os
 import string
+from functools import cache
+from pathlib import Path
 
 LANGUAGES = ("en", "zh")
 
-TEXTS: dict[str, dict[str, str]] = {
-    "verdict.helped": {"en": "helped", "zh": "有帮助"},
-    "verdict.hurt": {"en": "hurt", "zh": "有损害"},
-    "verdict.cannot tell": {"en": "cannot tell", "zh": "无法判断"},
-    "skipped.unreadable": {"en": "{error}", "zh": "无法使用的图像：{error}"},
-    "skipped.not_opened": {
-        "en": "{file}: could not be opened ({reason})",
-        "zh": "{file}：无法打开（{reason}）",
-    },
-    "skipped.same_in_class": {
-        "en": "{file}: the same file as {first}, kept once",
-        "zh": "{file}：与 {first} 相同，只保留一份",
-    },
-    "skipped.same_across_classes": {
-        "en": "{files}: the same file in several classes, so none is kept",
-        "zh": "{files}：同一文件出现在多个类别中，全部不用",
-    },
-    "skipped.link": {
-        "en": "{file}: a link to a folder or out of the data folder, not followed",
-        "zh": "{file}：指向文件夹或数据目录之外的链接，未跟随",
-    },
-    "skipped.no_class": {
-        "en": "{file}: lies beside the class folders, so it has no class",
-        "zh": "{file}：位于类别文件夹之外，没有类别",
-    },
-    "stand_in": {
-        "en": "{name} is not here; {stand_in} stands in for it",
-        "zh": "缺少 {name}，由 {stand_in} 代替",
-    },
-}
+
+@cache
+def catalog() -> dict[str, dict[str, str]]:
+    """Read the strings of the course: key, then language."""
+    path = Path(__file__).resolve().parents[1] / "data" / "texts.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def text(key: str, **values: object) -> str:
     """Give a string in the language of ``COURSE_LANG`` (``en`` by default).
 
     Args:
-        key: a key of `TEXTS`.
+        key: a key of ``data/texts.json``.
         values: what to put into the braces of the string.
 
     Raises:
@@ -56,10 +35,10 @@ def text(key: str, **values: object) -> str:
     language = os.environ.get("COURSE_LANG") or LANGUAGES[0]
     if language not in LANGUAGES:
         raise ValueError(f"COURSE_LANG={language!r} is unknown; set it to one of {LANGUAGES}")
-    if key not in TEXTS:
-        close = difflib.get_close_matches(key, TEXTS, cutoff=0.4) or sorted(TEXTS)
+    if key not in catalog():
+        close = difflib.get_close_matches(key, catalog(), cutoff=0.4) or sorted(catalog())
         raise KeyError(f"no text {key!r}; the closest keys are {', '.join(close)}")
-    pattern = TEXTS[key].get(language, TEXTS[key]["en"])
+    pattern = catalog()[key].get(language, catalog()[key]["en"])
     missing = placeholders(pattern) - values.keys()
     if missing:
         raise KeyError(f"text {key!r} needs a value for {', '.join(sorted(missing))}")

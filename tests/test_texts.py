@@ -35,14 +35,14 @@ def test_a_value_may_be_called_anything_and_hold_braces():
 
 
 def test_a_string_missing_in_a_language_is_shown_in_english(monkeypatch):
-    monkeypatch.setitem(texts.TEXTS, "only", {"en": "only English"})
+    monkeypatch.setitem(texts.catalog(), "only", {"en": "only English"})
     monkeypatch.setenv("COURSE_LANG", "zh")
     assert texts.text("only") == "only English"
 
 
-@pytest.mark.parametrize("key", texts.TEXTS)
+@pytest.mark.parametrize("key", texts.catalog())
 def test_every_text_has_english_and_the_same_braces_in_every_language(key):
-    patterns = texts.TEXTS[key]
+    patterns = texts.catalog()[key]
     assert patterns["en"]
     assert set(patterns) <= set(texts.LANGUAGES)
     assert len({frozenset(texts.placeholders(pattern)) for pattern in patterns.values()}) == 1

@@ -1,0 +1,34 @@
+"""The experiment: arms x ratios x seeds, trained alike, in one tidy table with its controls.
+
+``plan_budget`` and ``draw_arms`` say what is compared, ``run_arms`` trains and ``tabulate``
+judges it, ``findings`` and ``write_report`` say what came out.
+"""
+
+from course_utils.lab.arms import RATIOS, Arm, Budget, draw_arms, plan_budget, write_prompts
+from course_utils.lab.report import (
+    arm_label,
+    findings,
+    results_table,
+    verdict_sentence,
+    write_report,
+)
+from course_utils.lab.results import Results, Trained, run_arms, save_results, tabulate
+
+__all__ = [
+    "RATIOS",
+    "Arm",
+    "Budget",
+    "Results",
+    "Trained",
+    "arm_label",
+    "draw_arms",
+    "findings",
+    "plan_budget",
+    "results_table",
+    "run_arms",
+    "save_results",
+    "tabulate",
+    "verdict_sentence",
+    "write_prompts",
+    "write_report",
+]

@@ -1,0 +1,185 @@
+"""The one place that picks the images of an experiment: a folder, or the procedural world."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from course_utils import hub, mini_earth
+from course_utils.examples import Example, Splits, scan_folder, split_examples
+from course_utils.images import load_image, write_atomically
+from course_utils.runtime import Profile, derive_seed, resolve_path
+from course_utils.texts import text
+
+TASKS = ("disasters",)
+_IMAGE_SIZE = 64
+_TRAIN_PER_SHOT = 3  # so that every seed can draw other real images
+_NUM_VALIDATION = 40
+
+
+def load_examples(
+    task: str,
+    *,
+    profile: Profile,
+    root: str | Path | None = None,
+    cache: Path | None = None,
+    progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+) -> Splits:
+    """Load the training, validation and test images of a task.
+
+    With ``root``, real images in class folders, split by class into a half for training, a
+    tenth for validation and the rest for testing. Without it, renders of the procedural world
+    in ``mini_earth.TEST_STYLE``, which no shipped model has seen; each is a scene of its own.
+
+    Args:
+        task: ``"disasters"``, the six types of xBD; a folder brings its own classes.
+        profile: decides how many images are rendered.
+        root: a folder of class folders.
+        cache: where renders are kept; None renders anew.
+        progress: wraps the loop over renders, given their number; ``tqdm`` fits.
+
+    Raises:
+        ValueError: for an unknown task, or a folder that is not usable as class folders.
+
+    Source:
+        Six disaster types: Gupta et al. 2019 (arXiv:1911.09296).
+    """
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
+    if root is not None:
+        return _from_folder(resolve_path(root))
+    sizes = {
+        "train": _TRAIN_PER_SHOT * profile.shots,
+        "validation": _NUM_VALIDATION,
+        "test": profile.num_test // len(mini_earth.DISASTERS),
+    }
+    notes = [text("data.mini_earth", style=mini_earth.TEST_STYLE)]
+    parts = {part: _render_part(part, num, cache, progress, notes) for part, num in sizes.items()}
+    return Splits(
+        **parts,
+        class_names=mini_earth.DISASTERS,
+        phrases=tuple(text(f"phrase.{name}") for name in mini_earth.DISASTERS),
+        name=f"mini_earth ({mini_earth.TEST_STYLE})",
+        notes=tuple(notes),
+    )
+
+
+def _from_folder(root: Path) -> Splits:
+    folder = scan_folder(root)
+    train, validation, test = split_examples(
+        folder.examples, num_classes=len(folder.class_names), seed=0
+    )
+    return Splits(
+        train=train,
+        validation=validation,
+        test=test,
+        class_names=folder.class_names,
+        phrases=folder.phrases,
+        name=root.name,
+        notes=folder.skipped,
+    )
+
+
+def _render_part(
+    part: str, num_per_class: int, cache: Path | None, progress: Callable, notes: list[str]
+) -> tuple[Example, ...]:
+    """Render ``num_per_class`` post-event views of every disaster, or read them back."""
+    num = num_per_class * len(mini_earth.DISASTERS)
+    labels = [index % len(mini_earth.DISASTERS) for index in range(num)]
+    path = cache / f"mini_earth-{part}-{_world_key(num)}.npy" if cache else None
+    pixels = _read_back(path, num)
+    if pixels is None:
+        jobs = [(label, _scene_seed(part, index)) for index, label in enumerate(labels)]
+        pixels = np.stack([_render_one(*job) for job in progress(jobs, num)])
+        try:
+            _keep(pixels, path)
+        except OSError as error:  # renders that cannot be kept are still renders
+            notes.append(text("data.not_kept", reason=error))
+    return tuple(
+        Example(label=label, source="real", pixels=image)
+        for label, image in zip(labels, pixels, strict=True)
+    )
+
+
+def _scene_seed(part: str, index: int) -> int:
+    return derive_seed("mini_earth", part, index) % (1 << 48)
+
+
+def _keep(pixels: np.ndarray, path: Path | None) -> None:
+    if path is not None:
+        buffer = io.BytesIO()
+        np.save(buffer, pixels, allow_pickle=False)
+        write_atomically(path, buffer.getvalue())
+
+
+def _render_one(label: int, seed: int) -> np.ndarray:
+    disaster = mini_earth.DISASTERS[label]
+    scene = mini_earth.disaster_scene(disaster, mini_earth.TEST_STYLE, seed=seed)
+    return mini_earth.render(scene, size=_IMAGE_SIZE).image
+
+
+def _read_back(path: Path | None, num: int) -> np.ndarray | None:
+    """Read cached renders; None if there are none or the file is damaged."""
+    if path is None or not path.exists():
+        return None
+    try:
+        pixels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = pixels.shape == (num, _IMAGE_SIZE, _IMAGE_SIZE, 3) and pixels.dtype == np.uint8
+    return pixels if fits else None
+
+
+def _world_key(num: int) -> str:
+    """Hash the world's own source, so that renders of an older world are never reused."""
+    digest = hashlib.sha256(f"{num} {_IMAGE_SIZE} {np.__version__}".encode())
+    for path in sorted(Path(mini_earth.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def load_seen(
+    data: Splits, trained_on: str | None, *, models: Path | None = None
+) -> tuple[tuple[Example, ...], tuple[str, ...]]:
+    """Load the labelled real images of a data set's classes that a generator was trained on.
+
+    They are what such a generator could have told a classifier at best. The labels are matched
+    to the data set's classes by name; a generator trained on other classes has seen nothing.
+
+    Args:
+        data: brings the class names.
+        trained_on: the generator's lock entry for its training images, or None.
+        models: a folder to search first (``COURSE_MODELS``).
+
+    Returns:
+        The images, and what must be said beside every result.
+    """
+    if trained_on is None:
+        return (), ()
+    try:
+        located = hub.locate(trained_on, models=models)
+    except hub.ArtifactError:
+        return (), (text("note.seen_missing", name=trained_on),)
+    path = located.root / next(iter(located.artifact.files))
+    table = pq.read_table(path, columns=["image", "label"])
+    names = _label_names(table.schema.metadata)
+    if sorted(names) != sorted(data.class_names):
+        return (), ()
+    labels = [data.class_names.index(names[label]) for label in table["label"].to_pylist()]
+    images = (row["bytes"] for row in table["image"].to_pylist())
+    seen = tuple(
+        Example(label=label, source="real", pixels=np.asarray(load_image(image)))
+        for label, image in zip(labels, images, strict=True)
+    )
+    return seen, (text("note.seen", per_class=f"{len(seen) // len(names):,}"),)
+
+
+def _label_names(metadata: dict[bytes, bytes] | None) -> Sequence[str]:
+    """Read the class names that the ``datasets`` library stores in a Parquet file."""
+    features = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+    label = features.get("info", {}).get("features", {}).get("label", {})
+    return label.get("names", ())

@@ -1,0 +1,153 @@
+"""The one place that picks the data: the procedural world, a folder, a generator's own images."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+
+from course_utils import mini_earth, sources
+from course_utils.examples import Splits
+from course_utils.runtime import Profile
+
+TINY = replace(Profile(), shots=1, num_test=12)
+
+
+def images_of(splits: Splits) -> list[str]:
+    parts = (splits.train, splits.validation, splits.test)
+    return [example.digest() for part in parts for example in part]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_validation_images():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_NUM_VALIDATION", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return sources.load_examples("disasters", profile=TINY, cache=cache), cache
+
+
+def test_the_procedural_world_brings_six_balanced_disasters(rendered):
+    splits, _ = rendered
+    assert splits.class_names == mini_earth.DISASTERS
+    assert len(splits.test) == 12
+    assert len(splits.train) == 3 * 6
+    for part in (splits.train, splits.validation, splits.test):
+        counts = np.bincount([example.label for example in part], minlength=6)
+        assert counts.min() == counts.max() > 0
+        assert all(example.source == "real" for example in part)
+    assert mini_earth.TEST_STYLE in splits.name
+    assert mini_earth.TEST_STYLE in " ".join(splits.notes)
+
+
+def test_no_image_is_in_two_parts(rendered):
+    digests = images_of(rendered[0])
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_second_load_reads_the_cache_and_renders_nothing(rendered, monkeypatch):
+    splits, cache = rendered
+    monkeypatch.setattr(sources, "_render_one", None)
+    again = sources.load_examples("disasters", profile=TINY, cache=cache)
+    assert images_of(again) == images_of(splits)
+
+
+def test_a_damaged_cache_is_rendered_anew(rendered, tmp_path):
+    splits, cache = rendered
+    for path in cache.glob("*.npy"):
+        (tmp_path / path.name).write_bytes(path.read_bytes()[:500])
+    again = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
+    assert images_of(again) == images_of(splits)
+
+
+def test_a_full_disk_costs_the_cache_but_not_the_images(rendered, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sources, "write_atomically", fail)
+    splits = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
+    assert images_of(splits) == images_of(rendered[0])
+    assert "No space left" in " ".join(splits.notes)
+
+
+def test_progress_sees_every_render(tmp_path):
+    seen = []
+
+    def progress(jobs, total):
+        seen.append(total)
+        return jobs
+
+    sources.load_examples("disasters", profile=TINY, progress=progress)
+    assert seen == [18, 12, 12]
+
+
+def test_an_unknown_task_is_refused_by_name():
+    with pytest.raises(ValueError, match="task 'weather' is not one of disasters"):
+        sources.load_examples("weather", profile=TINY)
+
+
+def make_folder(root, names):
+    rng = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
+
+
+def test_a_folder_brings_its_own_classes(tmp_path):
+    root = make_folder(tmp_path / "places", ["SeaLake", "Forest"])
+    splits = sources.load_examples("disasters", profile=TINY, root=root)
+    assert splits.class_names == ("Forest", "SeaLake")
+    assert splits.phrases == ("forest", "sea lake")
+    assert splits.name == "places"
+    assert len(images_of(splits)) == len(set(images_of(splits))) == 20
+
+
+@pytest.fixture
+def seen_models(tmp_path):
+    """Write a models folder with a tiny Parquet file of labelled images, as the hub has them."""
+
+    def png(value: int) -> dict:
+        buffer = io.BytesIO()
+        Image.new("RGB", (4, 4), (value, 0, 0)).save(buffer, "PNG")
+        return {"bytes": buffer.getvalue(), "path": None}
+
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["B", "A"])})
+    rows = {"image": [png(10), png(20), png(30)], "label": [0, 1, 1]}
+    table = Dataset.from_dict(rows, features=features)
+    table.to_parquet(str(tmp_path / "eurosat_rgb_train.parquet"))
+    return tmp_path
+
+
+def splits_with(names):
+    return Splits((), (), (), class_names=names, phrases=names, name="x")
+
+
+def test_what_a_generator_has_seen_is_matched_by_class_name(seen_models):
+    seen, notes = sources.load_seen(
+        splits_with(("A", "B")), "eurosat_rgb_train", models=seen_models
+    )
+    assert [example.label for example in seen] == [1, 0, 0]
+    assert seen[0].pixels[0, 0, 0] == 10
+    assert "1 labelled images a class" in notes[0]
+
+
+def test_a_generator_of_other_classes_has_seen_nothing_of_these(seen_models):
+    seen, notes = sources.load_seen(splits_with(("C",)), "eurosat_rgb_train", models=seen_models)
+    assert (seen, notes) == ((), ())
+    assert sources.load_seen(splits_with(("A",)), None) == ((), ())
+
+
+def test_images_that_are_not_here_are_said_to_be_missing(tmp_path):
+    seen, notes = sources.load_seen(splits_with(("A",)), "eurosat_rgb_train", models=tmp_path)
+    assert seen == ()
+    assert "COURSE_MODELS" in notes[0]
