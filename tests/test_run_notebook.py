@@ -175,7 +175,7 @@ def test_after_a_stop_the_running_cell_tidies_up_and_its_output_is_kept(tmp_path
         process.send_signal(signal.SIGINT)
         log = process.stdout.read()
     assert process.returncode == 130
-    assert log == f"tidied\n\nInterrupted.\n\nThe run up to here is in {copy}\n"
+    assert log == f"tidied\n\nThe run up to here is in {copy}\n"
     kept = json.loads(copy.read_text(encoding="utf-8"))["cells"]
     assert "".join(kept[0]["outputs"][0]["text"]) == "begun\ntidied\n"
     assert kept[1]["outputs"] == []

@@ -227,7 +227,7 @@ def attempt(runner: Runner) -> tuple[int, str]:
     except RuntimeError as error:  # nbclient's DeadKernelError is one
         if not runner.interrupted:
             return 1, f"The notebook's Python died ({error}). Most often the memory was too small."
-    return (130, "Interrupted.") if runner.interrupted else (0, "")
+    return (130 if runner.interrupted else 0), ""
 
 
 def run(path: Path, saved: Path, console: Console) -> int:
@@ -239,8 +239,9 @@ def run(path: Path, saved: Path, console: Console) -> int:
         code, message = attempt(runner)
     finally:
         save(nb, saved)
-    if code:
+    if message:
         console.say(f"\n{message if console.animated else ANSI.sub('', message)}")
+    if code:
         console.say(f"\nThe run up to here is in {saved}")
     return code
 
