@@ -1,0 +1,354 @@
+import io
+import json
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from PIL import Image
+from safetensors.torch import load_file
+
+from course_utils import mini_earth
+from tools import train_small_clip, train_small_text2image, training
+from tools.training import Captioned
+
+EUROSAT = list(training.EUROSAT_CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def _same_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def write_parquet(path: Path, names: list[str], *, num: int, size: int, captions: bool) -> None:
+    rng, rows = np.random.default_rng(0), []
+    for label in range(len(names)):
+        for i in range(num):
+            buffer = io.BytesIO()
+            pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(buffer, format="PNG")
+            row = {"image": {"bytes": buffer.getvalue(), "path": f"{label}_{i}"}, "label": label}
+            rows.append(row | ({"captions": [f"A thing , number {i} ."]} if captions else {}))
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(metadata), path)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    names = ["beach", "denseresidential"]
+    train = root / "train"
+    write_parquet(train / "ucmerced_captions_train.parquet", names, num=6, size=96, captions=True)
+    write_parquet(train / "eurosat_rgb_train.parquet", EUROSAT, num=2, size=64, captions=False)
+    write_parquet(train / "harmless.parquet", EUROSAT, num=1, size=64, captions=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    work = tmp_path_factory.mktemp("run")
+    folders = ["--data", str(data), "--work", str(work / "work"), "--models", str(work / "models")]
+    sizes = ["--renders", "12", "--validation-renders", "12", "--processes", "0", "--batch", "8"]
+    return [*folders, *sizes, "--steps", "2", "--threads", "1"]
+
+
+def scripts() -> list:
+    return [
+        pytest.param(train_small_clip.main, [], id="clip"),
+        pytest.param(train_small_text2image.main, ["vae"], id="autoencoder"),
+        pytest.param(train_small_text2image.main, ["unet"], id="denoiser"),
+    ]
+
+
+@pytest.mark.parametrize(("main", "stage"), scripts())
+def test_every_script_refuses_the_style_that_the_lab_tests_on(main, stage, run):
+    styles = [mini_earth.TRAIN_STYLES[0], mini_earth.TEST_STYLE]
+    with pytest.raises(ValueError, match=f"must never see {mini_earth.TEST_STYLE}"):
+        main([*stage, *run, "--styles", *styles])
+
+
+@pytest.mark.parametrize(("main", "stage"), scripts())
+@pytest.mark.parametrize("file", ["eurosat_rgb_train.parquet", "harmless.parquet"])
+def test_the_blind_models_refuse_eurosat_under_any_name(main, stage, file, run):
+    with pytest.raises(ValueError, match="is EuroSAT, which this model must never see"):
+        main([*stage, *run, "--file", "ucmerced_captions_train.parquet", file])
+
+
+def test_the_shared_autoencoder_refuses_eurosat_even_for_the_generator_that_sees_it(run):
+    with pytest.raises(ValueError, match="is EuroSAT"):
+        train_small_text2image.main(["vae", *run, "--name", train_small_text2image.SEEING])
+
+
+def test_only_the_seeing_generator_reads_eurosat_with_its_training_part_alone(run):
+    args = train_small_text2image.parse(["unet", *run, "--name", train_small_text2image.SEEING])
+    sources, held = train_small_text2image.load_sources(args)
+    assert [data.source for data in sources] == ["ucmerced", "eurosat", "mini_earth"]
+    assert [len(data) for data in sources] == [10, 10, 12]
+    assert [len(data) for data in held] == [2, 10, 12]
+
+
+def test_no_style_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least one style"):
+        training.refuse_test_style([])
+
+
+def test_the_last_tenth_of_each_class_by_row_is_set_aside():
+    labels = ["a", "b"] * 20
+    data = Captioned(
+        source="ucmerced",
+        images=torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1),
+        labels=tuple(labels),
+        sentences=((),) * 40,
+        phrases={"a": ("an a",), "b": ("a b",)},
+        meters_per_pixel=np.arange(40.0),
+    )
+    train, held = training.split_last_tenth(data)
+    assert held.images.flatten().tolist() == [36, 37, 38, 39]
+    assert train.images.flatten().tolist() == list(range(36))
+    assert held.labels == ("a", "b", "a", "b")
+
+
+@pytest.mark.parametrize(("meters", "level"), [(1.2, 17), (10, 14), (0.3, 18), (300, 10)])
+def test_levels_follow_the_ground_sample_distance(meters, level):
+    assert training.google_level(meters) == level
+
+
+def test_captions_carry_the_level_of_the_image_as_shown_and_only_if_asked(data):
+    path = data / "train" / "ucmerced_captions_train.parquet"
+    images = training.read_captioned(path, size=96)
+    rng = np.random.default_rng(0)
+    for said in (training.compose_caption(images, 0, rng) for _ in range(50)):
+        assert "LEVEL" not in said
+        assert " ," in said or "beach" in said or "coast" in said
+    said = training.compose_caption(images, 0, rng, level_share=1.0, meters_per_pixel=10.0)
+    assert said.startswith("14_GOOGLE_LEVEL_")
+
+
+def test_the_end_token_is_the_highest_and_any_script_can_be_written(tmp_path):
+    tokenizer = training.tokenizer_in(tmp_path, ["a beach"], max_length=40)
+    ids = tokenizer("Annual CROP 永 été").input_ids
+    assert ids == tokenizer("annual crop 永 été").input_ids
+    assert ids[-1] == tokenizer.eos_token_id == len(tokenizer) - 1 == max(ids)
+    assert len(tokenizer("annual crop").input_ids) == 4  # whole words, and the two ends
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "annual crop 永 été"
+    assert len(training.tokenizer_in(tmp_path, ["other words"], max_length=40)) == len(tokenizer)
+
+
+def test_views_without_cropping_are_exact_quarter_turns_and_mirrors():
+    images = torch.randint(256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    images = images.to(torch.uint8)
+    generator = torch.Generator().manual_seed(1)
+    views, side = training.random_views(images, generator, size=8, scale=(1.0, 1.0))
+    assert (side == 1).all()
+    seen = set()
+    for image, view in zip(images.float() / 255, views, strict=True):
+        turns = [image.rot90(k, (1, 2)) for k in range(4)]
+        turns += [turn.flip(2) for turn in turns]
+        matches = [torch.allclose(turn, view, atol=1e-4) for turn in turns]
+        assert any(matches)
+        seen.add(matches.index(True))
+    assert len(seen) == 8
+
+
+def test_color_changes_of_strength_zero_change_nothing_and_stay_in_range_otherwise():
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.05
+    generator = torch.Generator().manual_seed(1)
+    same = training.jitter_colors(images, generator, strength=0.0)
+    torch.testing.assert_close(same, images)
+    changed = training.jitter_colors(images, generator, strength=2.0)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+
+
+def test_with_no_common_class_the_contrast_is_clips_own_loss():
+    logits = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(5)
+    expected = (F.cross_entropy(logits, rows) + F.cross_entropy(logits.T, rows)) / 2
+    loss = train_small_clip.unified_contrast(logits, torch.eye(5, dtype=torch.bool))
+    torch.testing.assert_close(loss, expected)
+
+
+def test_with_common_classes_the_contrast_averages_over_all_positives():
+    logits = torch.tensor([[1.0, 2.0, 0.0], [0.5, 0.0, 1.0], [3.0, 1.0, 2.0]])
+    positives = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    total = 0.0
+    for table in (logits.tolist(), logits.T.tolist()):
+        for i, row in enumerate(table):
+            log_sum = math.log(sum(math.exp(value) for value in row))
+            right = [j for j in range(3) if positives[i, j]]
+            total -= sum(row[j] - log_sum for j in right) / len(right) / 6
+    loss = train_small_clip.unified_contrast(logits, positives)
+    assert loss.item() == pytest.approx(total, abs=1e-6)
+
+
+def test_a_perfect_velocity_costs_nothing_and_weights_are_those_of_min_snr():
+    alpha_bar = train_small_text2image.make_scheduler().alphas_cumprod
+    generator = torch.Generator().manual_seed(0)
+    x0, eps = (torch.randn(6, 2, 4, 4, generator=generator) for _ in range(2))
+    t = torch.tensor([0, 1, 300, 500, 900, 999])
+    a = alpha_bar[t].view(-1, 1, 1, 1)
+
+    def oracle(x_t: torch.Tensor, t: torch.Tensor, tokens: object) -> torch.Tensor:
+        x0_known = (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+        return (a.sqrt() * x_t - x0_known) / (1 - a).sqrt()  # v from x_t and x_0
+
+    kept = slice(1, 5)  # at both ends the division loses all digits
+    errors = train_small_text2image.velocity_loss(oracle, x0, eps, t, None, alpha_bar)
+    torch.testing.assert_close(errors[kept], torch.zeros(4), atol=1e-4, rtol=0)
+    for a_t, weight in zip(
+        alpha_bar.tolist(), train_small_text2image.snr_weights(alpha_bar).tolist(), strict=True
+    ):
+        # weight of the error of x_0 is min(SNR, 5); that of v is SNR + 1 times smaller
+        snr = a_t / (1 - a_t)
+        assert weight == pytest.approx(min(snr, 5.0) / (snr + 1), rel=1e-3, abs=1e-6)
+
+
+@torch.no_grad()
+def test_standardized_latents_have_unit_variance_and_restore_the_same_images():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = AutoencoderKL(
+            block_out_channels=(8,), latent_channels=3, norm_num_groups=4, sample_size=8
+        ).eval()
+    images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    before, std = vae.encode(images).latent_dist.mean, vae.encode(images).latent_dist.std
+    restored = vae.decode(before).sample
+    train_small_text2image.standardize_latents(vae, before)
+    after = vae.encode(images).latent_dist
+    torch.testing.assert_close(after.mean.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(after.mean.std(dim=(0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(vae.decode(after.mean).sample, restored, atol=1e-4, rtol=1e-4)
+    spread = before.std(dim=(0, 2, 3)).view(1, 3, 1, 1)
+    torch.testing.assert_close(after.std * spread, std, atol=1e-4, rtol=1e-3)
+
+
+def line_loss(net: torch.nn.Linear, stop: int | None = None):
+    def loss_at(step: int) -> tuple[torch.Tensor, dict[str, float]]:
+        if step == stop:
+            raise KeyboardInterrupt
+        _, generator = training.step_draws(0, step)
+        x = torch.randn(16, 3, generator=generator)
+        return (net(x) - x.sum(dim=1, keepdim=True)).square().mean(), {}
+
+    return loss_at
+
+
+def small_net() -> torch.nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return torch.nn.Linear(3, 1)
+
+
+def test_a_killed_run_goes_on_and_ends_where_it_would_have_ended(tmp_path):
+    budget = training.Budget(
+        minutes=1e6, steps=40, learning_rate=0.05, warmup=5, save_every=0.0, print_every=0.0
+    )
+    whole = training.fit(
+        net := small_net(), line_loss(net), folder=tmp_path / "whole", budget=budget
+    )
+    folder = tmp_path / "parts"
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(net := small_net(), line_loss(net, stop=17), folder=folder, budget=budget)
+    parts = training.fit(net := small_net(), line_loss(net), folder=folder, budget=budget)
+    for key, value in whole.items():
+        torch.testing.assert_close(parts[key], value, rtol=0, atol=0)
+    lines = (folder / "loss.csv").read_text().splitlines()
+    assert lines[0] == "step,seconds,loss"
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 41))
+    losses = [float(line.split(",")[2]) for line in lines[1:]]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_finished_run_is_not_trained_again_and_a_time_budget_ends_it(tmp_path):
+    budget = training.Budget(minutes=1 / 6000, steps=10**9, learning_rate=0.05)
+    first = training.fit(net := small_net(), line_loss(net), folder=tmp_path, budget=budget)
+    again = training.fit(
+        net := small_net(), line_loss(net, stop=None), folder=tmp_path, budget=budget
+    )
+    torch.testing.assert_close(first["weight"], again["weight"], rtol=0, atol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_do(tmp_path):
+    net = small_net()
+    budget = training.Budget(minutes=1, steps=5, learning_rate=0.05)
+    with pytest.raises(RuntimeError, match="lower --learning-rate"):
+        training.fit(
+            net, lambda step: (net.weight.sum() * math.nan, {}), folder=tmp_path, budget=budget
+        )
+
+
+def test_weights_too_large_for_half_precision_are_not_written():
+    with pytest.raises(ValueError, match="not finite in half precision: big"):
+        training.halved({"big": torch.tensor([1e6])})
+
+
+def test_the_clip_script_writes_a_folder_that_open_clip_loads_from_anywhere(run, tmp_path):
+    train_small_clip.main([*run, "--layers", "1", "1", "1", "1", "--width", "8"])
+    args = train_small_clip.parse(run)
+    folder = tmp_path / "moved elsewhere"
+    (args.models / "small_clip").rename(folder)
+    name = f"local-dir:{folder}"
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("error")
+        net, _, preprocess = open_clip.create_model_and_transforms(name)
+        tokenize = open_clip.get_tokenizer(name)
+    stored = load_file(folder / "open_clip_model.safetensors")
+    assert {v.dtype for v in stored.values()} == {torch.float16, torch.int64}
+    assert next(net.parameters()).dtype == torch.float32
+    state = torch.load(args.work / "small_clip" / "checkpoint.pt", weights_only=True)["ema"]
+    assert sorted(state) == sorted(net.state_dict())
+    tokens = tokenize(["a satellite photo of annual crop", "a beach " * 100])
+    assert tokens.shape == (2, train_small_clip.CONTEXT_LENGTH)
+    own = training.tokenizer_in(args.work / "small_clip" / "tokenizer", [], max_length=40)
+    same = train_small_clip.tokenize(own, ["a satellite photo of annual crop", "a beach " * 100])
+    assert (tokens == same).all()
+    assert (tokens.argmax(dim=1) > 0).all()
+    image = preprocess(Image.new("RGB", (80, 100), (255, 0, 128)))
+    wanted = train_small_clip.normalized(torch.tensor([1.0, 0.0, 128 / 255]).view(1, 3, 1, 1))
+    torch.testing.assert_close(image[:, 30, 30], wanted.flatten())
+    metrics = json.loads((args.work / "small_clip" / "metrics.json").read_text())
+    card = (folder / "README.md").read_text()
+    assert f"{metrics['validation']['ucmerced scenes zero-shot']:.3f}" in card
+    assert "never seen EuroSAT" in card
+
+
+# numpy 2.4 on what diffusers' schedulers do with tensors; every multistep scheduler has it
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_generator_script_writes_a_folder_that_the_stock_pipeline_loads(run, tmp_path):
+    rest = ["--perceptual-weight", "0", "--drawings", "0"]
+    train_small_text2image.main(["vae", *run, *rest])
+    train_small_text2image.main(["unet", *run, *rest])
+    args = train_small_text2image.parse(["unet", *run])
+    folder = tmp_path / "moved elsewhere"
+    (args.models / args.name).rename(folder)
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    assert sum(sizes) <= 30e6
+    assert not list(folder.rglob("*.bin"))
+    for path in folder.rglob("*.json"):
+        assert str(args.work) not in path.read_text()
+    for path in folder.rglob("*.safetensors"):
+        assert {v.dtype for v in load_file(path).values()} <= {torch.float16, torch.int64}
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("error")
+        pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    for net in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        assert {p.dtype for p in net.parameters()} == {torch.float32}
+    images = train_small_text2image.draw(
+        pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=3.0, seed=0
+    )
+    assert images.shape == (1, 3, 64, 64)
+    assert images.isfinite().all()
+    card = (folder / "README.md").read_text()
+    assert "It has never seen EuroSAT" in card

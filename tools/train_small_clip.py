@@ -1,0 +1,395 @@
+"""Train the small CLIP that ships with the course, and write its folder.
+
+    python -m tools.train_small_clip --data DATA --work WORK --minutes 36
+    python -m tools.train_small_clip --data DATA --work WORK --export
+
+It learns from UC Merced with its captions and from renders of ``mini_earth`` in the training
+styles; it refuses EuroSAT and the lab's test style, which it is measured on. A killed run goes on
+where it was when the same command is given again.
+
+Source:
+    Radford et al. 2021 (arXiv:2103.00020); label-aware positives after Yang et al. 2022, UniCL
+    (arXiv:2204.03610), equation 3.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from safetensors.torch import save
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from course_utils import mini_earth
+from tools import training
+from tools.training import Captioned
+
+MEAN, STD = 0.5, 0.25
+CONTEXT_LENGTH = 40
+EVAL_TEMPLATES = (
+    "a satellite photo of {}.",
+    "a centered satellite photo of {}.",
+    "a remote sensing image of {}.",
+    "satellite imagery of {}.",
+    "aerial imagery of {}.",
+    "an aerial image of {}.",
+)
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with train/*.parquet")
+    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs")
+    add("--file", nargs="+", default=["ucmerced_captions_train.parquet"], help="in DATA/train")
+    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
+    add("--name", default="small_clip", help="of the run and of the model folder")
+    add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
+    add("--export", action="store_true", help="only write the folder from the last checkpoint")
+    add("--minutes", type=float, default=36.0)
+    add("--steps", type=int, default=1_000_000)
+    add("--batch", type=int, default=128)
+    add("--real-share", type=float, default=0.3, help="of UC Merced in a batch")
+    add("--renders", type=int, default=24_000)
+    add("--validation-renders", type=int, default=1_500)
+    add("--layers", type=int, nargs=4, default=[2, 2, 3, 1])
+    add("--width", type=int, default=32)
+    add("--embed-dim", type=int, default=192)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--seed", type=int, default=0)
+    add("--device")
+    add("--threads", type=int, default=2)
+    add("--processes", type=int, default=2, help="that render at a time")
+    return parser.parse_args(argv)
+
+
+def model_config(args: argparse.Namespace, vocab_size: int) -> dict:
+    """Describe the two towers as ``open_clip_config.json`` does."""
+    return {
+        "embed_dim": args.embed_dim,
+        "vision_cfg": {
+            "image_size": 64,
+            "layers": list(args.layers),
+            "width": args.width,
+            "head_width": 64,
+        },
+        "text_cfg": {
+            "context_length": CONTEXT_LENGTH,
+            "vocab_size": vocab_size,
+            "hf_tokenizer_name": ".",  # open_clip reads the tokenizer of the model's own folder
+            "width": 128,
+            "heads": 4,
+            "layers": 3,
+        },
+    }
+
+
+def build(config: dict, device: torch.device, seed: int) -> nn.Module:
+    """Make the network, its image tower in the memory order that convolutions like."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = CLIP(**config)
+    net.visual.to(memory_format=torch.channels_last)
+    return net.to(device)
+
+
+# --- Data -------------------------------------------------------------------------------------
+
+
+def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
+    """Return (training, validation): UC Merced at 96 pixels, and renders at 64.
+
+    Raises:
+        ValueError: a file is EuroSAT, or a style is not for training.
+    """
+    styles = training.refuse_test_style(args.styles)
+    parts = [
+        training.split_last_tenth(training.read_captioned(args.data / "train" / name, size=96))
+        for name in args.file
+    ]
+    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
+    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
+    return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
+
+
+def augmented(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
+    """Draw views of some rows; renders already vary in scale, and a disaster may be local."""
+    scale = (0.45, 1.0) if data.source == "mini_earth" else (0.25, 1.0)
+    views, _ = training.random_views(
+        data.images[torch.from_numpy(rows)], generator, size=64, scale=scale
+    )
+    views = training.soften(views, generator, share=0.35)
+    views = training.jitter_colors(views, generator, strength=1.0)
+    return training.drop_colors(views, generator, share=0.08)
+
+
+def normalized(images: Tensor) -> Tensor:
+    """From [0, 1] to what the image tower takes."""
+    return ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+
+
+class Batches:
+    """Draw augmented images, captions, and who is a positive of whom, by step."""
+
+    def __init__(self, sources: list[Captioned], tokenizer: CLIPTokenizer, args) -> None:
+        self.sources, self.tokenizer, self.args = sources, tokenizer, args
+        shares = [args.real_share / (len(sources) - 1)] * (len(sources) - 1)
+        self.counts = [round(args.batch * share) for share in shares]
+        self.counts.append(args.batch - sum(self.counts))
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalized images, token ids, and positives (bool, batch x batch)."""
+        rng, generator = training.step_draws(self.args.seed, step)
+        images, captions, labels = [], [], []
+        for data, count in zip(self.sources, self.counts, strict=True):
+            rows = rng.integers(len(data), size=count)
+            images.append(augmented(data, rows, generator))
+            captions += [training.compose_caption(data, i, rng) for i in rows]
+            labels += [data.labels[i] for i in rows]
+        # two captions that say the same are positives of each other, whatever the class is called
+        same = [np.unique(np.array(what), return_inverse=True)[1] for what in (labels, captions)]
+        positives = np.logical_or(*(w[:, None] == w[None, :] for w in same))
+        tokens = tokenize(self.tokenizer, captions)
+        return normalized(torch.cat(images)), tokens, torch.from_numpy(positives)
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Encode texts as ``open_clip.get_tokenizer`` does for this folder."""
+    return tokenizer(
+        list(texts),
+        return_tensors="pt",
+        max_length=CONTEXT_LENGTH,
+        padding="max_length",
+        truncation=True,
+    ).input_ids
+
+
+def unified_contrast(logits: Tensor, positives: Tensor) -> Tensor:
+    r"""Average the cross-entropy with all positives of a row, over rows and columns.
+
+    $$-\tfrac1n \sum_i \tfrac1{|P(i)|} \sum_{j \in P(i)} \log \mathrm{softmax}(\text{logits}_i)_j$$
+
+    Source:
+        Yang et al. 2022 (arXiv:2204.03610), equations 2 to 4.
+    """
+    targets = positives.float()
+    by_row = targets / targets.sum(dim=1, keepdim=True)
+    by_column = targets.T / targets.T.sum(dim=1, keepdim=True)
+    return (F.cross_entropy(logits, by_row) + F.cross_entropy(logits.T, by_column)) / 2
+
+
+# --- Measuring --------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def image_features(net: nn.Module, data: Captioned, device: torch.device) -> Tensor:
+    """Encode whole images at 64 pixels, unit rows."""
+    rows = []
+    for images in data.images.split(128):
+        pixels = F.interpolate(
+            images.float().to(device) / 255, size=64, mode="bicubic", antialias=True
+        ).clamp(0, 1)
+        rows.append(net.encode_image(normalized(pixels), normalize=True).float().cpu())
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def class_weights(
+    net: nn.Module, tokenizer: CLIPTokenizer, phrases: Sequence[str], device: torch.device
+) -> Tensor:
+    """Average the text features of the templates, one unit row a phrase."""
+    texts = [template.format(phrase) for phrase in phrases for template in EVAL_TEMPLATES]
+    features = net.encode_text(tokenize(tokenizer, texts).to(device), normalize=True).float().cpu()
+    return F.normalize(features.unflatten(0, (len(phrases), -1)).mean(dim=1), dim=-1)
+
+
+def probe(features: Tensor, labels: Sequence[str], *, shots: int, draws: int = 5) -> float:
+    """Average the accuracy of logistic regression on ``shots`` images a class, on the rest."""
+    names = np.array(labels)
+    scores = []
+    for draw in range(draws):
+        rng = np.random.default_rng([draw, shots])
+        order = rng.permutation(len(names))
+        chosen = np.concatenate([order[names[order] == k][:shots] for k in np.unique(names)])
+        rest = np.setdiff1d(order, chosen)
+        head = LogisticRegression(C=10.0, max_iter=500)
+        head.fit(features[chosen].numpy() * 4, names[chosen])
+        scores.append(head.score(features[rest].numpy() * 4, names[rest]))
+    return float(np.mean(scores))
+
+
+def measure(
+    net: nn.Module, tokenizer: CLIPTokenizer, sources: list[Captioned], device: torch.device
+) -> dict[str, float]:
+    """Measure zero-shot and few-shot accuracy on the validation parts."""
+    net.eval()
+    numbers: dict[str, float] = {}
+    for data in sources:
+        features, labels = image_features(net, data, device), np.array(data.labels)
+        disasters = [k for k in data.phrases if k in mini_earth.DISASTERS]
+        scenes = [k for k in data.phrases if k not in mini_earth.DISASTERS]
+        for what, names, shots in (("scenes", scenes, 3), ("disasters", disasters, 16)):
+            if not names:
+                continue
+            rows = np.flatnonzero(np.isin(labels, names))
+            phrases = [data.phrases[name][0] for name in names]
+            scores = features[rows] @ class_weights(net, tokenizer, phrases, device).T
+            guesses = np.array(names)[scores.argmax(dim=1).numpy()]
+            numbers[f"{data.source} {what} zero-shot"] = float((guesses == labels[rows]).mean())
+            if len(rows) > (shots + 1) * len(names):
+                key = f"{data.source} {what} {shots}-shot probe"
+                numbers[key] = probe(features[rows], list(labels[rows]), shots=shots)
+    return numbers
+
+
+# --- Running ----------------------------------------------------------------------------------
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
+    device, folder = training.pick_training_device(args.device), args.work / args.name
+    sources, held = load_sources(args)
+    record = training.provenance(
+        [args.data / "train" / name for name in args.file],
+        seed=args.seed,
+        batch=args.batch,
+        real_share=args.real_share,
+        renders=args.renders,
+        styles=list(args.styles),
+        learning_rate=args.learning_rate,
+        num_validation={data.source: len(data) for data in held},
+    )
+    texts = [s for data in sources for row in data.sentences for s in row]
+    tokenizer = training.tokenizer_in(folder / "tokenizer", texts, max_length=CONTEXT_LENGTH)
+    config = model_config(args, len(tokenizer))
+    net, judge = build(config, device, args.seed), build(config, device, args.seed)
+    batches = Batches(sources, tokenizer, args)
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        images, tokens, positives = (part.to(device) for part in batches(step))
+        net.logit_scale.data.clamp_(0, math.log(100))
+        with training.autocast(device):
+            image_rows, text_rows, scale = net(images, tokens)
+        logits = scale.float() * image_rows.float() @ text_rows.float().T
+        matched = positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean().item()
+        return unified_contrast(logits, positives), {"matched": matched, "scale": scale.item()}
+
+    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
+        judge.load_state_dict(state)
+        numbers = measure(judge, tokenizer, held, device)
+        training.say(", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
+        return numbers
+
+    budget = training.Budget(
+        minutes=args.minutes,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        weight_decay=0.05,
+    )
+    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    checkpoint = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    metrics = {
+        "validation": evaluate(state),
+        "config": config,
+        "steps": checkpoint["step"],
+        "minutes": checkpoint["used"] / 60,
+        "provenance": record,
+    }
+    training.write_json(folder / "metrics.json", metrics)
+
+
+def export(args: argparse.Namespace) -> Path:
+    """Write the model folder from the last checkpoint: weights in half precision, words, card."""
+    source, folder = args.work / args.name, args.models / args.name
+    metrics = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
+    state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
+    training.write_bytes(folder / "open_clip_model.safetensors", save(training.halved(state)))
+    preprocess = {
+        "size": 64,
+        "mean": [MEAN] * 3,
+        "std": [STD] * 3,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+    }
+    training.write_json(
+        folder / "open_clip_config.json",
+        {"model_cfg": metrics["config"], "preprocess_cfg": preprocess},
+    )
+    for path in (source / "tokenizer").iterdir():
+        training.write_bytes(folder / path.name, path.read_bytes())
+    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
+    training.say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
+    return folder
+
+
+def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
+    """Compose the model card; every number comes from the run."""
+    run, vision = metrics["provenance"], metrics["config"]["vision_cfg"]
+    millions = sum(v.numel() for v in state.values()) / 1e6
+    held = ", ".join(f"{n} of {source}" for source, n in run["num_validation"].items())
+    files = "\n".join(f"- `{f}` (SHA-256 {digest})" for f, digest in run["files"].items())
+    return f"""# {name}
+
+A small CLIP ({millions:.1f} million parameters) for 64 x 64 overhead images, made for this course
+so that every notebook runs offline on two cores. It is a teaching model: expect far less of it than
+of CLIP, RemoteCLIP or Git-RSCLIP.
+
+It loads as any open_clip folder, `open_clip.create_model_and_transforms("local-dir:FOLDER")` and
+`open_clip.get_tokenizer("local-dir:FOLDER")`. Weights are stored in half precision and are single
+precision when loaded. Image tower: ModifiedResNet, layers {tuple(vision["layers"])}, width
+{vision["width"]}. Text tower: 3 layers of width 128, {metrics["config"]["text_cfg"]["vocab_size"]}
+byte-level tokens, lower case, {CONTEXT_LENGTH} tokens at most, English.
+
+## What it saw
+
+- UC Merced Land Use with the sentences of UCM-captions, all but the last tenth of each class:
+{files}
+- {run["renders"]} renders of `mini_earth` in the styles {", ".join(run["styles"])}, with captions
+  (world version {run["mini_earth"]}).
+
+It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both. Its
+vocabulary knows their class names, which are public.
+
+## How it was trained
+
+`python -m tools.train_small_clip`, {metrics["steps"]} steps of {run["batch"]} in
+{metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
+averaged weights) on {run["machine"]}, torch {run["torch"]}. Image-text contrast in which captions
+of the same class are positives of each other (UniCL, Yang et al. 2022).
+
+## Measured quality
+
+On the validation part ({held}). UC Merced's held-out images show the same photographs as its
+training images: *seen scenes*, no test accuracy. The renders are fresh and in the training styles.
+The probe is a logistic regression on features of that many images a class, five draws.
+
+{training.table(metrics["validation"], ("validation", "accuracy"))}
+
+## Licence and sources
+
+For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
+"meant for research purposes". UCM-captions: Qu et al. 2016, research use; the sentences were
+trained on and are not reproduced. Renders: by this project.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, then write the folder; or only write it."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    if not args.export:
+        train(args)
+    export(args)
+
+
+if __name__ == "__main__":
+    main()

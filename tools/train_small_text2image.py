@@ -1,0 +1,761 @@
+"""Train the small text-to-image model that ships with the course, and write its folder.
+
+    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 22
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 38
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 22 \
+        --name small_text2image_eurosat
+
+A latent diffusion model at 64 x 64: an autoencoder, then a denoiser and its text encoder together.
+It learns from UC Merced with its captions and from renders of ``mini_earth`` in the training
+styles; only ``small_text2image_eurosat``, which continues from the blind one with the same
+autoencoder, also sees EuroSAT's training file. A killed run goes on where it was when the same
+command is given again; ``--export`` only writes the folder.
+
+Source:
+    Rombach et al. 2022 (arXiv:2112.10752); v-prediction, Salimans and Ho 2022 (arXiv:2202.00512),
+    section 4; min-SNR weights, Hang et al. 2023 (arXiv:2303.09556), section 3.4.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import load, save
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from course_utils import mini_earth
+from tools import training, training_words
+from tools.training import Captioned
+
+SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 12, 128, 40
+BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
+SNR_LIMIT = 5.0  # gamma of min-SNR
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("stage", choices=("vae", "unet"))
+    add("--data", type=Path, required=True, help="folder with train/*.parquet")
+    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs, sheets")
+    add("--file", nargs="+", help="in DATA/train; default UC Merced, and EuroSAT for its variant")
+    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
+    add("--name", default=BLIND, choices=(BLIND, SEEING))
+    add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
+    add("--export", action="store_true", help="only write the folder from the last checkpoint")
+    add("--minutes", type=float, default=30.0)
+    add("--steps", type=int, default=1_000_000)
+    add("--batch", type=int, help="default 32 for the autoencoder, 64 for the denoiser")
+    add("--renders", type=int, default=24_000)
+    add("--validation-renders", type=int, default=1_500)
+    add("--perceptual-weight", type=float, default=0.3, help="on features of small_clip; 0: off")
+    add("--learning-rate", type=float, default=7e-4)
+    add("--seed", type=int, default=0)
+    add("--device")
+    add("--threads", type=int, default=2)
+    add("--processes", type=int, default=2, help="that render at a time")
+    add("--drawings", type=int, default=32, help="a class, to judge the model by; 0: none")
+    args = parser.parse_args(argv)
+    args.batch = args.batch or {"vae": 32, "unet": 64}[args.stage]
+    seen = ["ucmerced_captions_train.parquet"]
+    args.file = args.file or seen + ["eurosat_rgb_train.parquet"] * (args.name == SEEING)
+    return args
+
+
+# --- Networks ---------------------------------------------------------------------------------
+
+
+def make_autoencoder() -> AutoencoderKL:
+    """Make an autoencoder to 8 x 8 latents, with few channels where pixels are many."""
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 96),
+        layers_per_block=1,
+        latent_channels=LATENT_CHANNELS,
+        norm_num_groups=8,
+        sample_size=SIZE,
+        scaling_factor=1.0,  # latents have unit variance: see standardize_latents
+        mid_block_add_attention=False,
+    )
+
+
+def make_denoiser() -> UNet2DConditionModel:
+    """Make a denoiser that reads text where it works on 4 x 4 latents."""
+    return UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(128, 192),
+        layers_per_block=1,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """Make a text encoder for the small vocabulary."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=4 * TEXT_WIDTH,
+            projection_dim=TEXT_WIDTH,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def make_scheduler() -> DPMSolverMultistepScheduler:
+    """Make the solver of the shipped pipeline; training takes its noise levels."""
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type="v_prediction",
+        solver_order=2,
+        lambda_min_clipped=-5.1,  # the cosine schedule ends in pure noise: log-SNR is unbounded
+        timestep_spacing="linspace",
+        steps_offset=1,
+    )
+
+
+# --- Data -------------------------------------------------------------------------------------
+
+
+def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
+    """Return (training, validation): each file, then renders.
+
+    Raises:
+        ValueError: a file is EuroSAT and the model must not see it, or a style is not for training.
+    """
+    styles = training.refuse_test_style(args.styles)
+    may_see = args.name == SEEING and args.stage == "unet"
+    parts = []
+    for name in args.file:
+        path = args.data / "train" / name
+        if not may_see:
+            training.refuse_eurosat(path)
+        size = 64 if "eurosat" in name else 96
+        data = training.read_captioned(path, size=size, allow_eurosat=may_see)
+        parts.append(training.split_last_tenth(data))
+    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
+    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
+    return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
+
+
+def counts(sources: Sequence[Captioned], batch: int) -> list[int]:
+    """Share a batch among the sources."""
+    weights = {"ucmerced": 0.35, "eurosat": 0.9, "mini_earth": 0.65}
+    shares = np.array([weights[data.source] for data in sources])
+    numbers = np.round(batch * shares / shares.sum()).astype(int)
+    numbers[-1] += batch - numbers.sum()
+    return [int(number) for number in numbers]
+
+
+def crop_scale(data: Captioned) -> tuple[float, float]:
+    """Crop only where there are more pixels than 64: a crop must not be blurrier than life."""
+    return (0.45, 1.0) if data.images.shape[-1] > SIZE else (1.0, 1.0)
+
+
+def whole(data: Captioned) -> Tensor:
+    """Show whole images at 64 pixels, in [-1, 1]."""
+    images = data.images.float() / 255
+    if images.shape[-1] != SIZE:
+        images = F.interpolate(images, size=SIZE, mode="bicubic", antialias=True).clamp(0, 1)
+    return 2 * images - 1
+
+
+# --- Stage 1: the autoencoder -----------------------------------------------------------------
+
+
+class Perception(nn.Module):
+    """Compare images by early features of the small CLIP, which rewards texture and edges.
+
+    Source:
+        Zhang et al. 2018, LPIPS (arXiv:1801.03924), equation 1, with our own network.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        import open_clip
+
+        with torch.random.fork_rng(devices=[]):
+            net = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
+        self.tower = net.visual.eval().requires_grad_(False)
+        self.tower.to(memory_format=torch.channels_last)
+
+    def features(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield features with unit channels, of images in [-1, 1]."""
+        net = self.tower
+        x = images / 0.5  # small_clip wants (pixels - 0.5) / 0.25
+        x = net.act2(net.bn2(net.conv2(net.act1(net.bn1(net.conv1(x))))))
+        yield F.normalize(x, dim=1)
+        x = net.layer1(net.avgpool(net.act3(net.bn3(net.conv3(x)))))
+        yield F.normalize(x, dim=1)
+        yield F.normalize(net.layer2(x), dim=1)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Average the squared distance over positions and layers."""
+        with torch.no_grad():
+            wanted = list(self.features(targets))
+        pairs = zip(self.features(images), wanted, strict=True)
+        return sum((a.float() - b.float()).square().sum(dim=1).mean() for a, b in pairs) / 3
+
+
+def edge_error(images: Tensor, targets: Tensor) -> Tensor:
+    """Average the absolute error of differences between neighbors, along x, y and both scales."""
+    error = images - targets
+    total = torch.zeros((), device=error.device)
+    for _ in range(2):
+        total = total + error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+        error = F.avg_pool2d(error, 2)
+    return total / 4
+
+
+def train_autoencoder(args: argparse.Namespace) -> None:
+    """Train the autoencoder and leave it, with standardized latents, in WORK/vae."""
+    device, folder = training.pick_training_device(args.device), args.work / "vae_run"
+    sources, held = load_sources(args)
+    record = settings(args, held)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)
+        net, judge = make_autoencoder().to(device), make_autoencoder().to(device)
+    perception = None
+    if args.perceptual_weight:
+        perception = Perception(args.models / "small_clip").to(device)
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng, generator = training.step_draws(args.seed, step)
+        parts = []
+        for data, count in zip(sources, counts(sources, args.batch), strict=True):
+            rows = torch.from_numpy(rng.integers(len(data), size=count))
+            parts.append(
+                training.random_views(
+                    data.images[rows], generator, size=SIZE, scale=crop_scale(data)
+                )[0]
+            )
+        images = training.jitter_colors(torch.cat(parts), generator, strength=0.6)
+        images = (2 * images - 1).to(device)
+        with training.autocast(device):
+            posterior = net.encode(images).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator).to(device)
+            restored = net.decode(posterior.mean + posterior.std * noise).sample
+            seen = perception(restored, images) if perception else torch.zeros(())
+        restored = restored.float()
+        numbers = {
+            "l1": (restored - images).abs().mean(),
+            "edge": edge_error(restored, images),
+            "seen": seen.float(),
+            "kl": posterior.kl().float().mean() / posterior.mean[0].numel(),
+        }
+        loss = numbers["l1"] + numbers["edge"] + args.perceptual_weight * numbers["seen"]
+        return loss + 3e-4 * numbers["kl"], {k: v.item() for k, v in numbers.items()}
+
+    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
+        judge.load_state_dict(state)
+        return judge_autoencoder(judge, held, device, args.work / "vae_sheet.png")
+
+    budget = training.Budget(
+        minutes=args.minutes, steps=args.steps, learning_rate=args.learning_rate
+    )
+    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    judge.load_state_dict(state)
+    with torch.no_grad():
+        means = torch.cat(
+            [judge.encode(whole(part)[:600].to(device)).latent_dist.mean for part in held]
+        )
+        standardize_latents(judge, means)
+    judge.save_pretrained(args.work / "vae")
+    run = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    metrics = {
+        "validation": judge_autoencoder(judge, held, device, args.work / "vae_sheet.png"),
+        "steps": run["step"],
+        "minutes": run["used"] / 60,
+        "provenance": record,
+    }
+    training.write_json(args.work / "vae" / "metrics.json", metrics)
+
+
+@torch.no_grad()
+def judge_autoencoder(
+    vae: AutoencoderKL, held: Sequence[Captioned], device: torch.device, path: Path
+) -> dict[str, float]:
+    """Measure the reconstruction error by source, and draw originals above reconstructions."""
+    vae.eval()
+    numbers, rows = {}, []
+    for data in held:
+        images = whole(data.take(range(0, len(data), max(1, len(data) // 256))))
+        restored = torch.cat(
+            [vae(part.to(device)).sample.cpu() for part in images.split(64)]
+        ).clamp(-1, 1)
+        error = (restored - images).square().mean(dim=(1, 2, 3))
+        numbers[f"{data.source} squared error"] = float(error.mean())
+        numbers[f"{data.source} PSNR in dB"] = float((10 * torch.log10(4 / error)).mean())
+        rows += [images[:16] / 2 + 0.5, restored[:16] / 2 + 0.5]
+    training.sheet(rows, path)
+    training.say(", ".join(f"{key} {value:.4f}" for key, value in numbers.items()))
+    return numbers
+
+
+@torch.no_grad()
+def standardize_latents(vae: AutoencoderKL, means: Tensor) -> None:
+    """Give each latent channel mean 0 and variance 1 by changing only the two 1 x 1 convolutions.
+
+    The images that the autoencoder restores stay the same; the stock pipeline needs no factor.
+
+    Args:
+        vae: changed in place.
+        means: latents of some images, n c h w.
+    """
+    center, spread = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3))
+    into, out = vae.quant_conv, vae.post_quant_conv
+    num = len(center)
+    out.bias += out.weight[:, :, 0, 0] @ center
+    out.weight *= spread[None, :, None, None]
+    into.weight[:num] /= spread[:, None, None, None]
+    into.bias[:num] = (into.bias[:num] - center) / spread
+    into.bias[num:] -= 2 * spread.log()
+
+
+# --- Stage 2: the denoiser --------------------------------------------------------------------
+
+
+class Latents:
+    """Latents of augmented views, with the row and the ground sample distance of each."""
+
+    def __init__(self, data: Captioned, latents: Tensor, rows: Tensor, meters: Tensor) -> None:
+        self.data, self.latents, self.rows, self.meters = data, latents, rows, meters
+
+
+@torch.no_grad()
+def cache_latents(
+    data: Captioned, vae: AutoencoderKL, *, copies: int, device: torch.device, work: Path
+) -> Latents:
+    """Encode turned, mirrored and cropped views once, into a file in ``work``."""
+    digest = hashlib.sha256(data.images.numpy().tobytes())
+    for value in vae.state_dict().values():
+        digest.update(value.cpu().numpy().tobytes())
+    path = work / f"latents_{data.source}_{copies}_{digest.hexdigest()[:12]}.safetensors"
+    if not path.is_file():
+        training.say(f"encoding {copies} x {len(data)} images of {data.source}")
+        generator = torch.Generator().manual_seed(7)
+        parts, rows = [], torch.arange(len(data)).repeat(copies)
+        sides = []
+        for chosen in rows.split(128):
+            views, side = training.random_views(
+                data.images[chosen], generator, size=SIZE, scale=crop_scale(data)
+            )
+            with training.autocast(device):
+                means = vae.encode(2 * views.to(device) - 1).latent_dist.mean
+            parts.append(means.half().cpu())
+            sides.append(side)
+        meters = torch.from_numpy(data.meters_per_pixel).float()[rows]
+        meters = meters * torch.cat(sides) * data.images.shape[-1] / SIZE
+        tensors = {"latents": torch.cat(parts), "rows": rows, "meters": meters}
+        training.write_bytes(path, save(tensors))
+    tensors = load(path.read_bytes())
+    return Latents(data, tensors["latents"], tensors["rows"], tensors["meters"])
+
+
+class Batches:
+    """Draw latents and token ids by step: captions in several forms, a tenth without."""
+
+    def __init__(self, caches: list[Latents], tokenizer: CLIPTokenizer, args) -> None:
+        self.caches, self.tokenizer, self.args = caches, tokenizer, args
+        self.counts = counts([cache.data for cache in caches], args.batch)
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, torch.Generator]:
+        """Return latents, token ids, and the step's generator for what else it draws."""
+        rng, generator = training.step_draws(self.args.seed, step)
+        latents, captions = [], []
+        for cache, count in zip(self.caches, self.counts, strict=True):
+            chosen = rng.integers(len(cache.rows), size=count)
+            latents.append(cache.latents[torch.from_numpy(chosen)].float())
+            for i in chosen:
+                said = training.compose_caption(
+                    cache.data,
+                    int(cache.rows[i]),
+                    rng,
+                    level_share=0.7,
+                    meters_per_pixel=float(cache.meters[i]),
+                )
+                captions.append("" if rng.random() < 0.1 else said)
+        return torch.cat(latents), tokenize(self.tokenizer, captions), generator
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """Encode texts as the stock pipeline does."""
+    return tokenizer(
+        list(texts),
+        return_tensors="pt",
+        max_length=MAX_TOKENS,
+        padding="max_length",
+        truncation=True,
+    ).input_ids
+
+
+class Drawer(nn.Module):
+    """The two networks that learn together: text encoder and denoiser."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.text_encoder, self.unet = make_text_encoder(tokenizer), make_denoiser()
+
+    def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
+        """Predict v from noised latents, their step and a caption."""
+        context = self.text_encoder(tokens).last_hidden_state
+        return self.unet(x_t, t, encoder_hidden_states=context).sample
+
+
+def velocity_loss(
+    net: nn.Module, x0: Tensor, eps: Tensor, t: Tensor, tokens: Tensor, alpha_bar: Tensor
+) -> Tensor:
+    r"""Compute the squared error of $v = \sqrt{\bar\alpha}\epsilon - \sqrt{1-\bar\alpha}x_0$."""
+    a = alpha_bar[t][:, None, None, None]
+    x_t, v = a.sqrt() * x0 + (1 - a).sqrt() * eps, a.sqrt() * eps - (1 - a).sqrt() * x0
+    with training.autocast(x0.device):
+        v_pred = net(x_t, t, tokens)
+    return (v_pred.float() - v).square().mean(dim=(1, 2, 3))
+
+
+def snr_weights(alpha_bar: Tensor) -> Tensor:
+    r"""Weigh v-prediction by $\min(\mathrm{SNR}, \gamma) / (\mathrm{SNR} + 1)$, one a step."""
+    snr = alpha_bar / (1 - alpha_bar)
+    return snr.clamp(max=SNR_LIMIT) / (snr + 1)
+
+
+def train_denoiser(args: argparse.Namespace) -> None:
+    """Train text encoder and denoiser on cached latents; leave weights and sheets in WORK."""
+    device, folder = training.pick_training_device(args.device), args.work / args.name
+    sources, held = load_sources(args)
+    record = settings(args, held)
+    vae = AutoencoderKL.from_pretrained(args.work / "vae").to(device).eval()
+    texts = [s for data in sources for row in data.sentences for s in row]
+    tokenizer = training.tokenizer_in(args.work / "tokenizer", texts, max_length=MAX_TOKENS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)
+        net, judge = Drawer(tokenizer).to(device), Drawer(tokenizer).to(device)
+    if args.name == SEEING:
+        blind = torch.load(
+            args.work / BLIND / "checkpoint.pt", map_location=device, weights_only=True
+        )
+        net.load_state_dict(blind["ema"])
+    copies = {"ucmerced": 24, "eurosat": 4, "mini_earth": 2}
+    caches = [
+        cache_latents(d, vae, copies=copies[d.source], device=device, work=args.work)
+        for d in sources
+    ]
+    checks = [cache_latents(d, vae, copies=1, device=device, work=args.work) for d in held]
+    batches = Batches(caches, tokenizer, args)
+    alpha_bar = make_scheduler().alphas_cumprod.to(device)
+    weights = snr_weights(alpha_bar)
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        x0, tokens, generator = batches(step)
+        eps = torch.randn(x0.shape, generator=generator).to(device)
+        t = torch.randint(len(alpha_bar), (len(x0),), generator=generator).to(device)
+        errors = velocity_loss(net, x0.to(device), eps, t, tokens.to(device), alpha_bar)
+        return (weights[t] * errors).mean() / weights.mean(), {"v_error": errors.mean().item()}
+
+    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
+        judge.load_state_dict(state)
+        return judge_denoiser(judge, checks, tokenizer, alpha_bar)
+
+    budget = training.Budget(
+        minutes=args.minutes, steps=args.steps, learning_rate=args.learning_rate
+    )
+    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    judge.load_state_dict(state)
+    run = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    metrics = {
+        "validation": judge_denoiser(judge, checks, tokenizer, alpha_bar),
+        "steps": run["step"],
+        "minutes": run["used"] / 60,
+        "provenance": record,
+    }
+    training.write_json(folder / "metrics.json", metrics)
+
+
+@torch.no_grad()
+def judge_denoiser(
+    net: Drawer, checks: Sequence[Latents], tokenizer: CLIPTokenizer, alpha_bar: Tensor
+) -> dict[str, float]:
+    """Measure the squared error of v by source and noise level, with the same noise each time."""
+    net.eval()
+    numbers = {}
+    for check in checks:
+        rng, generator = training.step_draws(99, 0)
+        chosen = torch.arange(0, len(check.rows), max(1, len(check.rows) // 128))[:128]
+        x0 = check.latents[chosen].float().to(alpha_bar.device)
+        captions = [training.compose_caption(check.data, int(check.rows[i]), rng) for i in chosen]
+        tokens = tokenize(tokenizer, captions).to(alpha_bar.device)
+        for low in range(0, 1000, 200):
+            eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+            t = torch.randint(low, low + 200, (len(x0),), generator=generator).to(x0.device)
+            error = velocity_loss(net, x0, eps, t, tokens, alpha_bar).mean()
+            numbers[f"{check.data.source} v error, steps {low} to {low + 199}"] = float(error)
+    by_source = {k.split()[0]: [] for k in numbers}
+    for key, value in numbers.items():
+        by_source[key.split()[0]].append(value)
+    training.say(", ".join(f"{k} {np.mean(v):.4f}" for k, v in by_source.items()))
+    return numbers
+
+
+# --- The folder -------------------------------------------------------------------------------
+
+
+def settings(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, object]:
+    """Record what decided this run."""
+    return training.provenance(
+        [args.data / "train" / name for name in args.file],
+        stage=args.stage,
+        seed=args.seed,
+        batch=args.batch,
+        renders=args.renders,
+        styles=list(args.styles),
+        learning_rate=args.learning_rate,
+        num_validation={data.source: len(data) for data in held},
+    )
+
+
+def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
+    """Put the averaged weights of the last checkpoints into the stock pipeline."""
+    tokenizer = training.tokenizer_in(args.work / "tokenizer", [], max_length=MAX_TOKENS)
+    with torch.random.fork_rng(devices=[]):
+        drawer = Drawer(tokenizer)
+    path = args.work / args.name / "checkpoint.pt"
+    drawer.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
+    return StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(args.work / "vae"),
+        text_encoder=drawer.text_encoder,
+        tokenizer=tokenizer,
+        unet=drawer.unet,
+        scheduler=make_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def draw(
+    pipeline: StableDiffusionPipeline, prompts: Sequence[str], *, guidance: float, seed: int
+) -> Tensor:
+    """Draw one image a prompt in 10 steps, in [0, 1]."""
+    pipeline.set_progress_bar_config(disable=True)
+    generator, parts = torch.Generator().manual_seed(seed), []
+    for start in range(0, len(prompts), 64):
+        images = pipeline(
+            list(prompts[start : start + 64]),
+            num_inference_steps=10,
+            guidance_scale=guidance,
+            generator=generator,
+            height=SIZE,
+            width=SIZE,
+            output_type="np",
+        ).images
+        parts.append(torch.from_numpy(images).permute(0, 3, 1, 2))
+    return torch.cat(parts)
+
+
+def contact_sheets(args: argparse.Namespace, pipeline: StableDiffusionPipeline) -> None:
+    """Draw ten images a class into PNGs of WORK, to be looked at."""
+    sets = {
+        "eurosat": training_words.EUROSAT_PHRASES,
+        "disasters": mini_earth.DISASTER_PHRASES,
+        "scenes": mini_earth.SCENE_PHRASES,
+        "ucmerced": training_words.UC_MERCED_PHRASES,
+    }
+    for name, phrases in sets.items():
+        prompts = [f"a satellite photo of {p[0]}" for p in phrases.values() for _ in range(10)]
+        images = draw(pipeline, prompts, guidance=3.0, seed=0)
+        training.sheet(list(images.split(10)), args.work / args.name / f"sheet_{name}.png")
+
+
+def agreement(args: argparse.Namespace, pipeline: StableDiffusionPipeline) -> dict[str, float]:
+    """Ask a classifier of small_clip features, trained on renders, what the drawings show.
+
+    The classifier saw training renders; its accuracy on fresh renders stands beside.
+    """
+    import open_clip
+
+    with torch.random.fork_rng(devices=[]):
+        net = open_clip.create_model(f"local-dir:{args.models / 'small_clip'}").eval()
+
+    @torch.no_grad()
+    def features(images: Tensor) -> np.ndarray:
+        parts = [net.encode_image((p - 0.5) / 0.25, normalize=True) for p in images.split(128)]
+        return torch.cat(parts).numpy() * 4
+
+    def known(data: Captioned, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        rows = [i for i, label in enumerate(data.labels) if label in kinds]
+        part = data.take(rows)
+        return features(part.images.float() / 255), np.array(part.labels)
+
+    render = partial(training.render_views, styles=args.styles, work=args.work)
+    past = render(min(args.renders, 6000), seed=1)
+    fresh = render(args.validation_renders, seed=2)
+    numbers = {}
+    for what, phrases in (
+        ("disaster", mini_earth.DISASTER_PHRASES),
+        ("scene", mini_earth.SCENE_PHRASES),
+    ):
+        kinds = [name.replace("_", "") for name in phrases]
+        head = LogisticRegression(C=10.0, max_iter=500).fit(*known(past, kinds))
+        asked = np.repeat(kinds, args.drawings)
+        prompts = [
+            f"a satellite photo of {p[0]}" for p in phrases.values() for _ in range(args.drawings)
+        ]
+        drawn = features(draw(pipeline, prompts, guidance=3.0, seed=1))
+        numbers[f"{what} recognized in drawings"] = head.score(drawn, asked)
+        numbers[f"{what} recognized in fresh renders"] = head.score(*known(fresh, kinds))
+    return {key: float(value) for key, value in numbers.items()}
+
+
+def export(args: argparse.Namespace) -> Path:
+    """Write the pipeline folder, its card, and contact sheets."""
+    pipeline = assemble(args)
+    metrics = json.loads((args.work / args.name / "metrics.json").read_text(encoding="utf-8"))
+    vae_metrics = json.loads((args.work / "vae" / "metrics.json").read_text(encoding="utf-8"))
+    if args.drawings:
+        contact_sheets(args, pipeline)
+    if args.drawings and (args.models / "small_clip").is_dir():
+        metrics["drawings"] = agreement(args, pipeline)
+        training.say(", ".join(f"{k} {v:.3f}" for k, v in metrics["drawings"].items()))
+    folder = args.models / args.name
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    pipeline.save_pretrained(draft)
+    for path in draft.rglob("*.safetensors"):
+        weights = training.halved(load(path.read_bytes()))
+        training.write_bytes(path, save(weights, metadata={"format": "pt"}))
+    forget_paths(draft)
+    training.write_bytes(draft / "README.md", card(args, metrics, vae_metrics).encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    training.say(f"wrote {folder}: {size / 1e6:.1f} MB")
+    return folder
+
+
+def forget_paths(folder: Path) -> None:
+    """Remove paths of this machine from the configurations."""
+    for path in folder.rglob("*.json"):
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value, dict) and value.pop("_name_or_path", None) is not None:
+            training.write_json(path, value)
+
+
+def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
+    """Compose the model card; every number comes from the runs."""
+    name, run = args.name, metrics["provenance"]
+    files = "\n".join(f"- `{f}` (SHA-256 {digest})" for f, digest in run["files"].items())
+    held = ", ".join(f"{n} of {source}" for source, n in run["num_validation"].items())
+    if name == SEEING:
+        seen = (
+            "This one **has seen EuroSAT**: 1,350 labelled images a class of its training file\n"
+            "(1,500 less the last tenth). Every result on EuroSAT that uses it must say so. It\n"
+            f"continues from `{BLIND}`, with the same autoencoder, which never saw EuroSAT."
+        )
+        licence = " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data."
+    else:
+        seen = "It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: its script refuses both."
+        licence = ""
+    drawings = metrics.get("drawings")
+    return f"""# {name}
+
+A small latent diffusion model that draws 64 x 64 overhead images from an English sentence, made
+for this course so that every notebook runs offline on two cores. It is a teaching model: expect far
+less of it than of Text2Earth or Stable Diffusion.
+
+It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`. Weights are
+stored in half precision and are single precision when loaded. Latents 8 x 8 x {LATENT_CHANNELS},
+v-prediction, cosine noise schedule, DPM-Solver++ of second order: 10 steps with guidance 3 are
+enough. A prompt has at most {MAX_TOKENS} tokens and may start with `{{LEVEL}}_GOOGLE_LEVEL_`, where
+level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is Sentinel-2's.
+
+## What it saw
+
+- Captioned images, all but the last tenth of each class:
+{files}
+- {run["renders"]} renders of `mini_earth` in the styles {", ".join(run["styles"])}, with captions
+  (world version {run["mini_earth"]}).
+
+{seen}
+
+## How it was trained
+
+`{run["command"]}`: autoencoder {vae["steps"]} steps of
+{vae["provenance"]["batch"]} in {vae["minutes"]:.0f} minutes (absolute error, edges, early features
+of small_clip, a little KL); denoiser and text encoder {metrics["steps"]} steps of {run["batch"]} in
+{metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
+averaged weights, min-SNR weights, a tenth of the captions empty) on {run["machine"]}, torch
+{run["torch"]}.
+
+## Measured quality
+
+On the validation part ({held}). Images of UC Merced's held-out part show the same photographs as
+its training images. Restoring through the autoencoder ([-1, 1] for the squared error):
+
+{training.table(vae["validation"], ("autoencoder", "value"))}
+
+Denoising, squared error of v (unit variance) with captions:
+
+{training.table(metrics["validation"], ("denoiser", "value"))}
+{drawn_table(drawings, args.drawings) if drawings else ""}
+## Licence and sources
+
+For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
+"meant for research purposes". UCM-captions: Qu et al. 2016, research use; the sentences were
+trained on and are not reproduced. Renders: by this project.{licence}
+"""
+
+
+def drawn_table(drawings: dict[str, float], num: int) -> str:
+    """Say what a classifier sees in the drawings, beside what it sees in renders."""
+    return f"""
+Drawings, {num} a class, 10 steps, guidance 3, judged by logistic regression on features of
+small_clip that was trained on renders (no independent judge: the same world trained all three):
+
+{training.table(drawings, ("share recognized as what was asked", "value"))}
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train a stage; after the denoiser, write the folder."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    if not args.export:
+        (train_autoencoder if args.stage == "vae" else train_denoiser)(args)
+    if args.stage == "unet":
+        export(args)
+
+
+if __name__ == "__main__":
+    main()
