@@ -63,14 +63,15 @@ def test_a_log_keeps_of_a_progress_bar_its_first_state_one_now_and_then_and_its_
 
 def test_a_bar_that_clears_itself_leaves_no_empty_line(log):
     console, stream, _ = log
-    console.write("\r 50%|## |\r        \r")
+    console.write("\r 50%|## |")
+    console.write("\r        \r")
     console.say("next")
     assert stream.getvalue() == " 50%|## |\nnext\n"
 
 
 def test_a_log_has_no_colour_codes_and_a_terminal_gets_everything():
     coloured = "\x1b[31mred\x1b[0m\r\x1b[Kblue\n"
-    for animated, expected in ((True, coloured), (False, "red\nblue\n")):
+    for animated, expected in ((True, coloured), (False, "blue\n")):
         stream = io.StringIO()
         run_notebook.Console(stream, animated=animated).write(coloured)
         assert stream.getvalue() == expected

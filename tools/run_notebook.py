@@ -56,7 +56,6 @@ class Console:
             if part in ("\n", "\r\n"):
                 self._end_line()
             elif part == "\r":
-                self._show_progress()
                 self.redrawn, self.line = True, ""
             else:
                 self.line += part
