@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+NUM_STEPS = (50, 150, 450)  # what choose_config tries, gentlest first
+LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
 
 
 @dataclass(frozen=True)
@@ -171,14 +176,11 @@ def choose_config(
     comparison that follows is not tuned in favor of synthetic data.
     """
     images, labels = validation
-    for num_steps in (50, 150, 450):
-        for learning_rate in (0.003, 0.01, 0.03, 0.1):
-            config = TuneConfig(
-                num_steps=num_steps, learning_rate=learning_rate, batch_size=batch_size
-            )
-            *_, last = tune_heads(features, heads, weights, config, logit_scale=logit_scale)
-            correct = last.heads.logits(images).argmax(-1) == labels
-            yield Trial(config, correct.double().mean().item())
+    for num_steps, learning_rate in product(NUM_STEPS, LEARNING_RATES):
+        config = TuneConfig(num_steps=num_steps, learning_rate=learning_rate, batch_size=batch_size)
+        *_, last = tune_heads(features, heads, weights, config, logit_scale=logit_scale)
+        correct = last.heads.logits(images).argmax(-1) == labels
+        yield Trial(config, correct.double().mean().item())
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
