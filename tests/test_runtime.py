@@ -42,7 +42,9 @@ def test_variables_decide_and_arguments_beat_them(monkeypatch):
 def test_an_empty_variable_counts_as_unset(monkeypatch):
     for name in ("PROFILE", "DATA", "MODELS", "LANG", "SEED"):
         monkeypatch.setenv(f"COURSE_{name}", "")
-    assert runtime.setup() == runtime.setup(profile="mini", language="en", seed=0)
+    run = runtime.setup()
+    assert (run.profile.name, run.data, run.models) == ("mini", None, None)
+    assert (run.language, run.seed) == ("en", 0)
 
 
 def test_the_language_reaches_the_texts():
