@@ -1,4 +1,4 @@
-"""The course's own library, level by level; a module imports only from levels above it in this list.
+"""The course's own library, level by level; a module imports only from lower numbers.
 
 0. ``runtime`` profile, device, seeds, folders · ``images`` value ranges and axis order ·
    ``diffusion`` noise schedule and training objective · ``unet`` a small denoiser ·
@@ -13,7 +13,8 @@
 6. ``plots`` data in, figure out · ``checks`` exercises that check themselves
 7. ``widgets`` sliders over plots · ``grading`` rerun and grade submissions
 
-Importing the package loads none of them: ``from course_utils.metrics import accuracy`` names the file.
+Importing the package loads none of them; ``from course_utils.metrics import accuracy`` loads one,
+and names its file.
 """
 
 __version__ = "0.1.0"
