@@ -51,7 +51,7 @@ def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.
             warnings.simplefilter("ignore")  # odd metadata is no reason to disturb a learner
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                image.load()
+                image.load()  # a broken picture must fail here, where nothing forgives it
                 return _as_rgb(_upright(image))
     except Exception as error:  # Pillow's decoders raise nearly every type on broken bytes
         reason = _reason(error, data)
