@@ -94,33 +94,35 @@ _TROPICAL = Style(
     blur=0.60,
     noise=0.020,
 )
-_CONTINENTAL = Style(
-    name="continental_hazy",
-    region="continental",
+# Hazier, grayer and blurrier than the others, and its clay houses hardly differ from the ground:
+# a model that knows the other styles still has something to learn here.
+_ARID = Style(
+    name="arid_satellite",
+    region="arid",
     sensor="a satellite image",
-    vegetation=((0.26, 0.31, 0.20), (0.34, 0.40, 0.24), (0.46, 0.45, 0.30), (0.40, 0.36, 0.25)),
-    soil=((0.56, 0.50, 0.42), (0.63, 0.56, 0.47), (0.42, 0.37, 0.33)),
-    crops=((0.38, 0.44, 0.24), (0.62, 0.55, 0.38), (0.40, 0.34, 0.28), (0.51, 0.53, 0.32)),
+    vegetation=((0.42, 0.40, 0.28), (0.48, 0.45, 0.32), (0.55, 0.50, 0.37), (0.50, 0.44, 0.33)),
+    soil=((0.70, 0.62, 0.50), (0.64, 0.55, 0.44), (0.76, 0.70, 0.60)),
+    crops=((0.50, 0.50, 0.32), (0.70, 0.62, 0.46), (0.58, 0.48, 0.38), (0.60, 0.58, 0.42)),
     water=((0.17, 0.24, 0.28), (0.25, 0.29, 0.26), (0.13, 0.20, 0.25)),
-    roofs=((0.52, 0.34, 0.30), (0.55, 0.56, 0.58), (0.40, 0.42, 0.46), (0.66, 0.60, 0.54)),
-    road=(0.52, 0.51, 0.51),
-    house_meters=(9.0, 16.0),
-    lot_meters=(16.0, 25.0),
+    roofs=((0.66, 0.58, 0.48), (0.60, 0.53, 0.45), (0.74, 0.68, 0.58), (0.55, 0.50, 0.45)),
+    road=(0.62, 0.57, 0.50),
+    house_meters=(6.0, 12.0),
+    lot_meters=(9.0, 15.0),
     gain=(0.97, 1.0, 1.07),
     haze_color=(0.74, 0.79, 0.87),
-    haze=(0.04, 0.22),
-    saturation=0.85,
-    contrast=0.98,
-    blur=0.50,
-    noise=0.022,
+    haze=(0.12, 0.40),
+    saturation=0.35,
+    contrast=0.85,
+    blur=0.95,
+    noise=0.035,
 )
 
 STYLES: dict[str, Style] = {
-    style.name: style for style in (_TEMPERATE, _MEDITERRANEAN, _TROPICAL, _CONTINENTAL)
+    style.name: style for style in (_TEMPERATE, _MEDITERRANEAN, _TROPICAL, _ARID)
 }
 TRAIN_STYLES: tuple[str, ...] = (
     "temperate_airborne",
     "mediterranean_satellite",
     "tropical_satellite",
 )
-TEST_STYLE: str = "continental_hazy"
+TEST_STYLE: str = "arid_satellite"
