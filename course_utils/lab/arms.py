@@ -132,13 +132,16 @@ def _draw_seed(
 
     arms = [Arm("zero_shot", 0, seed, 0, 0, None), arm("real", 0, rows, labels, num_real=n)]
     for name, (drawn, start, source) in extra.items():
+        mixed = []
         for ratio in RATIOS:
             more = drawn[: ratio * shots].flatten()
             images, said = torch.cat([rows, more + start]), torch.cat([labels, source[more]])
             num_real = n if name == "real+synthetic" else len(images)
-            arms.append(arm(name, ratio, images, said, num_real=num_real))
-            if name == "real+synthetic":
-                arms.append(arm("synthetic", ratio, images[n:], said[n:], num_real=0))
+            mixed.append(arm(name, ratio, images, said, num_real=num_real))
+        arms += mixed
+        if name == "real+synthetic":
+            alone = ((a.ratio, a.data.rows[n:], a.data.labels[n:]) for a in mixed)
+            arms += [arm("synthetic", *parts, num_real=0) for parts in alone]
     copies = 1 + RATIOS[-1]
     repeated = rows.repeat(copies), labels.repeat(copies)
     arms.append(arm("real_duplicated", 0, *repeated, num_real=n * copies))

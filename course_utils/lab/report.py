@@ -17,18 +17,18 @@ def results_table(content: Content) -> pd.DataFrame:
     """Lay out the summary for reading: one line an arm and ratio, in percent and points."""
     lines = []
     for entry in content["summary"]:
-        is_baseline = entry["arm"] == "real"
+        has_synthetic = entry["arm"] in ("real+synthetic", "synthetic", "real+seen")
         lines.append(
             {
                 text("table.arm"): arm_label(entry["arm"], entry["ratio"]),
                 text("table.accuracy"): f"{100 * entry['accuracy']:.1f} %",
                 text("table.interval"): _range(entry["accuracy_low"], entry["accuracy_high"]),
                 text("table.macro_f1"): f"{100 * entry['macro_f1']:.1f} %",
-                text("table.gain"): "" if is_baseline else _gain(entry),
-                text("table.verdict"): "" if is_baseline else text(f"verdict.{entry['verdict']}"),
+                text("table.gain"): "" if entry["arm"] == "real" else _gain(entry),
+                text("table.verdict"): text(f"verdict.{entry['verdict']}") if has_synthetic else "",
             }
         )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines).set_index(text("table.arm"))
 
 
 def arm_label(arm: str, ratio: int) -> str:
@@ -69,15 +69,13 @@ def findings(content: Content) -> list[str]:
             what = arm_label(arm, ratio)
             said.append(text("finding.arm", what=what, verb=verb, gain=_gain(entry)))
     said.append(text("finding.synthetic", **_best_synthetic(summary)))
-    chance = 100 / len(content["class_names"])
     shuffled = next(entry for (arm, _), entry in summary.items() if arm == "shuffled")
-    duplicated = summary["real_duplicated", 0]
     said.append(
         text(
             "finding.controls",
-            duplicated=_gain(duplicated),
+            duplicated=_gain(summary["real_duplicated", 0]),
             shuffled=f"{100 * shuffled['accuracy']:.1f}",
-            chance=f"{chance:.1f}",
+            zero_shot=f"{100 * summary['zero_shot', 0]['accuracy']:.1f}",
         )
     )
     return said
@@ -126,7 +124,7 @@ def write_report(
     Raises:
         OSError: when the disk is full or read-only; says what to do.
     """
-    table = results_table(content).to_html(index=False, border=0, escape=True)
+    table = results_table(content).reset_index().to_html(index=False, border=0)
     sentences = "".join(f"<li>{html.escape(line)}</li>" for line in findings(content))
     remarks = "".join(f"<li>{html.escape(line)}</li>" for line in notes)
     pictures = "".join(
@@ -151,7 +149,8 @@ def write_report(
 
 _PAGE = """<!doctype html>
 <html><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ccc }}
 img {{ max-width: 100% }} figure {{ margin: 2rem 0 }} figcaption {{ color: #444 }}
