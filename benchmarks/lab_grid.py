@@ -92,7 +92,7 @@ def main() -> int:
     test_examples = draw("test", 100, (mini_earth.TEST_STYLE,))
     data = Splits(real, (), test_examples, mini_earth.DISASTERS, mini_earth.DISASTERS, "benchmark")
     budget = Budget(args.shots, 6 * args.shots, seeds=(0, 1, 2))
-    arms = lab.draw_arms(labels_of(real), labels_of(pool), budget)
+    arms = lab.draw_arms(real, pool, budget)
     weights = zero_shot.class_weights(clip, data.phrases, zero_shot.TEMPLATES["satellite"])
     test, truth = zero_shot.image_features(clip, test_examples), labels_of(test_examples)
     trained = [arm for arm in arms if arm.data is not None]

@@ -75,7 +75,7 @@ def small_cnn() -> nn.Module:
 
 
 def cnn_accuracy(train: tuple, test: tuple, *, epochs: int = 5) -> float:
-    """Train the CNN with flips and quarter turns; the accuracy after the last epoch."""
+    """Train the CNN with quarter turns; the accuracy after the last epoch."""
     torch.manual_seed(0)
     images, tests = (torch.from_numpy(part[0]).permute(0, 3, 1, 2) for part in (train, test))
     labels, truth = torch.from_numpy(train[1]), torch.from_numpy(test[1])

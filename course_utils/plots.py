@@ -27,6 +27,7 @@ _ARM_COLORS = {
     "shuffled": SOURCE_COLORS["control"],
 } | SOURCE_COLORS
 _MARKERS = {"real+synthetic": "o", "synthetic": "s", "real+seen": "D"}
+_NUDGES = {"synthetic": -0.05, "real+seen": 0.05}  # so that intervals do not hide each other
 
 
 def show_images(
@@ -69,7 +70,7 @@ def show_images(
         if titles is not None:
             ax.set_title(_shorten(titles[index], 20), fontsize=8)
     if caption:
-        fig.suptitle(caption, fontsize=11)
+        fig.suptitle(_plain(caption), fontsize=11)
     plt.close(fig)  # the caller shows it, once
     return fig
 
@@ -99,17 +100,22 @@ def show_by_class(
             ax.imshow(image, interpolation="nearest")
         label = _shorten(name, 22)
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10, labelpad=8)
-    fig.suptitle(caption, fontsize=11)
+    fig.suptitle(_plain(caption), fontsize=11)
     plt.close(fig)
     return fig
 
 
 def _shorten(name: str, length: int) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return _plain(name if len(name) <= length else name[: length - 1] + "…")
+
+
+def _plain(words: str) -> str:
+    """Keep matplotlib from reading dollar signs in names as mathematics."""
+    return words.replace("$", r"\$")
 
 
 def plot_accuracy_by_ratio(content: Mapping) -> Figure:
-    """Plot accuracy with intervals, and macro F1, against synthetic images per real image.
+    """Plot accuracy with intervals, and macro F1 by seed, against synthetic images per real image.
 
     Args:
         content: ``lab.Results.content``.
@@ -119,6 +125,8 @@ def plot_accuracy_by_ratio(content: Mapping) -> Figure:
     for ax, measure in zip(axes, ("accuracy", "macro_f1"), strict=True):
         for arm in ("real+synthetic", "synthetic", "real+seen"):
             _draw_series(ax, [entry for entry in summary if entry["arm"] == arm], measure)
+            if measure == "macro_f1":
+                _draw_seeds(ax, [row for row in content["rows"] if row["arm"] == arm])
         for arm, style in (("real", "-"), ("zero_shot", ":"), ("real_duplicated", "--")):
             _draw_level(ax, next(e for e in summary if e["arm"] == arm), measure, style)
         ax.set(xlabel=text("plot.ratio"), ylabel=text(f"plot.{measure}"))
@@ -126,7 +134,7 @@ def plot_accuracy_by_ratio(content: Mapping) -> Figure:
         ax.grid(alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    fig.suptitle(_title(content), fontsize=11)
+    fig.suptitle(_plain(_title(content)), fontsize=11)
     plt.close(fig)
     return fig
 
@@ -135,8 +143,7 @@ def _draw_series(ax: plt.Axes, entries: Sequence[Mapping], measure: str) -> None
     if not entries:
         return
     arm = entries[0]["arm"]
-    nudge = {"synthetic": -0.05, "real+seen": 0.05}.get(arm, 0.0)
-    x = [entry["ratio"] + nudge for entry in entries]
+    x = [entry["ratio"] + _NUDGES.get(arm, 0.0) for entry in entries]
     y = np.array([100 * entry[measure] for entry in entries])
     label, color = text(f"arm.{arm}"), _ARM_COLORS[arm]
     ax.plot(x, y, marker=_MARKERS[arm], color=color, label=label)
@@ -144,6 +151,15 @@ def _draw_series(ax: plt.Axes, entries: Sequence[Mapping], measure: str) -> None
         low = np.array([100 * entry["accuracy_low"] for entry in entries])
         high = np.array([100 * entry["accuracy_high"] for entry in entries])
         ax.errorbar(x, y, yerr=[y - low, high - y], fmt="none", color=color, capsize=4)
+
+
+def _draw_seeds(ax: plt.Axes, rows: Sequence[Mapping]) -> None:
+    """Dot the macro F1 of every seed, which shows its spread."""
+    if rows:
+        arm = rows[0]["arm"]
+        x = [row["ratio"] + _NUDGES.get(arm, 0.0) for row in rows]
+        y = [100 * row["macro_f1"] for row in rows]
+        ax.scatter(x, y, s=12, color=_ARM_COLORS[arm], alpha=0.5)
 
 
 def _draw_level(ax: plt.Axes, entry: Mapping, measure: str, style: str) -> None:
@@ -161,11 +177,16 @@ def _draw_level(ax: plt.Axes, entry: Mapping, measure: str, style: str) -> None:
 
 
 def plot_gains(content: Mapping) -> Figure:
-    """Plot every arm's paired difference to real-only with its 95 % interval.
+    """Plot the paired differences to real-only with their 95 % intervals.
 
     Left of zero hurts, right of zero helps, and an interval that touches zero cannot tell.
+    Zero-shot and shuffled labels are in the table only: far from zero, they would squeeze the rest.
+
+    Args:
+        content: ``lab.Results.content``.
     """
-    entries = [entry for entry in content["summary"] if entry["arm"] not in ("real", "shuffled")]
+    left_out = ("real", "shuffled", "zero_shot")
+    entries = [entry for entry in content["summary"] if entry["arm"] not in left_out]
     fig, ax = plt.subplots(figsize=(8.5, 0.38 * len(entries) + 1.6), layout="constrained")
     for y, entry in enumerate(reversed(entries)):
         gain, low, high = (100 * entry[key] for key in ("gain", "gain_low", "gain_high"))
@@ -182,7 +203,7 @@ def plot_gains(content: Mapping) -> Figure:
     ax.set_yticks(range(len(entries)), labels)
     ax.set_xlabel(text("plot.gain"))
     ax.grid(axis="x", alpha=0.25)
-    fig.suptitle(_title(content), fontsize=11)
+    fig.suptitle(_plain(_title(content)), fontsize=11)
     plt.close(fig)
     return fig
 

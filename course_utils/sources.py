@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pyarrow.parquet as pq
 
 from course_utils import hub, mini_earth
@@ -16,6 +17,15 @@ from course_utils.runtime import Profile, derive_seed, resolve_path
 from course_utils.texts import text
 
 TASKS = ("disasters",)
+# What the models read, so English whatever the learner reads: words that their captions had.
+_PHRASES = {
+    "earthquake": "a place damaged by an earthquake",
+    "flooding": "a place damaged by flooding",
+    "tsunami": "a place damaged by a tsunami",
+    "volcano": "a place damaged by a volcano",
+    "wildfire": "a place damaged by a wildfire",
+    "wind": "a place damaged by wind",
+}
 _IMAGE_SIZE = 64
 _TRAIN_PER_SHOT = 3  # so that every seed can draw other real images
 _NUM_VALIDATION = 40
@@ -42,6 +52,9 @@ def load_examples(
         cache: where renders are kept; None renders anew.
         progress: wraps the loop over renders, given their number; ``tqdm`` fits.
 
+    Returns:
+        The three parts with their class names; ``notes`` is what must be said about them.
+
     Raises:
         ValueError: for an unknown task, or a folder that is not usable as class folders.
 
@@ -62,9 +75,10 @@ def load_examples(
     return Splits(
         **parts,
         class_names=mini_earth.DISASTERS,
-        phrases=tuple(text(f"phrase.{name}") for name in mini_earth.DISASTERS),
+        phrases=tuple(_PHRASES[name] for name in mini_earth.DISASTERS),
         name=f"mini_earth ({mini_earth.TEST_STYLE})",
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
+        stand_in_for="xBD",
     )
 
 
@@ -99,6 +113,8 @@ def _render_part(
             _keep(pixels, path)
         except OSError as error:  # renders that cannot be kept are still renders
             notes.append(text("data.not_kept", reason=error))
+    else:
+        notes.append(text("data.cached"))
     return tuple(
         Example(label=label, source="real", pixels=image)
         for label, image in zip(labels, pixels, strict=True)
@@ -136,23 +152,25 @@ def _read_back(path: Path | None, num: int) -> np.ndarray | None:
 
 def _world_key(num: int) -> str:
     """Hash the world's own source, so that renders of an older world are never reused."""
-    digest = hashlib.sha256(f"{num} {_IMAGE_SIZE} {np.__version__}".encode())
-    for path in sorted(Path(mini_earth.__file__).parent.glob("*.py")):
+    libraries = f"{np.__version__} {PIL.__version__}"
+    digest = hashlib.sha256(f"{num} {_IMAGE_SIZE} {libraries}".encode())
+    for path in [Path(__file__), *sorted(Path(mini_earth.__file__).parent.glob("*.py"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def load_seen(
-    data: Splits, trained_on: str | None, *, models: Path | None = None
+    data: Splits, trained_on: str | None, *, per_class: int, models: Path | None = None
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
-    """Load the labelled real images of a data set's classes that a generator was trained on.
+    """Load labelled real images of a data set's classes that a generator was trained on.
 
-    They are what such a generator could have told a classifier at best. The labels are matched
-    to the data set's classes by name; a generator trained on other classes has seen nothing.
+    They are what such a generator could have told a classifier at best. Labels are matched to
+    the data set's classes by name, and images of its test part are left out.
 
     Args:
-        data: brings the class names.
+        data: brings the class names and the test images.
         trained_on: the generator's lock entry for its training images, or None.
+        per_class: how many images of a class, the first in the file.
         models: a folder to search first (``COURSE_MODELS``).
 
     Returns:
@@ -163,19 +181,29 @@ def load_seen(
     try:
         located = hub.locate(trained_on, models=models)
     except hub.ArtifactError:
-        return (), (text("note.seen_missing", name=trained_on),)
+        source = hub.read_lock()[trained_on].source
+        return (), (text("note.seen_missing", name=trained_on, source=source),)
     path = located.root / next(iter(located.artifact.files))
     table = pq.read_table(path, columns=["image", "label"])
     names = _label_names(table.schema.metadata)
-    if sorted(names) != sorted(data.class_names):
-        return (), ()
-    labels = [data.class_names.index(names[label]) for label in table["label"].to_pylist()]
-    images = (row["bytes"] for row in table["image"].to_pylist())
-    seen = tuple(
-        Example(label=label, source="real", pixels=np.asarray(load_image(image)))
-        for label, image in zip(labels, images, strict=True)
-    )
-    return seen, (text("note.seen", per_class=f"{len(seen) // len(names):,}"),)
+    if not set(data.class_names) <= set(names):
+        return (), (text("note.seen_other", name=trained_on),)
+    images = [row["bytes"] for row in table["image"].to_pylist()]
+    labels = [names[label] for label in table["label"].to_pylist()]
+    test = {example.digest() for example in data.test}
+    is_test = [hashlib.sha256(image).hexdigest() in test for image in images]
+    rows = [row for row, name in enumerate(labels) if name in data.class_names]
+    notes = [text("note.seen", per_class=f"{len(rows) // len(data.class_names):,}")]
+    if any(is_test):
+        notes.append(text("note.seen_test", num=sum(is_test)))
+    left = dict.fromkeys(data.class_names, per_class)
+    seen = []
+    for row in rows:
+        if left[labels[row]] and not is_test[row]:
+            left[labels[row]] -= 1
+            pixels = np.asarray(load_image(images[row]))
+            seen.append(Example(data.class_names.index(labels[row]), "real", pixels=pixels))
+    return tuple(seen), tuple(notes)
 
 
 def _label_names(metadata: dict[bytes, bytes] | None) -> Sequence[str]:

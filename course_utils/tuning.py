@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-NUM_STEPS = (50, 150, 450)  # what choose_config tries, gentlest first
+NUM_STEPS = (50, 150, 450)  # what choose_config tries, fewest steps first
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
 NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
 
@@ -170,10 +170,24 @@ def choose_config(
     validation: tuple[Float[Tensor, "n d"], Int[Tensor, " n"]],
     batch_size: int = 64,
 ) -> Iterator[Trial]:
-    """Try learning rates and numbers of steps, gentlest first, and report each one's accuracy.
+    """Try numbers of steps and learning rates, and report each pair's accuracy.
 
     The caller keeps the best; ``best_trial`` does so. Give it the real-only heads, so that the
     comparison that follows is not tuned in favor of synthetic data.
+
+    Args:
+        features: unit rows that all heads share.
+        heads: what to train with every setting.
+        weights: class weights from text, unit rows.
+        logit_scale: exp(tau), already exponentiated.
+        validation: features and labels that no head trains on.
+        batch_size: of every trial.
+
+    Yields:
+        A trial for each pair, fewest steps first; its accuracy is the mean over the heads.
+
+    Raises:
+        ValueError: as ``tune_heads``.
     """
     images, labels = validation
     for num_steps, learning_rate in product(NUM_STEPS, LEARNING_RATES):
@@ -184,7 +198,11 @@ def choose_config(
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial:
-    """Return the most accurate trial; among equals the one that came first, the gentlest."""
+    """Return the most accurate trial; among equals the one that came first.
+
+    Raises:
+        ValueError: there are no trials.
+    """
     if not trials:
         raise ValueError("no trials to choose from")
     return max(trials, key=lambda trial: trial.accuracy)

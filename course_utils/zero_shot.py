@@ -94,7 +94,7 @@ def load_clip(
         return torch.cat(rows).float().cpu()
 
     return Clip(
-        name=Path(name).name,
+        name=located.artifact.name,
         encode_image=encode_image,
         encode_text=encode_text,
         preprocess=image_transform_v2(preprocess_config, is_train=False),

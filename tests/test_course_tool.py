@@ -233,12 +233,12 @@ RESULTS = {
     "summary": [
         {
             "arm": "zero_shot",
-            "ratio": None,
+            "ratio": 0,
             "accuracy": 0.5,
             "accuracy_low": 0.45,
             "accuracy_high": 0.55,
             "macro_f1": 0.4,
-            "verdict": None,
+            "verdict": "hurt",
         },
         {
             "arm": "real+synthetic",
@@ -259,7 +259,7 @@ def test_the_lab_says_what_came_out_and_where_it_lies(tmp_path):
     lines = course.describe_results(tmp_path).splitlines()
     assert lines[0] == "Results (data mini_earth, model small_clip, generator small_text2image)"
     assert lines[3].split() == ["zero_shot", "-", "0.500", "0.450", "to", "0.550", "0.400", "-"]
-    assert lines[4].split()[:3] == ["real+synthetic", "4:1", "0.625"]
+    assert lines[4].split()[:3] == ["real+synthetic", "1:4", "0.625"]
     assert lines[4].endswith("cannot tell")
     assert "Stand-in: small_clip for CLIP" in lines
     assert lines[-2:] == [

@@ -28,6 +28,12 @@ HEADER = {
 CONFIG = TuneConfig(num_steps=60, learning_rate=0.2, batch_size=16)
 
 
+POOL = tuple(
+    Example(i % CLASSES, "synthetic", pixels=np.full((1, 1, 3), i, np.uint8))
+    for i in range(30 * CLASSES)
+)
+
+
 def make_data(num_test: int = 90, num_train: int = 12) -> Splits:
     def part(num: int, start: int) -> tuple[Example, ...]:
         pixels = [np.full((1, 1, 3), (*divmod(start + i, 256), 0), np.uint8) for i in range(num)]
@@ -57,15 +63,13 @@ def draw_features(labels: torch.Tensor, *, seed: int, signal: float) -> torch.Te
 def run(signal: float, *, seen: bool = False, wrong: bool = False) -> tuple[lab.Results, list]:
     """Run the lab with synthetic features of a given quality."""
     data = make_data(num_test=300)
-    real = labels_of(data.train)
-    pool = torch.arange(30 * CLASSES) % CLASSES
+    pool = labels_of(POOL)
     told = (pool + 1) % CLASSES if wrong else pool
-    bank = [draw_features(real, seed=1, signal=1.0), draw_features(told, seed=2, signal=signal)]
-    extra = None
+    bank = [draw_features(labels_of(data.train), seed=1, signal=1.0)]
+    bank.append(draw_features(told, seed=2, signal=signal))
     if seen:
-        extra = torch.arange(30 * CLASSES) % CLASSES
-        bank.append(draw_features(extra, seed=3, signal=1.0))
-    arms = lab.draw_arms(real, pool, BUDGET, seen=extra)
+        bank.append(draw_features(pool, seed=3, signal=1.0))
+    arms = lab.draw_arms(data.train, POOL, BUDGET, seen=POOL if seen else ())
     weights = functional.normalize(
         torch.eye(DIM)[:CLASSES] + 0.6 * torch.randn(CLASSES, DIM, generator=seeded(4)), dim=-1
     )
@@ -172,8 +176,7 @@ def test_every_arm_is_balanced_over_the_classes(good):
 
 
 def test_rows_carry_the_labels_of_their_images_unless_they_are_shuffled(good):
-    data, pool = make_data(), torch.arange(30 * CLASSES) % CLASSES
-    truth = torch.cat([labels_of(data.train), pool])
+    truth = torch.cat([labels_of(make_data().train), labels_of(POOL)])
     for arm in good[1]:
         if arm.data is not None:
             agrees = torch.equal(truth[arm.data.rows], arm.data.labels)
@@ -196,13 +199,51 @@ def test_the_same_seeds_give_the_same_numbers(good):
     assert again.predictions.equals(good[0].predictions)
 
 
-def test_a_budget_fits_the_smallest_class_and_the_pool():
-    profile = Profile(shots=40, num_synthetic=2400)
-    budget = lab.plan_budget(profile, make_data(num_train=6), seed=7)
-    assert (budget.shots, budget.pool_per_class) == (6, 36)
+@pytest.mark.parametrize(
+    ("num_train", "num_synthetic", "expected"),
+    [(200, 2400, (40, 240)), (6, 2400, (3, 18)), (200, 60, (3, 18)), (200, 12, (1, 4))],
+)
+def test_a_budget_leaves_every_seed_something_to_choose(num_train, num_synthetic, expected):
+    profile = Profile(shots=40, num_synthetic=num_synthetic)
+    budget = lab.plan_budget(profile, make_data(num_train=num_train), seed=7)
+    assert (budget.shots, budget.pool_per_class) == expected
     assert budget.seeds == (7, 8, 9)
-    small = lab.plan_budget(Profile(shots=40, num_synthetic=60), make_data(), seed=0)
-    assert (small.shots, small.pool_per_class) == (5, 20)
+    assert budget.shots < num_train
+    if num_synthetic > 12:
+        assert budget.pool_per_class > 4 * budget.shots
+
+
+def test_zero_shot_is_the_text_classifier_itself(good):
+    results, _ = good
+    weights = functional.normalize(
+        torch.eye(DIM)[:CLASSES] + 0.6 * torch.randn(CLASSES, DIM, generator=seeded(4)), dim=-1
+    )
+    truth = labels_of(make_data(num_test=300).test)
+    test = draw_features(truth, seed=5, signal=1.0)
+    expected = accuracy((test @ weights.T).argmax(1), truth)
+    assert summary_of(results)["zero_shot", 0]["accuracy"] == pytest.approx(expected)
+
+
+def test_arms_that_are_all_perfect_give_a_verdict_and_no_crash(good):
+    _, arms = good
+    data = make_data()
+    predictions = labels_of(data.test).repeat(len(arms), 1)
+    results = lab.tabulate(arms, predictions, data, shots=SHOTS, header=HEADER)
+    assert {entry["verdict"] for entry in results.content["summary"]} == {"cannot tell"}
+    assert lab.findings(results.content)
+
+
+def test_training_reports_every_step_once():
+    data = make_data()
+    arms = lab.draw_arms(data.train, POOL, BUDGET)
+    bank = draw_features(torch.cat([labels_of(data.train), labels_of(POOL)]), seed=1, signal=1.0)
+    steps = lab.run_arms(arms, bank, torch.eye(DIM)[:CLASSES], CONFIG, test=bank, logit_scale=1.0)
+    assert [step.step for step in steps] == list(range(CONFIG.num_steps))
+
+
+def test_a_class_with_too_few_images_is_named():
+    with pytest.raises(ValueError, match="class 0 has 12 examples"):
+        lab.draw_arms(make_data().train, POOL, Budget(13, 30, (0,)))
 
 
 def test_too_many_classes_for_the_pool_are_refused():
@@ -245,9 +286,9 @@ def test_findings_name_every_mixed_arm_with_its_verdict(good):
 @pytest.mark.parametrize(
     ("verdicts", "expected"),
     [
-        (["helped", "helped", "cannot tell", "helped"], "1:1, 1:2, 1:4 of the 4"),
+        (["helped", "helped", "cannot tell", "helped"], "helped at 1:1, 1:2, 1:4 (4 ratios"),
         (["cannot tell"] * 4, "cannot tell"),
-        (["hurt", "cannot tell", "cannot tell", "hurt"], "hurt, at 1:1, 1:4"),
+        (["hurt", "cannot tell", "cannot tell", "hurt"], "hurt at 1:1, 1:4"),
         (["helped", "hurt", "cannot tell", "hurt"], "some ratios"),
     ],
 )

@@ -36,7 +36,11 @@ def content():
     summary.append(entry("shuffled", 4, 0.2))
     return {
         "data": "d", "model": "m", "generator": "g", "stand_ins": ["x for y"],
-        "num_test": 90, "rows": [{"seed": seed} for seed in (0, 1, 2)], "summary": summary,
+        "num_test": 90, "summary": summary,
+        "rows": [
+            {"arm": "real+synthetic", "ratio": 2, "seed": s, "macro_f1": 0.5 + s / 100}
+            for s in (0, 1, 2)
+        ],
     }  # fmt: skip
 
 
@@ -60,8 +64,31 @@ def test_figures_say_how_many_seeds_and_which_stand_ins(content):
 def test_the_gain_plot_has_a_line_for_every_arm_but_the_baseline(content):
     ax = plots.plot_gains(content).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert len(labels) == len(content["summary"]) - 2
+    assert len(labels) == len(content["summary"]) - 3
     assert "real only" not in labels
+
+
+def test_the_gain_plot_draws_the_interval_of_each_arm_beside_its_name(content):
+    ax = plots.plot_gains(content).axes[0]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    height = names.index("real + synthetic 1:4")
+    spans = [bar.get_segments()[0] for bar in ax.collections]
+    (found,) = [span for span in spans if np.allclose(span[:, 1], height)]
+    assert np.allclose(found[:, 0], [6, 11])
+
+
+def test_the_ratio_plot_draws_the_intervals_of_accuracy_and_a_dot_for_each_seed(content):
+    left, right = plots.plot_accuracy_by_ratio(content).axes
+    bars = [c.get_segments() for c in left.collections if hasattr(c, "get_segments")]
+    assert any(np.allclose(segments[0], [[1, 50], [1, 55]]) for segments in bars)
+    dots = [offset for c in right.collections for offset in c.get_offsets()]
+    assert any(np.allclose(dot, [2, 51]) for dot in dots)
+
+
+def test_dollar_signs_in_names_are_no_mathematics(content):
+    content["data"] = "a $5 and $6 set"
+    plots.plot_gains(content).canvas.draw()
+    plots.show_by_class({"a $x$ b_": [IMAGE]}, caption="$1 $2").canvas.draw()
 
 
 def test_labels_of_the_gain_plot_do_not_overlap(content):

@@ -10,7 +10,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from course_utils import mini_earth, sources
-from course_utils.examples import Splits
+from course_utils.examples import Example, Splits
 from course_utils.runtime import Profile
 
 TINY = replace(Profile(), shots=1, num_test=12)
@@ -57,6 +57,7 @@ def test_a_second_load_reads_the_cache_and_renders_nothing(rendered, monkeypatch
     monkeypatch.setattr(sources, "_render_one", None)
     again = sources.load_examples("disasters", profile=TINY, cache=cache)
     assert images_of(again) == images_of(splits)
+    assert "cache" in " ".join(again.notes)
 
 
 def test_a_damaged_cache_is_rendered_anew(rendered, tmp_path):
@@ -128,26 +129,57 @@ def seen_models(tmp_path):
     return tmp_path
 
 
-def splits_with(names):
-    return Splits((), (), (), class_names=names, phrases=names, name="x")
+def splits_with(names, test=()):
+    return Splits((), (), test, class_names=names, phrases=names, name="x")
+
+
+def load(splits, root, per_class=9):
+    return sources.load_seen(splits, "eurosat_rgb_train", per_class=per_class, models=root)
 
 
 def test_what_a_generator_has_seen_is_matched_by_class_name(seen_models):
-    seen, notes = sources.load_seen(
-        splits_with(("A", "B")), "eurosat_rgb_train", models=seen_models
-    )
+    seen, notes = load(splits_with(("A", "B")), seen_models)
     assert [example.label for example in seen] == [1, 0, 0]
     assert seen[0].pixels[0, 0, 0] == 10
     assert "1 labelled images a class" in notes[0]
+    assert len(load(splits_with(("A", "B")), seen_models, per_class=1)[0]) == 2
 
 
-def test_a_generator_of_other_classes_has_seen_nothing_of_these(seen_models):
-    seen, notes = sources.load_seen(splits_with(("C",)), "eurosat_rgb_train", models=seen_models)
-    assert (seen, notes) == ((), ())
-    assert sources.load_seen(splits_with(("A",)), None) == ((), ())
+def test_some_of_the_seen_classes_are_enough(seen_models):
+    seen, _ = load(splits_with(("A",)), seen_models)
+    assert [example.pixels[0, 0, 0] for example in seen] == [20, 30]
+
+
+def test_test_images_are_never_trained_on_even_if_the_generator_was(seen_models, tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (4, 4), (20, 0, 0)).save(path)
+    seen, notes = load(splits_with(("A",), (Example(0, "real", path),)), seen_models)
+    assert [example.pixels[0, 0, 0] for example in seen] == [30]
+    assert "1 of the test images" in notes[1]
+
+
+def test_a_generator_of_other_classes_is_said_to_have_seen_others(seen_models):
+    seen, notes = load(splits_with(("C",)), seen_models)
+    assert seen == ()
+    assert "do not carry the names" in notes[0]
+    assert sources.load_seen(splits_with(("A",)), None, per_class=1) == ((), ())
 
 
 def test_images_that_are_not_here_are_said_to_be_missing(tmp_path):
-    seen, notes = sources.load_seen(splits_with(("A",)), "eurosat_rgb_train", models=tmp_path)
+    seen, notes = load(splits_with(("A",)), tmp_path)
     assert seen == ()
     assert "COURSE_MODELS" in notes[0]
+    assert "1,500 images a class" in notes[0]
+
+
+def test_the_lab_is_tested_on_the_test_style_only(monkeypatch):
+    styles = []
+    real = mini_earth.disaster_scene
+
+    def spy(disaster, style, *, seed):
+        styles.append(style)
+        return real(disaster, style, seed=seed)
+
+    monkeypatch.setattr(mini_earth, "disaster_scene", spy)
+    sources.load_examples("disasters", profile=TINY)
+    assert set(styles) == {mini_earth.TEST_STYLE}

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from course_utils.runtime import seeded
 from course_utils.tuning import (
+    NUM_TRIALS,
     HeadData,
     Trial,
     TuneConfig,
@@ -148,7 +149,7 @@ def test_no_heads_and_empty_settings_are_refused(problem):
         TuneConfig(learning_rate=0.0)
 
 
-def test_the_chosen_setting_is_the_most_accurate_and_the_gentlest_among_equals(problem):
+def test_the_chosen_setting_is_the_most_accurate_and_the_first_among_equals(problem):
     features, labels, weights = problem
     heads = [HeadData(torch.arange(30), labels[:30], seed=0)]
     trials = list(
@@ -161,6 +162,10 @@ def test_the_chosen_setting_is_the_most_accurate_and_the_gentlest_among_equals(p
             batch_size=16,
         )
     )
+    assert len(trials) == NUM_TRIALS
+    *_, step = tune_heads(features, heads, weights, trials[5].config, logit_scale=SCALE)
+    guess = step.heads.logits(features[30:])[0].argmax(-1)
+    assert trials[5].accuracy == (guess == labels[30:]).double().mean().item()
     best = best_trial(trials)
     assert best.accuracy == max(trial.accuracy for trial in trials)
     assert trials.index(best) == [trial.accuracy for trial in trials].index(best.accuracy)

@@ -120,12 +120,13 @@ def describe_results(out: Path) -> str:
 
 def summary_table(rows: list) -> str:
     """Render the summary rows of results.json as a plain table."""
-    table = [("arm", "synthetic:real", "accuracy", "interval", "macro F1", "synthetic data")]
+    table = [("arm", "real:synthetic", "accuracy", "interval", "macro F1", "synthetic data")]
     for row in rows:
-        ratio = "-" if row["ratio"] is None else f"{row['ratio']:g}:1"
+        ratio = f"1:{row['ratio']:g}" if row["ratio"] else "-"
+        is_judged = "synthetic" in row["arm"]  # the others say nothing about synthetic data
         interval = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
         numbers = (f"{row['accuracy']:.3f}", interval, f"{row['macro_f1']:.3f}")
-        table.append((row["arm"], ratio, *numbers, row["verdict"] or "-"))
+        table.append((row["arm"], ratio, *numbers, row["verdict"] if is_judged else "-"))
     widths = [max(map(len, column)) for column in zip(*table)]  # noqa: B905  (not in Python 3.9)
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
 

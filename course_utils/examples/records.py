@@ -68,3 +68,4 @@ class Splits:
     phrases: tuple[str, ...]
     name: str
     notes: tuple[str, ...] = ()
+    stand_in_for: str | None = None  # the data set that this one replaces offline

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from course_utils.examples import Splits
+from course_utils.examples import Example, Splits, take_per_class
 from course_utils.runtime import Profile, derive_seed, seeded
 from course_utils.tuning import HeadData
 
@@ -27,21 +27,34 @@ class Budget:
 
 
 def plan_budget(profile: Profile, data: Splits, *, seed: int) -> Budget:
-    """Fit the profile's numbers to a data set: no class may run out of images.
+    """Fit the profile's numbers to a data set, so that every seed can draw other images.
+
+    Of its real training images a class is asked for at most half, of the synthetic pool for at
+    most two thirds at 1:4; a data set that is too small for that gives what it has.
+
+    Args:
+        profile: the numbers that are wanted.
+        data: brings the training images.
+        seed: the first of the seeds.
+
+    Returns:
+        Shots, pool and seeds.
 
     Raises:
         ValueError: when a data set has so many classes that the pool cannot serve them.
     """
-    num_classes = len(data.class_names)
+    num_classes, largest = len(data.class_names), RATIOS[-1]
     most = profile.num_synthetic // num_classes
     counts = np.bincount([example.label for example in data.train], minlength=num_classes)
-    shots = min(profile.shots, int(counts.min()), most // RATIOS[-1])
-    if shots < 1:
+    half = max(1, int(counts.min()) // 2)
+    spared = max(1, int(most / ((1 + SPARE_SHARE) * largest)))
+    shots = min(profile.shots, half, spared)
+    if most < largest:
         raise ValueError(
             f"{num_classes} classes are too many for a pool of {profile.num_synthetic} synthetic "
-            f"images; use at most {profile.num_synthetic // RATIOS[-1]} classes"
+            f"images; use at most {profile.num_synthetic // largest} classes"
         )
-    pool = min(most, math.ceil((1 + SPARE_SHARE) * RATIOS[-1] * shots))
+    pool = min(most, math.ceil((1 + SPARE_SHARE) * largest * shots))
     return Budget(shots, pool, tuple(seed + k for k in range(profile.num_seeds)))
 
 
@@ -50,13 +63,18 @@ def write_prompts(
 ) -> tuple[list[str], list[int]]:
     """Write ``per_class`` prompts for every class, going round the templates.
 
+    Args:
+        phrases: the words for each class, in label order.
+        templates: prompts with ``{}`` for the words.
+        per_class: how many.
+
     Returns:
         Prompts and their labels, classes taking turns, so that a cut-short pool is balanced.
     """
     prompts, labels = [], []
     for index in range(per_class):
         for label, phrase in enumerate(phrases):
-            prompts.append(templates[index % len(templates)].format(phrase))
+            prompts.append(templates[index % len(templates)].replace("{}", phrase))
             labels.append(label)
     return prompts, labels
 
@@ -74,11 +92,11 @@ class Arm:
 
 
 def draw_arms(
-    real: Int[Tensor, " n"],
-    synthetic: Int[Tensor, " m"],
+    real: Sequence[Example],
+    synthetic: Sequence[Example],
     budget: Budget,
     *,
-    seen: Int[Tensor, " s"] | None = None,
+    seen: Sequence[Example] = (),
 ) -> list[Arm]:
     """Draw every arm's images for every seed, as rows of real, synthetic, seen, in that order.
 
@@ -89,63 +107,61 @@ def draw_arms(
     synthetic ones.
 
     Args:
-        real: labels of the real training images.
-        synthetic: labels of the synthetic pool.
+        real: the real training images.
+        synthetic: the pool of synthetic images.
         budget: shots and seeds.
-        seen: labels of real images that the generator was trained on.
+        seen: real images that the generator was trained on.
+
+    Returns:
+        Arms, seed after seed.
+
+    Raises:
+        ValueError: a class has fewer images than are to be drawn.
     """
     arms = []
-    start_seen = len(real) + len(synthetic)
+    num = RATIOS[-1] * budget.shots
+    labels = torch.tensor([example.label for example in (*real, *synthetic, *seen)])
     for seed in budget.seeds:
-        chosen = _per_class(real, budget.shots, derive_seed("lab", "real", seed))
-        pool = _per_class(synthetic, RATIOS[-1] * budget.shots, derive_seed("lab", "pool", seed))
-        extra = {"real+synthetic": (pool, len(real), synthetic)}
-        if seen is not None:
-            some = _per_class(seen, RATIOS[-1] * budget.shots, derive_seed("lab", "seen", seed))
-            extra["real+seen"] = (some, start_seen, seen)
-        arms += _draw_seed(seed, real, chosen, extra, budget.shots)
+        chosen = _draw(real, budget.shots, derive_seed("lab", "real", seed))
+        extra = {"real+synthetic": _draw(synthetic, num, derive_seed("lab", "pool", seed))}
+        extra["real+synthetic"] += len(real)
+        if seen:
+            start = len(real) + len(synthetic)
+            extra["real+seen"] = start + _draw(seen, num, derive_seed("lab", "seen", seed))
+        arms += _draw_seed(seed, labels, chosen, extra, budget.shots)
     return arms
 
 
-def _per_class(labels: Int[Tensor, " n"], shots: int, seed: int) -> Int[Tensor, "shots k"]:
-    """Draw ``shots`` positions of every class; a class with fewer is an error of the budget."""
-    generator = seeded(seed)
-    columns = []
-    for label in range(int(labels.max()) + 1):
-        rows = (labels == label).nonzero().squeeze(1)
-        if len(rows) < shots:
-            raise ValueError(f"class {label} has {len(rows)} images, {shots} are needed")
-        columns.append(rows[torch.randperm(len(rows), generator=generator)[:shots]])
-    return torch.stack(columns, 1)
+def _draw(examples: Sequence[Example], shots: int, seed: int) -> Int[Tensor, "shots k"]:
+    """Draw ``shots`` rows of every class: one row of the result has one image of each."""
+    rows = take_per_class(examples, shots=shots, generator=seeded(seed))
+    return torch.tensor(rows).view(-1, shots).T
 
 
 def _draw_seed(
-    seed: int, real: Tensor, chosen: Tensor, extra: dict[str, tuple], shots: int
+    seed: int, labels: Tensor, chosen: Tensor, extra: dict[str, Tensor], shots: int
 ) -> list[Arm]:
     """Put one seed's arms together from its drawn images; ``extra`` is what is added to real."""
-    rows = chosen.flatten()
-    labels, n = real[rows], len(rows)
+    rows, n = chosen.flatten(), chosen.numel()
 
-    def arm(name: str, ratio: int, images: Tensor, said: Tensor, *, num_real: int) -> Arm:
-        data = HeadData(images, said, derive_seed("lab", "batches", name, ratio, seed))
+    def arm(name: str, ratio: int, images: Tensor, *, num_real: int) -> Arm:
+        data = HeadData(images, labels[images], derive_seed("lab", "batches", name, ratio, seed))
         return Arm(name, ratio, seed, num_real, len(images) - num_real, data)
 
-    arms = [Arm("zero_shot", 0, seed, 0, 0, None), arm("real", 0, rows, labels, num_real=n)]
-    for name, (drawn, start, source) in extra.items():
-        mixed = []
-        for ratio in RATIOS:
-            more = drawn[: ratio * shots].flatten()
-            images, said = torch.cat([rows, more + start]), torch.cat([labels, source[more]])
-            num_real = n if name == "real+synthetic" else len(images)
-            mixed.append(arm(name, ratio, images, said, num_real=num_real))
-        arms += mixed
+    arms = [Arm("zero_shot", 0, seed, 0, 0, None), arm("real", 0, rows, num_real=n)]
+    for name, drawn in extra.items():
+        more = {ratio: drawn[: ratio * shots].flatten() for ratio in RATIOS}
+        for ratio, added in more.items():
+            num_real = n if name == "real+synthetic" else n + len(added)
+            arms.append(arm(name, ratio, torch.cat([rows, added]), num_real=num_real))
         if name == "real+synthetic":
-            alone = ((a.ratio, a.data.rows[n:], a.data.labels[n:]) for a in mixed)
-            arms += [arm("synthetic", *parts, num_real=0) for parts in alone]
+            arms += [arm("synthetic", ratio, added, num_real=0) for ratio, added in more.items()]
     copies = 1 + RATIOS[-1]
-    repeated = rows.repeat(copies), labels.repeat(copies)
-    arms.append(arm("real_duplicated", 0, *repeated, num_real=n * copies))
-    full = next(a for a in arms if (a.arm, a.ratio) == ("real+synthetic", RATIOS[-1])).data
-    order = torch.randperm(len(full.labels), generator=seeded(derive_seed("shuffle", seed)))
-    arms.append(arm("shuffled", RATIOS[-1], full.rows, full.labels[order], num_real=n))
+    arms.append(arm("real_duplicated", 0, rows.repeat(copies), num_real=n * copies))
+    full = next(a for a in arms if (a.arm, a.ratio) == ("real+synthetic", RATIOS[-1]))
+    order = torch.randperm(
+        len(full.data.labels), generator=seeded(derive_seed("lab", "shuffle", seed))
+    )
+    mixed = replace(full.data, labels=full.data.labels[order])
+    arms.append(replace(full, arm="shuffled", data=mixed))
     return arms

@@ -14,7 +14,11 @@ Content = Mapping[str, object]
 
 
 def results_table(content: Content) -> pd.DataFrame:
-    """Lay out the summary for reading: one line an arm and ratio, in percent and points."""
+    """Lay out the summary for reading: one line an arm and ratio, in percent and points.
+
+    Args:
+        content: ``Results.content``.
+    """
     lines = []
     for entry in content["summary"]:
         has_synthetic = entry["arm"] in ("real+synthetic", "synthetic", "real+seen")
@@ -48,7 +52,11 @@ def _gain(entry: Mapping) -> str:
 
 
 def findings(content: Content) -> list[str]:
-    """State what was found, in sentences whose every number comes from the results."""
+    """State what was found, in sentences whose every number comes from the results.
+
+    Args:
+        content: ``Results.content``.
+    """
     summary = {(entry["arm"], entry["ratio"]): entry for entry in content["summary"]}
     rows = content["rows"]
     num_seeds = len({row["seed"] for row in rows})

@@ -47,6 +47,9 @@ def run_arms(
         config: chosen on validation data; the same for all.
         test: features of the test images.
         logit_scale: the model's.
+
+    Yields:
+        One record a step.
     """
     heads = [arm.data for arm in arms if arm.data is not None]
     for step in tune_heads(bank, heads, weights, config, logit_scale=logit_scale):
@@ -86,6 +89,9 @@ def tabulate(
         data: brings the test labels and class names.
         shots: real images a class.
         header: profile, data, model, generator, stand_ins.
+
+    Returns:
+        What ``results.json`` and ``predictions.parquet`` hold.
     """
     labels = torch.tensor([example.label for example in data.test])
     num_classes = len(data.class_names)

@@ -70,7 +70,7 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     return TextToImage(
         pipeline=pipeline.to(device),
-        artifact=Path(artifact).name,
+        artifact=located.artifact.name,
         fingerprint=_fingerprint(located.artifact.files),
         stand_in_for=located.stand_in_for,
         trained_on=located.artifact.trained_on,
