@@ -89,7 +89,7 @@ def show_by_class(
     fig, axes = plt.subplots(
         len(images),
         num_columns,
-        figsize=(1.15 * num_columns + 1.6, 1.15 * len(images) + 0.4),
+        figsize=(0.85 * num_columns + 1.6, 0.85 * len(images) + 0.4),  # noise makes large PNGs
         squeeze=False,
         layout="constrained",
     )

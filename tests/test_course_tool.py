@@ -229,7 +229,7 @@ RESULTS = {
     "data": "mini_earth",
     "model": "small_clip",
     "generator": "small_text2image",
-    "stand_ins": ["small_clip for CLIP"],
+    "stand_ins": ["small_clip stands in for CLIP"],
     "summary": [
         {
             "arm": "zero_shot",
@@ -261,7 +261,7 @@ def test_the_lab_says_what_came_out_and_where_it_lies(tmp_path):
     assert lines[3].split() == ["zero_shot", "-", "0.500", "0.450", "to", "0.550", "0.400", "-"]
     assert lines[4].split()[:3] == ["real+synthetic", "1:4", "0.625"]
     assert lines[4].endswith("cannot tell")
-    assert "Stand-in: small_clip for CLIP" in lines
+    assert "Note: small_clip stands in for CLIP" in lines
     assert lines[-2:] == [
         f"numbers   {tmp_path / 'results.json'}",
         f"report    {tmp_path / 'report.html'}",

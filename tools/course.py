@@ -107,7 +107,7 @@ def describe_results(out: Path) -> str:
         origin = ", ".join(f"{key} {results[key]}" for key in ("data", "model", "generator"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CourseError(f"The notebook ran, but {path} cannot be read: {error!r}") from None
-    stand_ins = [f"Stand-in: {item}" for item in results.get("stand_ins", [])]
+    stand_ins = [f"Note: {item}" for item in results.get("stand_ins", [])]
     places = {
         "numbers": path,
         "report": out / "report.html",
