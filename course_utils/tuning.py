@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 NUM_STEPS = (50, 150, 450)  # what choose_config tries, fewest steps first
-LEARNING_RATES = (0.003, 0.01, 0.03, 0.1)
+LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
 
 
