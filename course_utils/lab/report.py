@@ -21,7 +21,7 @@ def results_table(content: Content) -> pd.DataFrame:
     """
     lines = []
     for entry in content["summary"]:
-        has_synthetic = entry["arm"] in ("real+synthetic", "synthetic", "real+seen")
+        has_synthetic = entry["arm"] in ("real+synthetic", "synthetic")
         lines.append(
             {
                 text("table.arm"): arm_label(entry["arm"], entry["ratio"]),
