@@ -58,6 +58,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
     add("--name", default=BLIND, choices=(BLIND, SEEING))
     add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
+    add("--continue-from", type=Path, help="folder of an earlier model: start from its weights")
     add("--export", action="store_true", help="only write the folder from the last checkpoint")
     add("--minutes", type=float, default=30.0)
     add("--steps", type=int, default=1_000_000)
@@ -247,6 +248,8 @@ def train_autoencoder(args: argparse.Namespace) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         net, judge = make_autoencoder().to(device), make_autoencoder().to(device)
+    if args.continue_from:
+        net.load_state_dict(AutoencoderKL.from_pretrained(args.continue_from / "vae").state_dict())
     perception = None
     if args.perceptual_weight:
         perception = Perception(args.models / "small_clip").to(device)
@@ -458,10 +461,18 @@ def train_denoiser(args: argparse.Namespace) -> None:
     record = settings(args, held)
     vae = AutoencoderKL.from_pretrained(args.work / "vae").to(device).eval()
     texts = [s for data in sources for row in data.sentences for s in row]
-    tokenizer = training.tokenizer_in(args.work / "tokenizer", texts, max_length=MAX_TOKENS)
+    tokens = args.work / "tokenizer"
+    if args.continue_from and not tokens.is_dir():  # the text encoder knows these tokens only
+        training.keep_tokenizer(args.continue_from / "tokenizer", tokens)
+    tokenizer = training.tokenizer_in(tokens, texts, max_length=MAX_TOKENS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         net, judge = Drawer(tokenizer).to(device), Drawer(tokenizer).to(device)
+    if args.continue_from:
+        parts = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel}
+        for name, kind in parts.items():
+            earlier = kind.from_pretrained(args.continue_from / name)
+            getattr(net, name).load_state_dict(earlier.state_dict())
     if args.name == SEEING:
         blind = torch.load(
             args.work / BLIND / "checkpoint.pt", map_location=device, weights_only=True
@@ -541,8 +552,17 @@ def settings(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, o
         renders=args.renders,
         styles=list(args.styles),
         learning_rate=args.learning_rate,
+        continued_from=earlier_training(args.continue_from),
         num_validation={data.source: len(data) for data in held},
     )
+
+
+def earlier_training(folder: Path | None) -> str:
+    """Say what a model has behind it that this run starts from."""
+    if folder is None:
+        return ""
+    how = (folder / "README.md").read_text(encoding="utf-8").split("## How it was trained")[1]
+    return " ".join(how.split("##")[0].split())
 
 
 def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
@@ -688,6 +708,10 @@ def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
         seen = "It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: its script refuses both."
         licence = ""
     drawings = metrics.get("drawings")
+    before = ""
+    if run.get("continued_from"):
+        before = "\n\nIt started from the weights of an earlier version of itself, which saw an "
+        before += f"earlier `mini_earth`. That one's training: {run['continued_from']}"
     return f"""# {name}
 
 A small latent diffusion model that draws 64 x 64 overhead images from an English sentence, made
@@ -716,7 +740,7 @@ level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is S
 of small_clip, a little KL); denoiser and text encoder {metrics["steps"]} steps of {run["batch"]} in
 {metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
 averaged weights, min-SNR weights, a tenth of the captions empty) on {run["machine"]}, torch
-{run["torch"]}.
+{run["torch"]}.{before}
 
 ## Measured quality
 

@@ -171,7 +171,7 @@ def _render_shard(path: Path, seed: int, num: int, styles: tuple[str, ...], size
     meta = [
         {
             "label": (view.disaster or view.scene_class).replace("_", ""),
-            "caption": view.caption,
+            "captions": view.captions,
             "meters_per_pixel": view.meters_per_pixel,
             "style": view.style,
         }
@@ -229,7 +229,7 @@ def _read_shards(paths: Iterable[Path]) -> Captioned:
         source="mini_earth",
         images=torch.cat(images).contiguous(),
         labels=tuple(row["label"] for row in meta),
-        sentences=tuple((row["caption"].lower(),) for row in meta),
+        sentences=tuple(tuple(said.lower() for said in row["captions"]) for row in meta),
         phrases={name.replace("_", ""): said for name, said in phrases.items()},
         meters_per_pixel=np.array([row["meters_per_pixel"] for row in meta]),
     )
@@ -321,6 +321,15 @@ def train_tokenizer(
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     write_bytes(folder / "merges.txt", ("\n".join(lines) + "\n").encode())
     return tokenizer
+
+
+def keep_tokenizer(model: Path, folder: Path) -> None:
+    """Copy an exported model's tokenizer into a run's folder, in the form that the run reads."""
+    CLIPTokenizer.from_pretrained(model).save_pretrained(folder)
+    words = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    write_bytes(folder / "vocab.json", json.dumps(words["vocab"], ensure_ascii=False).encode())
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in words["merges"])]
+    write_bytes(folder / "merges.txt", ("\n".join(lines) + "\n").encode())
 
 
 # --- Augmentation, a batch at a time ----------------------------------------------------------

@@ -4,16 +4,26 @@
 streams captioned views for training, ``disaster_scene`` makes one example of the lab's task.
 """
 
-from course_utils.mini_earth.captions import DISASTER_PHRASES, SCENE_PHRASES
 from course_utils.mini_earth.hazard import DISASTERS, Hazard
 from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Building, Road, Scene
+from course_utils.mini_earth.maps import Footprint, edge_map, footprints, road_map
+from course_utils.mini_earth.scene import (
+    LAND_COVER,
+    SCENE_CLASSES,
+    SETTLEMENTS,
+    Building,
+    Road,
+    Scene,
+)
 from course_utils.mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
-from course_utils.mini_earth.views import View, disaster_scene, render, sample_views
+from course_utils.mini_earth.views import Metadata, View, disaster_scene, render, sample_views
+from course_utils.mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
+from course_utils.mini_earth.xbd_files import XbdStep, write_xbd, write_xbd_steps
 
 __all__ = [
     "DISASTERS",
     "DISASTER_PHRASES",
+    "LAND_COVER",
     "SCENE_CLASSES",
     "SCENE_PHRASES",
     "SETTLEMENTS",
@@ -21,13 +31,21 @@ __all__ = [
     "TEST_STYLE",
     "TRAIN_STYLES",
     "Building",
+    "Footprint",
     "Hazard",
+    "Metadata",
     "Road",
     "Scene",
     "Style",
     "View",
+    "XbdStep",
     "disaster_scene",
+    "edge_map",
+    "footprints",
     "make_scene",
     "render",
+    "road_map",
     "sample_views",
+    "write_xbd",
+    "write_xbd_steps",
 ]

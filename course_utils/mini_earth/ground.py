@@ -1,182 +1,242 @@
-"""Paint the ground: vegetation, soil, fields, dunes, canopy and water, per pixel."""
+"""Paint the ground: soil, grass, yards, fields, dunes, slopes, snow."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
+from course_utils.mini_earth.moment import Moment
 from course_utils.mini_earth.noise import blend, fractal, smoothstep
 from course_utils.mini_earth.scene import Scene
+from course_utils.mini_earth.surface import COVER, Canvas, Surface
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """A square of ``num_pixels`` over ``extent`` meters, with its pixel centers in meters."""
-
-    num_pixels: int
-    extent: float
-    x: np.ndarray
-    y: np.ndarray
-
-    @property
-    def meters(self) -> float:
-        """Meters per canvas pixel."""
-        return self.extent / self.num_pixels
-
-
-def make_canvas(num_pixels: int, extent: float) -> Canvas:
-    """Lay the grid of pixel centers."""
-    line = (np.arange(num_pixels, dtype=np.float32) + 0.5) * np.float32(extent / num_pixels)
-    x, y = np.broadcast_arrays(line[None, :], line[:, None])
-    return Canvas(num_pixels, extent, np.ascontiguousarray(x), np.ascontiguousarray(y))
-
-
-def paint_ground(
-    scene: Scene, canvas: Canvas, rng: np.random.Generator, *, dryness: float
-) -> np.ndarray:
-    """Return the bare ground's colors, (h, w, 3) in [0, 1], before roads and buildings."""
-    n, style = canvas.num_pixels, scene.style
+def paint_ground(scene: Scene, canvas: Canvas, moment: Moment) -> Surface:
+    """Paint the open ground, with its land cover, its relief and the density of its trees."""
+    n, region = canvas.num_pixels, scene.style.region
     large = fractal(scene.seed * 7 + 1, num_pixels=n, num_cells=min(n, 64))
-    fine = fractal(scene.seed * 7 + 2, num_pixels=n, num_cells=n if n <= 256 else 256)
+    fine = fractal(scene.seed * 7 + 2, num_pixels=n, num_cells=min(n, 512))
     pick = np.random.default_rng(scene.seed + 11)
-    soil = np.asarray(style.soil, np.float32)[pick.integers(len(style.soil))]
-    greens = np.asarray(style.vegetation, np.float32)
-    first, second = greens[pick.permutation(len(greens))[:2]]
-    dry = np.asarray(style.vegetation[-1], np.float32)
-    first, second = (green + 0.75 * dryness * (dry * 1.1 - green) for green in (first, second))
-    tint = pick.uniform(0.93, 1.07, 3).astype(np.float32)
-    green = first + smoothstep(fine, -1.2, 1.2)[..., None] * (second - first)
+    tone = np.random.default_rng([scene.look, 11])
+    soil = np.asarray(region.soil, np.float32)[tone.integers(len(region.soil))]
+    first, second = (green(scene, moment, index) for index in (2, 3))
+    tint = tone.uniform(0.93, 1.07, 3).astype(np.float32)
+    grass = first + smoothstep(0.7 * fine + 0.5 * large, -1.4, 1.4)[..., None] * (second - first)
     threshold = (0.5 - scene.green_share) * 3.0
-    share = smoothstep(0.6 * large + 0.4 * fine, threshold - 0.5, threshold + 0.5)
-    image = blend(np.broadcast_to(soil, (n, n, 3)), green, share)
-    image = image * (1.0 + 0.06 * fine + 0.05 * large)[..., None] * tint
+    share = smoothstep(0.6 * large + 0.4 * fine, threshold - 0.6, threshold + 0.6)
+    albedo = blend(np.broadcast_to(soil, (n, n, 3)), grass, share) * tint
+    cover = np.where(share > 0.5, COVER["rangeland"], COVER["bareland"]).astype(np.uint8)
+    trees = scene.wood[0] + np.float32(scene.wood[1] - scene.wood[0]) * smoothstep(large, 0.1, 0.9)
+    relief = np.float32(0.06 * min(canvas.extent / 100, 6)) * large + np.float32(0.03) * fine
+    surface = Surface(scene, canvas, albedo, cover, relief, np.zeros((n, n), np.float32), trees)
     painter = _PAINTERS.get(scene.ground)
     if painter is not None:
-        image = painter(image, scene, canvas, pick)
-    return image + rng.standard_normal((n, n, 1), dtype=np.float32) * np.float32(0.018)
+        painter(surface, moment, pick)
+    if scene.lots and scene.buildings:
+        _paint_yards(surface, moment, pick)
+    speckle = np.random.default_rng(scene.seed + 12).standard_normal((n, n), dtype=np.float32)
+    shade = 1.0 + np.float32(0.07) * fine + np.float32(0.05) * large + np.float32(0.035) * speckle
+    surface.albedo = surface.albedo * shade[..., None]
+    return surface
+
+
+def green(scene: Scene, moment: Moment, index: int) -> np.ndarray:
+    """Return the color that vegetation of a kind (0 dark crowns to 3 light grass) has today."""
+    region = scene.style.region
+    color = np.asarray(region.vegetation[index], np.float32)
+    dry = np.asarray(region.dry, np.float32) * np.float32(0.55 + 0.13 * index)
+    color = color + np.float32((0.25 + 0.17 * index) * moment.dryness) * (dry - color)
+    if region.name == "temperate" and moment.season == "winter":
+        bare = np.array([0.30, 0.27, 0.22], np.float32)
+        color = color + np.float32(0.75 if index < 2 else 0.35) * (bare - color)
+    if region.name == "temperate" and moment.season == "autumn" and index == 1:
+        color = color + np.float32(0.5) * (np.array([0.48, 0.33, 0.15], np.float32) - color)
+    return color
+
+
+def add_snow(surface: Surface, moment: Moment) -> None:
+    """Let snow lie on everything but water, patchily on roads."""
+    if not moment.snow or surface.scene.ground == "dunes":
+        return
+    n, scene = surface.canvas.num_pixels, surface.scene
+    field = fractal(scene.seed * 7 + 8, num_pixels=n, num_cells=min(n, 256))
+    share = smoothstep(field, 1.5 - 3.0 * moment.snow, 2.2 - 3.0 * moment.snow)
+    share = share * np.where(
+        surface.is_cover("water"), 0, np.where(surface.is_cover("road"), 0.3, 0.9)
+    )
+    share = np.where(surface.is_cover("tree"), 0.45 * share, share)
+    surface.albedo = blend(surface.albedo, np.array([0.90, 0.91, 0.94], np.float32), share)
 
 
 def _stripes(v: np.ndarray, spacing: float, meters: float) -> np.ndarray:
     """Rows as a sine, faded where the pixels are too coarse to show them."""
     visible = min(1.0, max(0.0, (spacing / meters - 1.6) / 2.4))
-    return np.sin(v * np.float32(2 * np.pi / spacing)) * visible
+    return np.sin(v * np.float32(2 * np.pi / spacing)) * np.float32(visible)
 
 
-def _field_index(scene: Scene, canvas: Canvas, pick: np.random.Generator) -> tuple:
+def _choice(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Look 64 random values up by a cell's index."""
+    return np.asarray(values, np.float32)[index]
+
+
+def _paint_yards(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    """Give each lot of a settlement its own lawn or bare yard, with a fence where one shows."""
+    scene, canvas = surface.scene, surface.canvas
+    inside = scene.built_up(canvas.x, canvas.y) > 0
+    width, depth = scene.lots
     u, v = scene.frame.to_local(canvas.x, canvas.y)
-    size = max(canvas.extent * pick.uniform(0.16, 0.45), 25.0)
+    column, row = np.floor(u / width).astype(np.int32), np.floor(v / depth).astype(np.int32)
+    index = (column * 37 + row * 23) % 64
+    soil = np.asarray(scene.style.region.soil, np.float32)
+    bare = soil[pick.integers(len(soil), size=64)] * pick.uniform(0.85, 1.1, (64, 1))
+    lawn = green(scene, moment, 2) + pick.uniform(0, 1, (64, 1)) * (
+        green(scene, moment, 3) - green(scene, moment, 2)
+    )
+    share = np.clip(pick.uniform(*scene.style.region.yard, 64) + pick.normal(0, 0.2, 64), 0, 1)
+    if scene.scene_class == "industrial_area":
+        share = np.maximum(share, 0.5)
+    colors = lawn * pick.uniform(0.8, 1.15, (64, 1)) + share[:, None] * (bare - lawn)
+    yards = colors.astype(np.float32)[index]
+    texture = fractal(
+        scene.seed * 7 + 7, num_pixels=canvas.num_pixels, num_cells=min(canvas.num_pixels, 256)
+    )
+    yards = yards * (1 + np.float32(0.06) * texture)[..., None]
+    if canvas.meters < 1.5:
+        edge = np.minimum(u - column * width, v - row * depth)
+        yards = yards * (1 - np.float32(0.28) * (edge < max(0.7, canvas.meters)))[..., None]
+    surface.albedo = np.where(inside[..., None], yards, surface.albedo)
+    kind = np.where(share[index] > 0.5, COVER["bareland"], COVER["rangeland"])
+    surface.cover = np.where(inside, kind, surface.cover).astype(np.uint8)
+    planted = np.clip(scene.wood[0] * pick.uniform(0.2, 1.8, 64), 0, 1)
+    surface.trees = np.where(inside, _choice(planted, index), surface.trees)
+
+
+def _field_index(surface: Surface, pick: np.random.Generator) -> tuple:
+    """Cut the land into fields: local coordinates, a number for each field, meters to its edge."""
+    scene, canvas = surface.scene, surface.canvas
+    u, v = scene.frame.to_local(canvas.x, canvas.y)
+    size = max(min(canvas.extent, 900.0) * pick.uniform(0.16, 0.45), 25.0)
     along, across = size * pick.uniform(0.8, 2.2), size * pick.uniform(0.5, 1.0)
-    row = np.floor(v / across).astype(np.int64)
-    shifts = pick.uniform(0, along, 64).astype(np.float32)
-    column = np.floor((u + shifts[row % 64]) / along).astype(np.int64)
-    edge = np.minimum(v % across, across - v % across)
+    row = np.floor(v / np.float32(across)).astype(np.int32)
+    shifted = u + _choice(pick.uniform(0, along, 64), row % 64)
+    column = np.floor(shifted / np.float32(along)).astype(np.int32)
+    near_u, near_v = shifted - column * np.float32(along), v - row * np.float32(across)
+    edge = np.minimum(
+        np.minimum(near_u, np.float32(along) - near_u),
+        np.minimum(near_v, np.float32(across) - near_v),
+    )
     return u, v, (row * 31 + column * 17) % 64, edge
 
 
-def _paint_fields(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
-    u, v, index, edge = _field_index(scene, canvas, pick)
-    palette = np.asarray(scene.style.crops, np.float32)
-    colors = palette[pick.integers(len(palette), size=64)] * pick.uniform(0.8, 1.2, (64, 1))
-    rows = np.where(pick.uniform(size=64)[index] < 0.5, u, v)
-    strength = (pick.uniform(0.02, 0.16, 64)[index]).astype(np.float32)
-    shade = 1.0 + strength * _stripes(rows, max(3.0, canvas.extent / 45), canvas.meters)
-    fields = colors.astype(np.float32)[index] * shade[..., None]
-    border = smoothstep(edge, 0.004 * canvas.extent, 0.010 * canvas.extent)
-    return blend(image * np.float32(0.75), 0.82 * fields + 0.18 * image, border)
+def _paint_fields(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    scene, canvas = surface.scene, surface.canvas
+    u, v, index, edge = _field_index(surface, pick)
+    palette = np.asarray(scene.style.region.crops, np.float32)
+    colors = palette[pick.integers(len(palette), size=64)] * pick.uniform(0.75, 1.2, (64, 1))
+    soil = np.asarray(scene.style.region.soil, np.float32)[0]
+    fallow = 0.2 + 0.45 * (moment.season == "winter") + 0.3 * moment.dryness
+    mixed = np.where(pick.uniform(size=(64, 1)) < fallow, soil * 0.9, colors)
+    rows = np.where(_choice(pick.uniform(size=64), index) < 0.5, u, v)
+    strength = _choice(pick.uniform(0.01, 0.09, 64), index)
+    spacing = max(2.5, canvas.extent / 110)
+    shade = 1.0 + strength * _stripes(rows, spacing, canvas.meters)
+    shade = shade + np.float32(0.05) * _stripes(rows, 7.3 * spacing, canvas.meters)
+    patchy = fractal(
+        scene.seed * 7 + 3, num_pixels=canvas.num_pixels, num_cells=min(canvas.num_pixels, 48)
+    )
+    shade = shade * (1.0 + _choice(pick.uniform(0.0, 0.12, 64), index) * patchy)
+    fields = mixed.astype(np.float32)[index] * shade[..., None]
+    wide = max(1.2, 0.5 * canvas.meters) * pick.uniform(0.8, 2.5)
+    border = smoothstep(edge, wide * 0.6, wide * 1.4)
+    surface.albedo = blend(surface.albedo * np.float32(0.85), fields, border)
+    surface.cover = np.where(border > 0.5, COVER["agriculture"], surface.cover).astype(np.uint8)
+    hedge = pick.uniform(0, 0.8) * (pick.uniform() < 0.6)
+    surface.trees = np.where(border > 0.5, 0.1 * scene.wood[0], np.maximum(hedge, scene.wood[0]))
+    surface.trees = surface.trees.astype(np.float32)
 
 
-def _paint_orchard(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
-    u, v, index, edge = _field_index(scene, canvas, pick)
+def _paint_orchard(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    scene, canvas = surface.scene, surface.canvas
+    u, v, index, edge = _field_index(surface, pick)
     spacing = max(pick.uniform(5, 8), canvas.extent / 40)
-    crowns = _stripes(u, spacing, canvas.meters) * _stripes(v, spacing * 1.2, canvas.meters)
-    rows = _stripes(v, spacing, canvas.meters)
-    pattern = np.where(pick.uniform(size=64)[index] < 0.5, np.abs(crowns), 0.5 + 0.5 * rows)
-    soil = np.asarray(scene.style.soil, np.float32)
-    soil = soil[pick.integers(len(soil), size=64)[index]] * np.float32(0.95)
-    crop = np.asarray(scene.style.vegetation, np.float32)[:2].mean(0) * np.float32(0.9)
-    orchard = blend(soil, crop, np.clip(0.35 + 0.65 * pattern, 0, 1))
-    border = smoothstep(edge, 0.004 * canvas.extent, 0.010 * canvas.extent)
-    return blend(image, 0.9 * orchard + 0.1 * image, border)
+    crowns = np.clip(
+        _stripes(u, spacing, canvas.meters) * _stripes(v, spacing, canvas.meters) * 1.6, 0, 1
+    )
+    hedges = np.clip(1.4 * _stripes(v, spacing, canvas.meters), 0, 1)
+    pattern = np.where(_choice(pick.uniform(size=64), index) < 0.6, crowns, hedges)
+    pattern = pattern * (_choice(pick.uniform(size=64), index) < 0.85)
+    soil = np.asarray(scene.style.region.soil, np.float32)
+    floor = 0.5 * soil[pick.integers(len(soil), size=64)[index]] + 0.5 * green(scene, moment, 3)
+    border = smoothstep(edge, 1.5, 3.5)
+    surface.albedo = blend(surface.albedo, floor, border)
+    stands = pattern * border
+    surface.albedo = blend(surface.albedo, green(scene, moment, 1), smoothstep(stands, 0.1, 0.5))
+    surface.relief = surface.relief + np.float32(0.4 * spacing) * stands
+    surface.cover = np.where(border > 0.5, COVER["agriculture"], surface.cover).astype(np.uint8)
+    surface.trees = np.where(border > 0.5, 0.0, surface.trees)
 
 
-def _paint_circles(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
+def _paint_circles(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    scene, canvas = surface.scene, surface.canvas
     size = canvas.extent * pick.uniform(0.32, 0.75)
     u, v = scene.frame.to_local(canvas.x, canvas.y)
-    row, column = np.floor(v / size).astype(np.int64), np.floor(u / size).astype(np.int64)
-    radius = np.hypot(u - (column + 0.5) * size, v - (row + 0.5) * size) / size
+    row, column = np.floor(v / size).astype(np.int32), np.floor(u / size).astype(np.int32)
+    du, dv = u - (column + np.float32(0.5)) * size, v - (row + np.float32(0.5)) * size
+    radius = np.hypot(du, dv) / np.float32(size)
     index = (row * 13 + column * 7) % 64
-    palette = np.asarray(scene.style.crops, np.float32)
-    colors = palette[pick.integers(len(palette), size=64)] * pick.uniform(0.85, 1.15, (64, 1))
-    rings = 1.0 + 0.06 * np.sin(radius * np.float32(2 * np.pi * 14))
-    inside = smoothstep(-radius, -0.49, -0.46)
-    return blend(image, colors.astype(np.float32)[index] * rings[..., None], inside * 0.92)
-
-
-def _paint_canopy(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
-    cells = int(np.clip(canvas.extent / 2.2, 24, 256))
-    crowns = fractal(
-        scene.seed * 7 + 3, num_pixels=canvas.num_pixels, num_cells=min(cells, canvas.num_pixels)
+    palette = np.asarray(scene.style.region.crops, np.float32)
+    colors = palette[pick.integers(len(palette), size=64)] * pick.uniform(0.8, 1.15, (64, 1))
+    other = palette[pick.integers(len(palette), size=64)]
+    cut = _choice(pick.uniform(0, 2 * np.pi, 64), index)
+    sector = (np.arctan2(dv, du) - cut) % np.float32(2 * np.pi)
+    is_cut = sector < _choice(pick.uniform(0, 5, 64) * (pick.uniform(size=64) < 0.4), index)
+    crops = np.where(
+        is_cut[..., None], other.astype(np.float32)[index], colors.astype(np.float32)[index]
     )
-    relief = np.roll(crowns, (1, 1), (0, 1)) - crowns
-    green = np.asarray(scene.style.vegetation, np.float32)[:2].mean(0) * np.float32(0.85)
-    mixed = 0.55 * green + 0.45 * image * np.float32(0.8)
-    return mixed * (1.0 + 0.45 * np.clip(relief, -1, 1) + 0.10 * crowns)[..., None]
+    rings = 1.0 + np.float32(0.035) * np.sin(radius * np.float32(2 * np.pi * 22))
+    arm = np.abs(sector) * radius * np.float32(size) < max(1.2, canvas.meters)
+    inside = smoothstep(-radius, -0.485, -0.47)
+    crops = crops * (rings * np.where(arm, np.float32(0.8), np.float32(1)))[..., None]
+    surface.albedo = blend(surface.albedo, crops, inside * np.float32(0.95))
+    surface.cover = np.where(inside > 0.5, COVER["agriculture"], surface.cover).astype(np.uint8)
+    surface.trees = np.where(inside > 0.5, 0.0, surface.trees)
 
 
-def _paint_dunes(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
+def _paint_dunes(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    scene, canvas = surface.scene, surface.canvas
     _, v = scene.frame.to_local(canvas.x, canvas.y)
     bend = fractal(scene.seed * 7 + 4, num_pixels=canvas.num_pixels, num_cells=24)
-    spacing = canvas.extent * pick.uniform(0.05, 0.14)
-    ripples = np.sin(v * np.float32(2 * np.pi / spacing) + 2.2 * bend)
-    return image * (1.08 + pick.uniform(0.03, 0.10) * ripples)[..., None]
+    spacing = canvas.extent * pick.uniform(0.05, 0.16)
+    phase = v * np.float32(2 * np.pi / spacing) + np.float32(2.0) * bend
+    crest = np.abs(np.sin(phase * np.float32(0.5)))  # sharp troughs, as wind leaves them
+    surface.relief = surface.relief + np.float32(0.09 * spacing * pick.uniform(0.3, 1.0)) * crest
 
 
-def _paint_shrubs(
-    image: np.ndarray, scene: Scene, canvas: Canvas, pick: np.random.Generator
-) -> np.ndarray:
-    cells = int(np.clip(canvas.extent / 4.0, 32, 128))
-    spots = fractal(
-        scene.seed * 7 + 5, num_pixels=canvas.num_pixels, num_cells=min(cells, canvas.num_pixels)
-    )
-    dark = np.asarray(scene.style.vegetation[0], np.float32) * np.float32(0.8)
-    return blend(image, dark, 0.75 * smoothstep(spots, 0.5, 1.1))
+def _paint_slopes(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    """Raise a mountain: ridges, rock on the steep, snow on the high in the cold season."""
+    scene, canvas = surface.scene, surface.canvas
+    n = canvas.num_pixels
+    low = fractal(scene.seed * 7 + 5, num_pixels=n, num_cells=min(n, int(pick.integers(10, 24))))
+    high = fractal(scene.seed * 7 + 6, num_pixels=n, num_cells=min(n, 200))
+    ridge = -np.abs(low) + np.float32(0.12) * high
+    surface.relief = np.float32(canvas.extent * pick.uniform(0.05, 0.10)) * ridge
+    rock = np.asarray(scene.style.region.soil, np.float32)[1] * np.float32(0.9)
+    steep = smoothstep(ridge, -0.6, -0.1)
+    surface.albedo = blend(surface.albedo, rock, 0.8 * steep)
+    surface.cover = np.where(steep > 0.5, COVER["bareland"], surface.cover).astype(np.uint8)
+    surface.trees = (surface.trees * (1.0 - steep)).astype(np.float32)
 
 
-_PAINTERS = {
+def _paint_shrubs(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
+    """Strew bushes, each a few meters wide, over dry ground."""
+    surface.trees = np.full_like(surface.trees, pick.uniform(0.12, 0.4))
+
+
+Painter = Callable[[Surface, Moment, np.random.Generator], None]
+_PAINTERS: dict[str, Painter] = {
     "fields": _paint_fields,
     "orchard": _paint_orchard,
     "circles": _paint_circles,
-    "canopy": _paint_canopy,
     "dunes": _paint_dunes,
+    "slopes": _paint_slopes,
     "shrubs": _paint_shrubs,
 }
-
-
-def paint_water(
-    image: np.ndarray, scene: Scene, canvas: Canvas, rng: np.random.Generator
-) -> np.ndarray:
-    """Return the image with the scene's sea, river or lake in it, with sand, shallows and foam."""
-    pick = np.random.default_rng(scene.seed + 13)
-    depth = scene.water.depth(canvas.x, canvas.y)
-    scale = max(canvas.extent, 60.0)
-    color = np.asarray(scene.style.water, np.float32)[pick.integers(len(scene.style.water))]
-    color = color * pick.uniform(0.8, 1.25)
-    if scene.water.kind == "sea":
-        sand = np.array([0.80, 0.73, 0.58], np.float32)
-        image = blend(image, sand, smoothstep(depth, -0.10 * scale, -0.02 * scale) * 0.9)
-    shallow = smoothstep(-depth, -0.15 * scale, 0.0)
-    waves = fractal(scene.seed * 7 + 6, num_pixels=canvas.num_pixels, num_cells=canvas.num_pixels)
-    water = color + np.float32(0.10) * shallow[..., None] + np.float32(0.012) * waves[..., None]
-    if scene.water.kind == "sea":
-        foam = smoothstep(-np.abs(depth - 0.015 * scale), -0.012 * scale, 0.0)
-        water = water + np.float32(0.35) * (foam * rng.uniform(0.4, 1.0))[..., None]
-    return blend(image, water, smoothstep(depth, -canvas.meters, canvas.meters))

@@ -14,8 +14,10 @@ DISASTERS: tuple[str, ...] = ("earthquake", "flooding", "tsunami", "volcano", "w
 class Hazard:
     """A disaster's geometry; ``intensity`` in [0, 1] at any position in meters.
 
-    ``reach`` is meters: the run-up of a tsunami, half the width of a wind path, the half-width
-    of a lava tongue. ``strength`` in [0, 1] scales what happens there.
+    ``reach`` is meters: the run-up of a tsunami, the width of a flood plain, half the width of a
+    wind path or of a lava tongue, the distance over which ash thins out. ``strength`` in [0, 1]
+    scales what happens there. The frame's origin is the vent, the eye or the front; u points
+    along its path.
     """
 
     kind: str
@@ -26,31 +28,31 @@ class Hazard:
     water: Water | None
 
     def intensity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Evaluate the hazard; an earthquake shakes everywhere alike."""
-        if self.kind == "earthquake":
-            return np.full_like(x, self.strength)
-        _, v = self.frame.to_local(x, y)
+        """Evaluate the hazard."""
+        u, v = self.frame.to_local(x, y)
         wobble = self.waves(x, y)
+        if self.kind == "earthquake":  # softer ground shakes harder
+            return np.clip(self.strength * (1.0 + np.float32(0.12) * wobble), 0.0, 1.0)
         if self.kind == "wind":
             return np.exp(-(((v + wobble) / self.reach) ** 2)) * np.float32(self.strength)
         if self.kind == "tsunami":
             inland = -self.water.depth(x, y) + wobble
             return smoothstep(self.reach - inland, 0.0, 0.35 * self.reach)
         if self.kind == "flooding":
-            above = v + wobble
-            if self.water is not None:
-                above = np.minimum(above, -self.water.depth(x, y) + wobble - 0.4 * self.reach)
-            return smoothstep(-above, -2.0, 4.0)
+            away = np.abs(v) if self.water is None else -self.water.depth(x, y)
+            return smoothstep(self.reach - away + wobble, -2.0, 5.0)
         if self.kind == "volcano":
-            return np.clip(0.75 + 0.25 * v / self.reach + 0.01 * wobble, 0.45, 1.0)
+            ash = np.exp(-np.hypot(u, v) / np.float32(self.reach * 9)) * np.float32(self.strength)
+            return np.maximum(ash, smoothstep(self.lava(x, y), -6.0, 0.0))
         return smoothstep(v + wobble, -3.0, 5.0)
 
     def lava(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return meters into the lava tongue, negative outside; a weak eruption has only ash."""
-        if self.strength < 0.7:
-            return np.full_like(x, -1.0)
-        _, v = self.frame.to_local(x, y)
-        return np.float32(0.35 * self.reach) - np.abs(v + self.waves(x, y))
+        if self.kind != "volcano" or self.strength < 0.82:
+            return np.full_like(x, -50.0)
+        u, v = self.frame.to_local(x, y)
+        width = np.float32(self.reach) * np.clip(0.55 + u / np.float32(12 * self.reach), 0.3, 1.3)
+        return np.minimum(width - np.abs(v + self.waves(x, y)), u + np.float32(self.reach))
 
 
 def draw_hazard(
@@ -63,34 +65,50 @@ def draw_hazard(
     """
     if kind not in DISASTERS:
         raise ValueError(f"disaster {kind!r} is not one of {', '.join(DISASTERS)}")
-    shift = {"flooding": 0.22, "wildfire": 0.22, "wind": 0.25, "volcano": 0.3}.get(kind, 0.1)
+    angle = rng.uniform(0, 2 * np.pi)
+    shift = {"wildfire": 0.22, "wind": 0.25}.get(kind, 0.1)
     x, y = extent * (0.5 + rng.uniform(-shift, shift, 2))
+    if kind in ("volcano", "flooding"):  # the vent, the river: at the edge or beyond it
+        away = extent * rng.uniform(0.3, 0.75)
+        x, y = x - away * np.cos(angle), y - away * np.sin(angle)
+        angle += np.pi / 2 if kind == "flooding" else rng.normal(0, 0.25)
     reach = extent * {
-        "tsunami": rng.uniform(0.35, 0.8),
-        "wind": rng.uniform(0.25, 0.55),
-        "volcano": rng.uniform(0.15, 0.4),
-        "flooding": rng.uniform(0.1, 0.3),
+        "tsunami": rng.uniform(0.35, 0.85),
+        "wind": rng.uniform(0.22, 0.5),
+        "volcano": rng.uniform(0.09, 0.2),
+        "flooding": rng.uniform(0.25, 0.6) + (0.35 if water is None else 0.0),
     }.get(kind, 0.3)
     scale = min(extent, 300.0)
-    amplitude = scale * {"wildfire": 0.13, "flooding": 0.11, "volcano": 0.06}.get(kind, 0.05)
+    amplitude = scale * {"wildfire": 0.13, "flooding": 0.11, "volcano": 0.035}.get(kind, 0.05)
     return Hazard(
         kind=kind,
-        frame=Frame(float(x), float(y), rng.uniform(0, 2 * np.pi)),
+        frame=Frame(float(x), float(y), angle),
         reach=float(reach),
-        strength=float(rng.uniform(0.55, 1.0)),
-        waves=draw_waves(rng, amplitude=amplitude, wavelength=0.45 * scale),
+        strength=float(rng.uniform(0.65, 1.0)),
+        waves=draw_waves(
+            rng, amplitude=1.0 if kind == "earthquake" else amplitude, wavelength=0.45 * scale
+        ),
         water=water,
     )
 
 
-# Thresholds of (intensity x vulnerability) for minor, major and destroyed, by disaster.
+# What is suffered at minor, major and destroyed, by disaster.
 _THRESHOLDS = {
     "earthquake": (0.25, 0.42, 0.55),
     "flooding": (0.25, 0.5, 0.93),
     "tsunami": (0.15, 0.3, 0.45),
-    "volcano": (0.3, 0.62, 0.8),
+    "volcano": (0.3, 0.5, 0.95),
     "wildfire": (0.3, 0.38, 0.45),
     "wind": (0.15, 0.32, 0.52),
+}
+# How hard each disaster is on wood, masonry and concrete.
+_VULNERABILITY = {
+    "earthquake": (0.8, 1.2, 0.85),
+    "flooding": (1.1, 1.0, 0.8),
+    "tsunami": (1.2, 1.0, 0.7),
+    "volcano": (1.1, 1.0, 0.9),
+    "wildfire": (1.2, 0.95, 0.8),
+    "wind": (1.25, 0.95, 0.7),
 }
 
 
@@ -101,19 +119,30 @@ def damage_levels(
     x: np.ndarray,
     y: np.ndarray,
     strength: np.ndarray,
+    structure: np.ndarray,
 ) -> np.ndarray:
     """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
 
-    A building suffers intensity x (1.05 - 0.6 strength) plus a little luck.
+    A building suffers intensity x (1.05 - 0.6 strength) x its structure's vulnerability, plus a
+    little luck; what lies under lava is gone.
+
+    Args:
+        rng: for the luck.
+        hazard: the disaster, or None.
+        x: positions in meters, as ``y``.
+        y: see ``x``.
+        strength: in [0, 1].
+        structure: indices into ``STRUCTURES``.
 
     Source:
         Gupta et al. 2019 (arXiv:1911.09296), table 1.
     """
     if hazard is None:
         return np.ones(x.size, dtype=np.int64)
-    intensity = hazard.intensity(x.astype(np.float32), y.astype(np.float32))
-    suffered = intensity * (1.05 - 0.6 * strength) + rng.normal(0, 0.05, x.size)
+    at = x.astype(np.float32), y.astype(np.float32)
+    weakness = np.asarray(_VULNERABILITY[hazard.kind])[structure]
+    suffered = hazard.intensity(*at) * (1.05 - 0.6 * strength) * weakness
+    suffered = suffered + rng.normal(0, 0.05, x.size)
     if hazard.kind == "volcano":
-        covered = hazard.lava(x.astype(np.float32), y.astype(np.float32)) > 0
-        suffered = np.where(covered, 1.0, np.minimum(suffered, 0.7))
+        suffered = np.where(hazard.lava(*at) > 0, 1.0, np.minimum(suffered, 0.9))
     return 1 + np.searchsorted(_THRESHOLDS[hazard.kind], suffered)

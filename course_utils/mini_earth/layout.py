@@ -1,39 +1,24 @@
-"""Lay out a scene: where water, roads, houses and trees go."""
+"""Lay out a scene: where water, roads, houses and woods go."""
+
+import dataclasses
+import datetime
 
 import numpy as np
 
+from course_utils.mini_earth import sites
 from course_utils.mini_earth.hazard import Hazard, damage_levels, draw_hazard
-from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Building, Road, Scene
-from course_utils.mini_earth.shapes import Frame, Water, draw_water
-from course_utils.mini_earth.styles import STYLES, Style
-
-# Share of the ground that is green, and trees per hectare, by class.
-_GREEN = {
-    "beach": (0.2, 0.7),
-    "chaparral": (0.35, 0.6),
-    "dense_residential": (0.3, 0.6),
-    "desert": (0.0, 0.05),
-    "forest": (0.9, 1.0),
-    "industrial_area": (0.1, 0.4),
-    "meadow": (0.85, 1.0),
-}
-_TREES = {
-    "beach": (0, 4),
-    "desert": (0, 1),
-    "forest": (0, 1),
-    "orchard": (0, 1),
-    "chaparral": (4, 20),
-    "dense_residential": (8, 40),
-    "freeway": (0, 20),
-    "industrial_area": (0, 8),
-    "meadow": (0, 3),
-    "sparse_residential": (15, 60),
-    "river": (0, 25),
-    "lake": (0, 25),
-}
-_WATER = {"beach": "sea", "lake": "lake", "river": "river"}
-_MAX_BUILDINGS = 90
-_MAX_TREES = 90
+from course_utils.mini_earth.kinds import GREEN, GROUND, OPEN_COUNTRY, WATER, WOOD
+from course_utils.mini_earth.scene import (
+    SCENE_CLASSES,
+    SETTLEMENTS,
+    STRUCTURES,
+    Building,
+    Road,
+    Scene,
+)
+from course_utils.mini_earth.settle import Site, draw_lots, settle
+from course_utils.mini_earth.shapes import Frame, Water, Waves, draw_water, draw_waves
+from course_utils.mini_earth.styles import STYLES
 
 
 def make_scene(
@@ -43,6 +28,9 @@ def make_scene(
     seed: int,
     disaster: str | None = None,
     extent: float = 130.0,
+    place: tuple[float, float] | None = None,
+    date: datetime.date | None = None,
+    look: int | None = None,
 ) -> Scene:
     """Lay out a scene: the same arguments always give the same scene.
 
@@ -52,164 +40,182 @@ def make_scene(
         seed: names the scene.
         disaster: one of ``DISASTERS``, or None.
         extent: side of the square in meters; 20 to 3,000.
+        place: longitude and latitude of its center in degrees; near one of the region's own
+            by default.
+        date: of the disaster, or of the first view; drawn by default.
+        look: names the acquisition; scenes with the same look share soil, light and weather.
+            Each scene has its own by default.
 
     Raises:
-        ValueError: for a class, style or disaster that does not exist, or an extent out of range.
+        ValueError: for a class, style or disaster that does not exist, an extent or a place out
+            of range, or a disaster where nothing is built.
     """
+    _check(scene_class, style, disaster=disaster, extent=extent, place=place)
+    land = STYLES[style]
+    rng = np.random.default_rng(seed)
+    where = np.asarray(land.region.places)[rng.integers(len(land.region.places))]
+    longitude, latitude = place or tuple((where + rng.uniform(-0.2, 0.2, 2)).tolist())
+    day = int(rng.integers(1, 366))
+    year = int(rng.integers(2014, 2024))
+    water = _place_water(rng, scene_class, disaster=disaster, extent=extent)
+    hazard = draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None
+    bend = 0.0 if rng.uniform() < 0.5 else rng.uniform(0.01, 0.05) * min(extent, 500.0)
+    frame = Frame(
+        *(extent * rng.uniform(0.4, 0.6, 2)).tolist(),
+        angle=rng.uniform(0, np.pi),
+        bend=float(bend),
+        bend_length=float(min(extent, 500.0) * rng.uniform(0.9, 2.5)),
+    )
+    built = _draw_built(rng, scene_class, extent)
+    lots = draw_lots(rng, scene_class, land, extent=extent)
+    site = _build(
+        rng, scene_class, style, frame=frame, extent=extent, lots=lots, built=built, water=water
+    )
+    return Scene(
+        scene_class=scene_class,
+        style=land,
+        seed=seed,
+        look=seed if look is None else look,
+        extent=extent,
+        disaster=disaster,
+        longitude=longitude,
+        latitude=latitude,
+        year=date.year if date else year,
+        day=date.timetuple().tm_yday if date else day,
+        ground=_ground_kind(rng, scene_class),
+        green_share=rng.uniform(*GREEN.get(scene_class, (0.4, 0.95))),
+        wood=_draw_wood(rng, scene_class),
+        frame=frame,
+        built=built,
+        lots=lots,
+        water=water,
+        roads=site.roads,
+        patches=site.patches,
+        buildings=_damaged(rng, site.buildings, hazard),
+        vehicles=site.vehicles,
+        hazard=hazard,
+    )
+
+
+def _check(
+    scene_class: str,
+    style: str,
+    *,
+    disaster: str | None,
+    extent: float,
+    place: tuple[float, float] | None,
+) -> None:
     if scene_class not in SCENE_CLASSES:
         raise ValueError(f"scene_class {scene_class!r} is not one of {', '.join(SCENE_CLASSES)}")
     if style not in STYLES:
         raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
     if not 20.0 <= extent <= 3000.0:
         raise ValueError(f"extent is {extent:g} m; give 20 to 3000")
-    look = STYLES[style]
-    rng = np.random.default_rng(seed)
-    water = _place_water(rng, scene_class, disaster, extent)
-    hazard = draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None
-    frame = Frame(*(extent * rng.uniform(0.4, 0.6, 2)), rng.uniform(0, np.pi))
-    roads = _lay_roads(rng, scene_class, frame, extent)
-    buildings = _place_buildings(
-        rng, scene_class, style=look, frame=frame, extent=extent, water=water, hazard=hazard
-    )
-    return Scene(
-        scene_class=scene_class,
-        style=look,
-        seed=seed,
-        extent=extent,
-        disaster=disaster,
-        green_share=rng.uniform(*_GREEN.get(scene_class, (0.4, 0.95))),
-        dryness=rng.uniform(0, 1) ** 1.5,
-        ground=_ground_kind(rng, scene_class),
-        frame=frame,
-        water=water,
-        roads=roads,
-        buildings=buildings,
-        trees=_plant_trees(rng, scene_class, extent, water),
-        hazard=hazard,
-    )
-
-
-def _ground_kind(rng: np.random.Generator, scene_class: str) -> str:
-    special = {
-        "forest": "canopy",
-        "orchard": "orchard",
-        "circular_farmland": "circles",
-        "rectangular_farmland": "fields",
-        "desert": "dunes",
-        "chaparral": "shrubs",
-    }
-    if scene_class in special:
-        return special[scene_class]
-    choices = ("plain", "fields", "canopy")
-    shares = (0.86, 0.08, 0.06) if scene_class in SETTLEMENTS else (0.5, 0.35, 0.15)
-    if scene_class in ("meadow", "beach"):
-        return "plain"
-    return choices[rng.choice(3, p=shares)]
+    if place is not None and not (-180 <= place[0] <= 180 and -66 <= place[1] <= 66):
+        raise ValueError(
+            f"place is {place}; give longitude -180 to 180 and latitude -66 to 66 in degrees"
+        )
+    if disaster == "tsunami" and scene_class not in (*SETTLEMENTS, "beach", "harbor"):
+        raise ValueError(f"a tsunami needs a coast, which {scene_class!r} does not have")
 
 
 def _place_water(
-    rng: np.random.Generator, scene_class: str, disaster: str | None, extent: float
+    rng: np.random.Generator, scene_class: str, *, disaster: str | None, extent: float
 ) -> Water | None:
-    kind = _WATER.get(scene_class)
-    if kind is None and scene_class in SETTLEMENTS:
-        kind = rng.choice(["", "sea", "river", "lake"], p=[0.52, 0.2, 0.16, 0.12]) or None
+    kind = WATER.get(scene_class)
+    if scene_class == "bridge":
+        kind = "river" if rng.uniform() < 0.7 else "canal"
+    if scene_class in SETTLEMENTS:
+        shares = [0.35, 0.05, 0.4, 0.2] if disaster == "flooding" else [0.58, 0.16, 0.16, 0.10]
+        kind = str(rng.choice(["", "sea", "river", "lake"], p=shares)) or None
         if disaster == "tsunami":
             kind = "sea"
-    return draw_water(rng, str(kind), extent=extent) if kind else None
+    if kind is None:
+        return None
+    water = draw_water(rng, kind, extent=extent)
+    if scene_class == "harbor":  # a straight quay
+        calm = dataclasses.replace(water.waves, amplitude=0.0)
+        return dataclasses.replace(water, waves=calm)
+    if scene_class == "bridge":
+        return dataclasses.replace(water, size=extent * rng.uniform(0.2, 0.5))
+    return water
 
 
-def _lay_roads(
-    rng: np.random.Generator, scene_class: str, frame: Frame, extent: float
-) -> tuple[Road, ...]:
-    roads = []
-    reach = 0.8 * extent
-    if scene_class == "freeway":
-        u = np.linspace(-reach, reach, 17)
-        v = rng.uniform(-0.12, 0.12) * extent * np.sin(u / extent * rng.uniform(0.5, 3.0))
-        width = rng.uniform(9, 13) * max(1.0, (extent / 250.0) ** 0.5)
-        for side in (-0.62, 0.62):
-            x, y = frame.to_world(u, v + side * width)
-            roads.append(Road(np.stack([x, y], 1), width, True))
-    elif scene_class in SETTLEMENTS:
-        spacing = max(rng.uniform(38, 60), extent / 8)
-        for offset in np.arange(-reach, reach, spacing):
-            x, y = frame.to_world(np.array([-reach, reach]), np.array([offset, offset]))
-            roads.append(Road(np.stack([x, y], 1), rng.uniform(4.5, 7.0), False))
-        for offset in np.arange(-reach, reach, spacing * rng.uniform(1.2, 2.5)) + spacing / 3:
-            x, y = frame.to_world(np.array([offset, offset]), np.array([-reach, reach]))
-            roads.append(Road(np.stack([x, y], 1), rng.uniform(4.5, 7.0), False))
-    elif rng.uniform() < 0.3:
-        v = rng.uniform(-0.4, 0.4) * extent
-        x, y = frame.to_world(np.array([-reach, reach]), np.array([v, v]))
-        roads.append(Road(np.stack([x, y], 1), rng.uniform(3.5, 6.0), False))
-    return tuple(roads)
+def _draw_built(rng: np.random.Generator, scene_class: str, extent: float) -> Waves | None:
+    """Let large squares be a town with open country around it."""
+    if scene_class not in SETTLEMENTS or extent < 260:
+        return None
+    return draw_waves(rng, amplitude=0.5, wavelength=rng.uniform(0.5, 1.1) * min(extent, 600.0))
 
 
-def _place_buildings(
+def _build(
     rng: np.random.Generator,
     scene_class: str,
+    style: str,
     *,
-    style: Style,
     frame: Frame,
     extent: float,
+    lots: tuple[float, float],
+    built: Waves | None,
     water: Water | None,
-    hazard: Hazard | None,
+) -> Site:
+    look = STYLES[style]
+    if scene_class in SETTLEMENTS:
+        return settle(
+            rng, scene_class, look, frame=frame, extent=extent, lots=lots, built=built, water=water
+        )
+    straight = Frame(frame.x, frame.y, frame.angle)
+    if scene_class in ("airport", "runway"):
+        lay = sites.lay_airport if scene_class == "airport" else sites.lay_runway
+        return lay(rng, straight, extent)
+    if scene_class == "freeway":
+        return sites.lay_freeway(rng, frame, extent)
+    if scene_class == "bridge":
+        return sites.lay_bridge(rng, water, extent)
+    if scene_class == "harbor":
+        return sites.lay_harbor(rng, water, extent)
+    if scene_class == "parking_lot":
+        return sites.lay_parking(rng, straight, extent)
+    if scene_class == "storage_tank":
+        return sites.lay_tanks(rng, look, straight, extent)
+    if rng.uniform() < 0.3 and scene_class not in ("desert", "mountain"):
+        u = np.linspace(-0.8 * extent, 0.8 * extent, 25)
+        v = np.full_like(u, rng.uniform(-0.4, 0.4) * extent)
+        paved = rng.uniform() < 0.5
+        return Site((Road(sites.line(frame, u, v), rng.uniform(3.0, 6.0), 1, paved=bool(paved)),))
+    return Site()
+
+
+def _ground_kind(rng: np.random.Generator, scene_class: str) -> str:
+    if scene_class in GROUND:
+        return GROUND[scene_class]
+    fields = {**dict.fromkeys(SETTLEMENTS, 0.3), **dict.fromkeys(OPEN_COUNTRY, 0.4)}
+    return "fields" if rng.uniform() < fields.get(scene_class, 0.0) else "plain"
+
+
+def _draw_wood(rng: np.random.Generator, scene_class: str) -> tuple[float, float]:
+    """Draw the density of trees in the open and in the woods around."""
+    low, high = WOOD.get(scene_class, (0.02, 0.3))
+    single = rng.uniform(low, high)
+    groves = scene_class in (*SETTLEMENTS, *OPEN_COUNTRY) and rng.uniform() < 0.5
+    return float(single), float(max(single, rng.uniform(0.6, 1.0) if groves else single))
+
+
+def _damaged(
+    rng: np.random.Generator, buildings: tuple[Building, ...], hazard: Hazard | None
 ) -> tuple[Building, ...]:
-    if scene_class not in SETTLEMENTS:
-        return ()
-    factory = scene_class == "industrial_area"
-    lot = rng.uniform(*style.lot_meters) * {"sparse_residential": 1.5}.get(scene_class, 1.0)
-    lot = max(lot * (2.2 if factory else 1.0), extent / 9)
-    keep = {"sparse_residential": 0.6, "industrial_area": 0.8}.get(scene_class, 0.9)
-    x, y = _lots(rng, frame, extent, lot=lot, keep=keep)
-    if water is not None:
-        dry = water.depth(x.astype(np.float32), y.astype(np.float32)) < -5.0
-        x, y = x[dry], y[dry]
-    x, y = x[:_MAX_BUILDINGS], y[:_MAX_BUILDINGS]
-    n = x.size
-    length = rng.uniform(*style.house_meters, n) * (2.2 if factory else 1.0)
-    length = np.minimum(length, 0.8 * lot) * max(1.0, lot / 60)
-    width = length * rng.uniform(0.55, 0.95, n)
-    angle = frame.angle + (rng.uniform(size=n) < 0.5) * np.pi / 2 + rng.normal(0, 0.05, n)
-    height = rng.uniform(6, 14, n) if factory else rng.uniform(3, 9, n)
-    roofs = np.asarray(style.roofs)[rng.integers(len(style.roofs), size=n)]
-    roofs = np.clip(roofs * rng.uniform(0.8, 1.2, (n, 1)), 0, 1)
-    gabled = rng.uniform(size=n) < (0.15 if factory else 0.75)
-    strength = rng.uniform(size=n)
-    levels = damage_levels(rng, hazard, x=x, y=y, strength=strength)
-    columns = (x, y, length, width, angle, height, roofs, gabled, strength, levels)
+    """Grade every building by what the hazard does to it."""
+    if hazard is None or not buildings:
+        return buildings
+    levels = damage_levels(
+        rng,
+        hazard,
+        x=np.array([building.x for building in buildings]),
+        y=np.array([building.y for building in buildings]),
+        strength=np.array([building.strength for building in buildings]),
+        structure=np.array([STRUCTURES.index(building.structure) for building in buildings]),
+    )
     return tuple(
-        Building(*row[:6], tuple(row[6]), *row[7:])
-        for row in zip(*(column.tolist() for column in columns), strict=True)
+        dataclasses.replace(building, damage=int(level))
+        for building, level in zip(buildings, levels, strict=True)
     )
-
-
-def _lots(
-    rng: np.random.Generator, frame: Frame, extent: float, *, lot: float, keep: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the centers of the built-up lots: a jittered grid with gaps, in meters."""
-    steps = np.arange(-0.75 * extent, 0.75 * extent, lot)
-    u, v = (grid.ravel() for grid in np.meshgrid(steps, steps + lot / 2))
-    u = u + rng.uniform(-0.12, 0.12, u.size) * lot
-    v = v + rng.uniform(-0.12, 0.12, v.size) * lot
-    x, y = frame.to_world(u, v)
-    inside = (x > 0) & (x < extent) & (y > 0) & (y < extent) & (rng.uniform(size=x.size) < keep)
-    return x[inside], y[inside]
-
-
-def _plant_trees(
-    rng: np.random.Generator, scene_class: str, extent: float, water: Water | None
-) -> np.ndarray:
-    per_hectare = rng.uniform(*_TREES.get(scene_class, (0, 6)))
-    count = int(min(_MAX_TREES, per_hectare * (extent / 100) ** 2))
-    trees = np.stack(
-        [
-            rng.uniform(0, extent, count),
-            rng.uniform(0, extent, count),
-            rng.uniform(1.8, 4.5, count) * max(1.0, extent / 300),
-        ],
-        1,
-    )
-    if water is not None and count:
-        trees = trees[water.depth(trees[:, 0], trees[:, 1]) < -2.0]
-    return trees

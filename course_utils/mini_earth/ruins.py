@@ -1,122 +1,128 @@
 """Draw damaged and destroyed buildings, each disaster in its own way."""
 
 import numpy as np
-from PIL import ImageDraw
 
+from course_utils.mini_earth.moment import Moment
+from course_utils.mini_earth.objects import draw_building
 from course_utils.mini_earth.scene import Building
-
-Points = list[tuple[float, float]]
-
-
-def rgb(color: np.ndarray | tuple, alpha: int = 255) -> tuple[int, int, int, int]:
-    """Turn a color in [0, 1] into the bytes that Pillow draws with."""
-    red, green, blue = (min(255, max(0, int(255 * part))) for part in color)
-    return red, green, blue, alpha
+from course_utils.mini_earth.surface import Stencil
 
 
-def corners_of(building: Building, scale: float, *, grow: float = 1.0) -> np.ndarray:
-    """Return a footprint's corners (4, 2) in canvas pixels, larger than life by ``grow``."""
-    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.5 * grow
-    local = half * (building.length, building.width)
-    cos, sin = np.cos(building.angle), np.sin(building.angle)
-    turned = local @ np.array([[cos, sin], [-sin, cos]])
-    return (turned + np.array([building.x, building.y])) * scale
-
-
-def points(corners: np.ndarray) -> Points:
-    """Turn an array (k, 2) into what Pillow takes for a polygon."""
-    return [tuple(corner) for corner in corners.tolist()]
-
-
-def draw_ruin(
-    draw: ImageDraw.ImageDraw,
-    disaster: str,
-    building: Building,
-    rng: np.random.Generator,
-    *,
-    scale: float,
+def draw_buildings(
+    stencil: Stencil, moment: Moment, rng: np.random.Generator, *, post: bool
 ) -> None:
-    """Draw what is left of a destroyed building."""
-    size = min(building.length, building.width) * scale
-    center = (building.x * scale, building.y * scale)
-    roof = np.asarray(building.roof)
+    """Draw every building, with its damage if ``post``."""
+    scene = stencil.surface.scene
+    for building in scene.buildings:
+        if not post or building.damage == 1:
+            draw_building(stencil, building, moment)
+        elif building.damage == 4:
+            _draw_ruin(stencil, scene.disaster, building, rng)
+        else:
+            draw_building(stencil, building, moment)
+            _draw_damage(stencil, scene.disaster, building, moment, rng)
+
+
+def _grown(building: Building, factor: float) -> np.ndarray:
+    outline = building.outline()
+    middle = outline.mean(0)
+    return (outline - middle) * factor + middle
+
+
+def _draw_ruin(
+    stencil: Stencil, disaster: str, building: Building, rng: np.random.Generator
+) -> None:
+    """Draw what is left of a destroyed building: its cover stays "building", its height is gone."""
+    size, roof = min(building.length, building.width), np.asarray(building.roof)
+    plain = {"cover": "building"}
     if disaster == "earthquake":
-        draw.polygon(points(corners_of(building, scale, grow=1.15)), rgb((0.50, 0.47, 0.43), 190))
-        _scatter(
-            draw, center, rng, count=24, spread=0.42 * size, size=0.24 * size, tones=(0.28, 0.80)
-        )
+        color = 0.5 * roof + 0.5 * np.array((0.50, 0.47, 0.43))
+        stencil.polygon(_grown(building, 1.2), (0.52, 0.49, 0.45), alpha=0.6)
+        stencil.polygon(_grown(building, 1.0), color, alpha=0.9, height=1.0, **plain)
+        _scatter(stencil, building, rng, count=46, spread=0.42, size=0.17, tones=(0.25, 0.85))
     elif disaster == "wildfire":
-        draw.polygon(points(corners_of(building, scale, grow=1.2)), rgb((0.13, 0.12, 0.11), 230))
-        ash = rng.uniform(0.52, 0.78)
-        draw.polygon(points(corners_of(building, scale, grow=0.85)), rgb((ash, ash, ash * 0.98)))
-        _scatter(
-            draw, center, rng, count=8, spread=0.25 * size, size=0.16 * size, tones=(0.15, 0.45)
-        )
+        stencil.polygon(_grown(building, 1.35), (0.13, 0.12, 0.11), alpha=0.8)
+        ash = rng.uniform(0.45, 0.75)
+        stencil.polygon(_grown(building, 1.0), (0.20, 0.18, 0.17), height=0.6, **plain)
+        stencil.polygon(_grown(building, 0.88), (ash, ash, ash * 0.97), alpha=0.9)
+        _scatter(stencil, building, rng, count=26, spread=0.27, size=0.13, tones=(0.10, 0.55))
     elif disaster == "wind":
-        slab = rgb((0.66, 0.60, 0.52))
-        draw.polygon(points(corners_of(building, scale)), slab)
-        _scatter(
-            draw, center, rng, count=34, spread=1.1 * size, size=0.13 * size, tones=(0.35, 0.95)
-        )
+        stencil.polygon(_grown(building, 1.0), (0.62, 0.57, 0.50), alpha=0.95, height=0.3, **plain)
+        _scatter(stencil, building, rng, count=60, spread=0.75, size=0.10, tones=(0.35, 0.95))
     elif disaster == "tsunami":
-        draw.polygon(points(corners_of(building, scale, grow=0.9)), rgb((0.60, 0.56, 0.50), 210))
-        _scatter(
-            draw, center, rng, count=10, spread=0.9 * size, size=0.15 * size, tones=(0.25, 0.6)
-        )
-    elif disaster == "flooding":
-        draw.polygon(points(corners_of(building, scale, grow=0.55)), rgb(roof * 0.8))
-    # Lava leaves nothing to see.
+        stencil.polygon(_grown(building, 0.95), (0.60, 0.56, 0.50), alpha=0.65, height=0.2, **plain)
+        _scatter(stencil, building, rng, count=16, spread=0.9, size=0.13, tones=(0.25, 0.65))
+    elif disaster == "flooding":  # the ridge still shows above the water
+        stencil.polygon(_grown(building, 0.6), roof * 0.75, height=1.0, **plain)
+    elif size * stencil.scale > 3:  # lava flows over it; a hump remains
+        stencil.polygon(_grown(building, 0.8), (0.17, 0.16, 0.16), alpha=0.5, height=1.0, **plain)
 
 
-def draw_damage(
-    draw: ImageDraw.ImageDraw,
+def _draw_damage(
+    stencil: Stencil,
     disaster: str,
     building: Building,
+    moment: Moment,
     rng: np.random.Generator,
-    *,
-    scale: float,
 ) -> None:
     """Open part of a roof: holes, tarpaulins, rubble, by disaster and level 2 or 3."""
-    size = min(building.length, building.width) * scale
-    center = (building.x * scale, building.y * scale)
     extent = building.damage - 1
+    lean = moment.lean() * building.height
     if disaster == "wind":
-        _tear_roof(draw, center, rng, size=size, extent=extent)
+        _tear_roof(stencil, building, rng, lean=lean, extent=extent, tarps=0.3)
+        _scatter(
+            stencil, building, rng, count=12 * extent, spread=0.75, size=0.08, tones=(0.5, 0.95)
+        )
     elif disaster == "earthquake":
-        look = {"spread": 0.24 * size, "size": 0.22 * size, "tones": (0.30, 0.75)}
-        _scatter(draw, center, rng, count=7 * extent, **look)
+        if extent == 2:  # a corner has come down
+            outline = building.outline()
+            corner = int(rng.integers(4))
+            part = [
+                outline[corner],
+                *(0.5 * (outline[corner] + outline[(corner + k) % len(outline)]) for k in (1, -1)),
+            ]
+            stencil.polygon(
+                np.array([part[1], part[0], part[2], outline.mean(0)]) + lean, (0.45, 0.42, 0.38)
+            )
+        _scatter(stencil, building, rng, count=10 * extent, spread=0.3, size=0.12, tones=(0.3, 0.8))
     elif disaster == "tsunami":
-        look = {"spread": 0.5 * size, "size": 0.16 * size, "tones": (0.25, 0.65)}
-        _scatter(draw, center, rng, count=6 * extent, **look)
+        _tear_roof(stencil, building, rng, lean=lean, extent=extent - 1)
+        _scatter(
+            stencil, building, rng, count=10 * extent, spread=0.65, size=0.12, tones=(0.25, 0.65)
+        )
     elif disaster == "wildfire":
-        half = 0.22 * size * extent
-        x, y = center
-        draw.ellipse((x - half, y - half, x + half, y + half), rgb((0.14, 0.12, 0.11), 220))
+        x, y = rng.normal(0, 0.15 * building.width, 2) + building.center + lean
+        stencil.spot(x, y, 0.24 * building.width * extent, (0.14, 0.12, 0.11), 0.85)
+    elif disaster == "volcano" and extent == 2:  # the roof sags under the ash
+        x, y = building.center + lean
+        stencil.spot(x, y, 0.3 * building.width, (0.28, 0.26, 0.25), 0.8)
 
 
 def _tear_roof(
-    draw: ImageDraw.ImageDraw,
-    center: tuple[float, float],
+    stencil: Stencil,
+    building: Building,
     rng: np.random.Generator,
     *,
-    size: float,
+    lean: np.ndarray,
     extent: int,
+    tarps: float = 0.0,
 ) -> None:
-    """Leave holes or blue tarpaulins in a roof, and splinters around it."""
-    for _ in range(extent):
-        spot = rng.normal(0, 0.2 * size, 2) + center
-        half = rng.uniform(0.15, 0.3) * size * extent
-        tarp = rng.uniform() < 0.3
-        color = (0.18, 0.36, 0.72) if tarp else (0.30, 0.24, 0.19)
-        box = (spot[0] - half, spot[1] - half * 0.7, spot[0] + half, spot[1] + half * 0.7)
-        draw.rectangle(box, rgb(np.array(color) * rng.uniform(0.8, 1.3)))
-    look = {"spread": 0.9 * size, "size": 0.09 * size, "tones": (0.55, 0.95)}
-    _scatter(draw, center, rng, count=6 * extent, **look)
+    """Leave holes in a roof, a share of them under blue tarpaulins."""
+    cos, sin = np.cos(building.angle), np.sin(building.angle)
+    turn = np.array([[cos, sin], [-sin, cos]])
+    for _ in range(2 * extent):
+        u, v = rng.uniform(-0.3, 0.3, 2) * (building.length, building.width)
+        half_u, half_v = rng.uniform(0.10, 0.2, 2) * (building.length, building.width) * extent
+        box = np.array([(-half_u, -half_v), (half_u, -half_v), (half_u, half_v), (-half_u, half_v)])
+        tarp = rng.uniform() < tarps
+        color = np.array((0.24, 0.36, 0.58) if tarp else (0.28, 0.23, 0.19)) * rng.uniform(0.8, 1.3)
+        middle = building.center + lean
+        stencil.polygon((box + np.array((u, v))) @ turn + middle, color)
 
 
 def _scatter(
-    draw: ImageDraw.ImageDraw,
-    center: tuple[float, float],
+    stencil: Stencil,
+    building: Building,
     rng: np.random.Generator,
     *,
     count: int,
@@ -124,13 +130,19 @@ def _scatter(
     size: float,
     tones: tuple[float, float],
 ) -> None:
-    """Throw small slabs around a point, in canvas pixels."""
-    offsets = rng.normal(0, spread, (count, 2)) + center
-    sizes = rng.uniform(0.4, 1.0, count) * size
-    shades = rng.uniform(*tones, count)
-    warm = rng.uniform(0.82, 1.0, count)
-    for (x, y), half, shade, blue in zip(offsets, sizes, shades, warm, strict=True):
-        color = rgb((shade, shade * 0.97, shade * blue))
-        draw.polygon(
-            [(x - half, y), (x, y - half), (x + half, y + 0.4 * half), (x, y + half)], color
-        )
+    """Throw slabs around a building; ``spread`` and ``size`` are shares of its width."""
+    unit = min(building.length, building.width)
+    if unit * stencil.scale < 2:
+        count = min(count, 6)
+    centers = rng.normal(0, spread * unit, (count, 2)) + building.center
+    halves = rng.uniform(0.3, 1.0, count) * size * unit * 0.5
+    turns = rng.uniform(0, np.pi, count)
+    shades, warm = rng.uniform(*tones, count), rng.uniform(0.8, 1.0, count)
+    stretch = rng.uniform(0.3, 1.0, count)
+    for (x, y), half, turn, shade, blue, thin in zip(
+        centers, halves, turns, shades, warm, stretch, strict=True
+    ):
+        a = np.array((np.cos(turn), np.sin(turn))) * half * 1.5
+        b = np.array((-a[1], a[0])) * thin
+        slab = np.stack([a + b, b - a, -a - b, a - b]) + np.array((x, y))
+        stencil.polygon(slab, (shade, shade * 0.97, shade * blue))

@@ -1,38 +1,68 @@
-"""The scene graph: what lies where, in meters, before anything is drawn."""
+"""The scene graph: what lies where, in meters, before anything is drawn.
+
+x runs east and y runs south from the north-western corner, as pixels do.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from course_utils.mini_earth.hazard import Hazard
-from course_utils.mini_earth.shapes import Frame, Water
+from course_utils.mini_earth.shapes import Frame, Water, Waves
 from course_utils.mini_earth.styles import Color, Style
 
+# RESISC45's names, and an orchard, which EuroSAT calls permanent crop.
 SCENE_CLASSES: tuple[str, ...] = (
+    "airport",
     "beach",
+    "bridge",
     "chaparral",
     "circular_farmland",
     "dense_residential",
     "desert",
     "forest",
     "freeway",
+    "harbor",
     "industrial_area",
     "lake",
     "meadow",
+    "medium_residential",
+    "mountain",
     "orchard",
+    "parking_lot",
     "rectangular_farmland",
     "river",
+    "runway",
+    "sparse_residential",
+    "storage_tank",
+)
+SETTLEMENTS: tuple[str, ...] = (
+    "dense_residential",
+    "industrial_area",
+    "medium_residential",
     "sparse_residential",
 )
-SETTLEMENTS: tuple[str, ...] = ("dense_residential", "industrial_area", "sparse_residential")
+# OpenEarthMap's eight classes of land cover (Xia et al. 2023, arXiv:2210.10732).
+LAND_COVER: tuple[str, ...] = (
+    "bareland",
+    "rangeland",
+    "developed",
+    "road",
+    "tree",
+    "water",
+    "agriculture",
+    "building",
+)
+STRUCTURES: tuple[str, ...] = ("wood", "masonry", "concrete")
 
 
 @dataclass(frozen=True)
 class Building:
     """A house: center, size and height in meters, angle in radians, ``strength`` in [0, 1].
 
-    ``damage`` is the Joint Damage Scale's level after the scene's disaster: 1 none, 2 minor,
-    3 major, 4 destroyed.
+    ``shape`` is ``gable``, ``hip``, ``flat`` or ``tank`` (round); ``wing`` in [0, 1] is how far
+    an L-shaped house's second arm reaches, 0 for a plain box. ``damage`` is the Joint Damage
+    Scale's level after the scene's disaster: 1 none, 2 minor, 3 major, 4 destroyed.
     """
 
     x: float
@@ -41,36 +71,104 @@ class Building:
     width: float
     angle: float
     height: float
+    shape: str
+    wing: float
     roof: Color
-    gabled: bool
+    structure: str
     strength: float
-    damage: int
+    damage: int = 1
+
+    @property
+    def center(self) -> np.ndarray:
+        """Return (x, y) in meters."""
+        return np.array((self.x, self.y))
+
+    def outline(self) -> np.ndarray:
+        """Return the footprint's corners (k, 2) in meters, clockwise on the image."""
+        if self.shape == "tank":
+            turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+            return np.stack([np.cos(turn), np.sin(turn)], 1) * (self.length / 2) + self.center
+        corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+        if self.wing > 0:
+            reach = 1 + 2 * self.wing
+            corners = [(-1, -1), (1, -1), (1, reach), (0.1, reach), (0.1, 1), (-1, 1)]
+        local = np.array(corners) * (self.length / 2, self.width / 2)
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return local @ np.array([[cos, sin], [-sin, cos]]) + self.center
 
 
 @dataclass(frozen=True)
 class Road:
-    """A straight or curved road: points in meters (k, 2) and its width."""
+    """A straight or curved road: points in meters (k, 2), its width, its lanes, its surface.
+
+    ``height`` above 0 makes it a bridge that throws a shadow.
+    """
 
     points: np.ndarray
     width: float
-    dashed: bool
+    lanes: int
+    paved: bool = True
+    height: float = 0.0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A polygon of ground (k, 2) in meters: an apron, a car park, a pier, a pool, a drive."""
+
+    points: np.ndarray
+    color: Color
+    cover: str
+    height: float = 0.0
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """A ``car``, ``boat`` or ``plane``: center and length in meters, heading in radians."""
+
+    kind: str
+    x: float
+    y: float
+    angle: float
+    length: float
+    color: Color
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is in a square of ``extent`` meters, and what a disaster does to it."""
+    """Everything that is in a square of ``extent`` meters, and what a disaster does to it.
+
+    ``seed`` names the place and ``look`` the acquisition: scenes with the same look share soil,
+    water, light and weather, as neighbors on one image strip do.
+    ``ground`` names what lies between the built things, ``wood`` in [0, 1] how densely trees
+    stand there and ``built`` where a settlement is (above 0). ``longitude`` and ``latitude`` are
+    the center's, in degrees; ``day`` is the day of the year of the first view.
+    """
 
     scene_class: str
     style: Style
     seed: int
+    look: int
     extent: float
     disaster: str | None
-    green_share: float
-    dryness: float
+    longitude: float
+    latitude: float
+    year: int
+    day: int
     ground: str
+    green_share: float
+    wood: tuple[float, float]
     frame: Frame
+    built: Waves | None
+    lots: tuple[float, float]
     water: Water | None
     roads: tuple[Road, ...]
+    patches: tuple[Patch, ...]
     buildings: tuple[Building, ...]
-    trees: np.ndarray
+    vehicles: tuple[Vehicle, ...]
     hazard: Hazard | None
+
+    def built_up(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return how far inside the settlement a position is; above 0 is inside."""
+        if self.built is None:
+            return np.full_like(x, 1.0 if self.scene_class in SETTLEMENTS else -1.0)
+        return self.built(x, y) + np.float32(0.4)

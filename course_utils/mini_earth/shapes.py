@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Array = np.ndarray
+Array = np.ndarray | float
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Waves:
         """Evaluate at positions in meters."""
         total = np.zeros_like(x)
         for (kx, ky), phase in zip(self.directions, self.phases, strict=True):
-            total += np.sin(kx * x + ky * y + phase)
+            total += np.sin(kx * x + ky * y + np.float32(phase))
         return total * np.float32(self.amplitude * (2.0 / len(self.phases)) ** 0.5)
 
 
@@ -33,27 +33,42 @@ def draw_waves(rng: np.random.Generator, *, amplitude: float, wavelength: float)
 
 @dataclass(frozen=True)
 class Frame:
-    """A rotated frame: u runs along ``angle``, v to its left, both from ``(x, y)``, in meters."""
+    """A rotated frame: u runs along ``angle``, v to its left, both from ``(x, y)``, in meters.
+
+    ``bend`` meters of sideways swing, once every ``bend_length`` meters, make streets curve.
+    """
 
     x: float
     y: float
     angle: float
+    bend: float = 0.0
+    bend_length: float = 400.0
 
     def to_local(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Turn positions into (u, v)."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         dx, dy = x - np.float32(self.x), y - np.float32(self.y)
-        return cos * dx + sin * dy, cos * dy - sin * dx
+        u, v = cos * dx + sin * dy, cos * dy - sin * dx
+        return (u, v - self._swing(u)) if self.bend else (u, v)
 
     def to_world(self, u: Array, v: Array) -> tuple[Array, Array]:
-        """Turn (u, v) into positions."""
+        """Turn (u, v) into positions; the inverse of ``to_local``."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
+        v = v + self._swing(u) if self.bend else v
         return self.x + cos * u - sin * v, self.y + sin * u + cos * v
+
+    def heading(self, u: Array) -> Array:
+        """Return the angle at which a line of constant v runs at ``u``, in radians."""
+        number = 2 * np.pi / self.bend_length
+        return self.angle + np.arctan(self.bend * number * np.cos(number * u))
+
+    def _swing(self, u: Array) -> Array:
+        return np.float32(self.bend) * np.sin(u * np.float32(2 * np.pi / self.bend_length))
 
 
 @dataclass(frozen=True)
 class Water:
-    """Sea, river or lake; ``depth`` is meters into the water, negative on land."""
+    """Sea, river, lake or canal; ``depth`` is meters into the water, negative on land."""
 
     kind: str
     frame: Frame
@@ -63,6 +78,8 @@ class Water:
     def depth(self, x: Array, y: Array) -> Array:
         """Return the distance from the shore in meters, positive in the water."""
         u, v = self.frame.to_local(x, y)
+        if self.kind == "canal":
+            return np.float32(self.size / 2) - np.abs(v)
         wobble = self.waves(x, y)
         if self.kind == "sea":
             return v + wobble
@@ -77,12 +94,12 @@ def draw_water(rng: np.random.Generator, kind: str, *, extent: float) -> Water:
     angle = rng.uniform(0, 2 * np.pi)
     scale = min(extent, 400.0)
     if kind == "sea":
-        shift = extent * rng.uniform(0.10, 0.34)
+        shift = extent * rng.uniform(0.08, 0.34)
         middle = middle + shift * np.array([-np.sin(angle), np.cos(angle)])
         size, wobble = extent, 0.035 * scale
-    elif kind == "river":
+    elif kind in ("river", "canal"):
         size, wobble = scale * rng.uniform(0.08, 0.24), 0.045 * scale
     else:
         size, wobble = extent * rng.uniform(0.16, 0.34), 0.05 * scale
-    waves = draw_waves(rng, amplitude=wobble, wavelength=0.5 * scale)
+    waves = draw_waves(rng, amplitude=wobble, wavelength=0.6 * scale)
     return Water(kind, Frame(float(middle[0]), float(middle[1]), angle), size, waves)

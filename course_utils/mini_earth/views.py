@@ -1,55 +1,89 @@
 """From scenes to views: render one, or a seeded stream of them."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
 
-from course_utils.mini_earth.captions import describe
-from course_utils.mini_earth.effects import (
-    add_weather,
-    cover_all,
-    expose,
-    scatter_debris,
-    strike_ground,
-)
-from course_utils.mini_earth.ground import Canvas, make_canvas, paint_ground, paint_water
+from course_utils.mini_earth.captions import describe, describe_zh
+from course_utils.mini_earth.effects import cover_all, draw_smoke, scatter_debris, strike_ground
+from course_utils.mini_earth.ground import add_snow, paint_ground
 from course_utils.mini_earth.hazard import DISASTERS
 from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.objects import (
-    as_array,
-    as_drawing,
-    draw_buildings,
-    draw_cars,
-    draw_roads,
-    draw_trees,
-)
-from course_utils.mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene
+from course_utils.mini_earth.light import illuminate
+from course_utils.mini_earth.moment import Moment, draw_moment
+from course_utils.mini_earth.nature import paint_water, plant_trees
+from course_utils.mini_earth.objects import draw_patches, draw_roads, draw_vehicles
+from course_utils.mini_earth.ruins import draw_buildings
+from course_utils.mini_earth.scene import SCENE_CLASSES, Scene
+from course_utils.mini_earth.sensor import draw_clouds, expose, look_through
+from course_utils.mini_earth.surface import Stencil, Surface, make_canvas
 
-_SUPERSAMPLING = 2
+_PLACES = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
+_PLACE_SHARES = (0.3, 0.25, 0.25, 0.2)
+_MOST_DRAWS = 8  # of a scene, until a disaster has done something to it
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Where, when and how a view was taken: degrees, meters, shares in [0, 1]."""
+
+    longitude: float
+    latitude: float
+    date: datetime.date
+    season: str
+    region: str
+    sensor: str
+    meters_per_pixel: float
+    off_nadir: float
+    view_azimuth: float
+    sun_azimuth: float
+    sun_elevation: float
+    cloud_share: float
 
 
 @dataclass(frozen=True)
 class View:
     """One image of a scene, uint8 (h, w, 3), with all that is known about it.
 
-    ``disaster`` is None for a view from before the event.
+    ``disaster`` is None for a view from before the event; ``caption`` is the first of
+    ``captions``; ``land_cover`` holds codes of ``LAND_COVER``, as it is on the day, clouds or not.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     caption: str
+    captions: tuple[str, ...]
+    captions_zh: tuple[str, ...]
     scene_class: str
     disaster: str | None
     style: str
     meters_per_pixel: float
     seed: int
+    land_cover: UInt8[np.ndarray, "h w"]
+    metadata: Metadata
+
+
+def moment_of(scene: Scene, *, post: bool) -> Moment:
+    """Return the conditions of the view before or after: the same at every call."""
+    rng = np.random.default_rng([scene.look, 2 + post])
+    first = datetime.date(scene.year, 1, 1) + datetime.timedelta(days=scene.day - 1)
+    delay = int(rng.integers(1, 21)) if post else -int(rng.integers(15, 400))
+    date = first + datetime.timedelta(days=delay if scene.disaster else 0)
+    return draw_moment(rng, scene.style, date=date, latitude=scene.latitude)
+
+
+def clouds_of(scene: Scene, *, num_pixels: int, post: bool) -> np.ndarray:
+    """Return the share (h, w) of each pixel that clouds hide in the view before or after."""
+    rng = np.random.default_rng([scene.seed, 4 + post])
+    return draw_clouds(rng, moment_of(scene, post=post), num_pixels)
 
 
 def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     """Photograph a scene from above.
 
-    The two views of a disaster share the scene and differ in sun, season and weather, as two
+    The two views of a disaster share the scene and differ in date, sun, angle and weather, as two
     acquisitions do; ``post=False`` shows it before the event.
 
     Args:
@@ -63,64 +97,85 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     if not 16 <= size <= 1024:
         raise ValueError(f"size is {size} pixels; give 16 to 1024")
     post = post and scene.disaster is not None
-    rng = np.random.default_rng([scene.seed, int(post)])
-    canvas = make_canvas(size * _SUPERSAMPLING, scene.extent)
-    dryness = float(np.clip(scene.dryness + rng.normal(0, 0.15), 0, 1))
-    azimuth, elevation = rng.uniform(0.6, 2.6), rng.uniform(0.6, 1.2)
-    sun = np.array([np.cos(azimuth), np.sin(azimuth)]) / np.tan(elevation)
-    picture, draw = as_drawing(_paint_land(scene, canvas, rng, dryness=dryness))
-    trees = _standing_trees(scene, rng, post=post)
-    draw_trees(draw, trees, scene, canvas, sun=sun, dryness=dryness)
-    if post:
-        picture, draw = as_drawing(strike_ground(as_array(picture), scene, canvas, rng))
-    draw_buildings(draw, scene, canvas, rng, sun=sun, post=post)
-    image = as_array(picture)
-    if post:
-        image = cover_all(scatter_debris(image, scene, canvas, rng), scene, canvas, rng)
-    image = expose(add_weather(image, scene, canvas, rng), scene, rng, size=size)
+    moment = moment_of(scene, post=post)
+    rng = np.random.default_rng([scene.seed, 6 + post])
+    factor = 2 if size <= 512 else 1
+    surface = _paint(scene, size * factor, moment, rng, post=post)
+    clouds = clouds_of(scene, num_pixels=size * factor, post=post)
+    smoke = draw_smoke(surface, rng) if post else np.zeros_like(clouds)
+    light = illuminate(surface, surface.height * surface.is_cover("tree"), moment)
+    light = look_through(light, clouds=clouds, smoke=smoke, moment=moment, style=scene.style)
+    captions = describe(scene, moment, rng, post=post)
     return View(
-        image=image,
-        caption=describe(scene, rng, post=post, dryness=dryness),
+        image=expose(light, scene, rng, size=size, post=post),
+        caption=captions[0],
+        captions=captions,
+        captions_zh=describe_zh(scene, moment, rng, post=post),
         scene_class=scene.scene_class,
         disaster=scene.disaster if post else None,
         style=scene.style.name,
         meters_per_pixel=scene.extent / size,
         seed=scene.seed,
+        land_cover=np.ascontiguousarray(surface.cover[factor - 1 :: factor, factor - 1 :: factor]),
+        metadata=_metadata(scene, moment, size=size, cloud_share=float(clouds.mean())),
     )
 
 
-def _paint_land(
-    scene: Scene, canvas: Canvas, rng: np.random.Generator, *, dryness: float
-) -> np.ndarray:
-    """Paint ground, water and roads: a river is bridged, a lake or sea ends the road."""
-    image = paint_ground(scene, canvas, rng, dryness=dryness)
-    bridged = scene.water is not None and scene.water.kind == "river"
-    if bridged:
-        image = paint_water(image, scene, canvas, rng)
-    picture, draw = as_drawing(image)
-    draw_roads(draw, scene, canvas, rng.uniform(0.85, 1.15))
-    draw_cars(draw, scene, canvas, rng)
-    image = as_array(picture)
-    if scene.water is not None and not bridged:
-        image = paint_water(image, scene, canvas, rng)
-    return image
+def _paint(
+    scene: Scene, num_pixels: int, moment: Moment, rng: np.random.Generator, *, post: bool
+) -> Surface:
+    """Paint everything that is on the ground: a river is bridged, a lake or sea ends the road."""
+    surface = paint_ground(scene, make_canvas(num_pixels, scene.extent), moment)
+    bridged = scene.water is not None and scene.water.kind in ("river", "canal")
+    if scene.water is not None and (bridged or scene.scene_class == "harbor"):
+        paint_water(surface, rng)
+    with Stencil(surface) as stencil:
+        draw_patches(stencil)
+        draw_roads(stencil, above=False)
+    if scene.water is not None and not bridged and scene.scene_class != "harbor":
+        paint_water(surface, rng)
+    plant_trees(surface, moment)
+    add_snow(surface, moment)
+    gone = strike_ground(surface, rng) if post else None
+    with Stencil(surface) as stencil:
+        draw_roads(stencil, above=True)
+        draw_vehicles(stencil, rng, gone=gone)
+        draw_buildings(stencil, moment, rng, post=post)
+    if post:
+        scatter_debris(surface, rng)
+        cover_all(surface, rng)
+    return surface
 
 
-def _standing_trees(scene: Scene, rng: np.random.Generator, *, post: bool) -> np.ndarray:
-    """Return the trees (k, 3) that wave, fire or storm have left."""
-    trees = scene.trees
-    if not post or scene.disaster not in ("tsunami", "wildfire", "wind") or not len(trees):
-        return trees
-    return trees[scene.hazard.intensity(trees[:, 0], trees[:, 1]) < rng.uniform(size=len(trees))]
+def _metadata(scene: Scene, moment: Moment, *, size: int, cloud_share: float) -> Metadata:
+    return Metadata(
+        longitude=scene.longitude,
+        latitude=scene.latitude,
+        date=moment.date,
+        season=moment.season,
+        region=scene.style.region.name,
+        sensor=scene.style.sensor.name,
+        meters_per_pixel=scene.extent / size,
+        off_nadir=moment.off_nadir,
+        view_azimuth=moment.view_azimuth,
+        sun_azimuth=moment.sun_azimuth,
+        sun_elevation=moment.sun_elevation,
+        cloud_share=cloud_share,
+    )
 
 
 def disaster_scene(disaster: str, style: str, *, seed: int) -> Scene:
-    """Lay out a settlement of 90 to 170 m that ``disaster`` has struck."""
+    """Lay out a settlement of 90 to 170 m that ``disaster`` has struck: some houses show it."""
     rng = np.random.default_rng([seed, 1])
-    place = SETTLEMENTS[int(rng.choice(3, p=[0.5, 0.2, 0.3]))]
-    return make_scene(
-        place, style, seed=seed, disaster=disaster, extent=float(rng.uniform(90, 170))
-    )
+    for _ in range(_MOST_DRAWS):
+        place = _PLACES[int(rng.choice(len(_PLACES), p=_PLACE_SHARES))]
+        extent = float(rng.uniform(90, 170))
+        scene = make_scene(place, style, seed=seed, disaster=disaster, extent=extent)
+        damaged = [building.damage > 1 for building in scene.buildings]
+        if sum(damaged) >= 2 and np.mean(damaged) >= 0.3:
+            break
+        seed = int(rng.integers(1 << 48))
+    return scene
 
 
 def sample_views(
