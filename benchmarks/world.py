@@ -4,7 +4,8 @@
 
 The world must be hard but learnable, on the lab's test style with 1,000 test images: logistic
 regression on pixels, 100 images a class, stays under 60 %; a small CNN with 3,000 a class passes
-85 %. Rendering runs in one process and must reach 100 images a second. Exits with 1 if not.
+85 %. Two processes must render 100 images of 64 pixels a second, and one labelled pair of 1,024
+pixels a second: both images, outlines and masks, in memory. Exits with 1 if not.
 """
 
 import argparse
@@ -14,13 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import torch
+from shapely import Polygon
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from tqdm import tqdm
 
-from course_utils import mini_earth
+from course_utils import mini_earth, xbd
 from course_utils.runtime import derive_seed
 
 CLASSES = len(mini_earth.DISASTERS)
@@ -44,20 +46,42 @@ def render(part: str, num: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.arange(num) % CLASSES
 
 
-def speed(num: int = 300) -> float:
-    """Count images a second in one process, caches warm."""
-    render_one(("warm", 0))
-    start = time.perf_counter()
-    for index in range(num):
-        render_one(("speed", index))
-    return num / (time.perf_counter() - start)
+def render_pair(index: int) -> int:
+    """Render a full labelled pair in memory; returns its number of buildings."""
+    scene = mini_earth.make_scene(
+        mini_earth.SETTLEMENTS[index % 4],
+        "temperate_satellite",
+        seed=derive_seed("pairs", index) % (1 << 48),
+        disaster=mini_earth.DISASTERS[index % CLASSES],
+        extent=512.0,
+    )
+    for post in (False, True):
+        mini_earth.render(scene, size=1024, post=post)
+        outlines = mini_earth.footprints(scene, size=1024, post=post)
+        buildings = [
+            xbd.Building(str(number), Polygon(outline.points), xbd.DamageLevel(outline.damage))
+            for number, outline in enumerate(outlines)
+        ]
+        xbd.damage_mask(buildings, height=1024, width=1024)
+    return len(outlines)
+
+
+def speeds(num: int = 600, num_pairs: int = 24) -> tuple[float, float]:
+    """Count images and pairs a second in two processes, caches warm."""
+    with ProcessPoolExecutor(2) as pool:
+        list(pool.map(render_one, [("warm", index) for index in range(20)]))
+        start = time.perf_counter()
+        list(pool.map(render_one, [("speed", index) for index in range(num)], chunksize=10))
+        middle = time.perf_counter()
+        list(pool.map(render_pair, range(num_pairs)))
+        return num / (middle - start), num_pairs / (time.perf_counter() - middle)
 
 
 def pixel_regression(train: tuple, test: tuple) -> float:
     """Fit logistic regression on standardized pixels; the best of four penalties, on the test."""
     scores = []
     for penalty in (1e-4, 1e-3, 1e-2, 1e-1):
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=300))
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=3000))
         model.fit(train[0].reshape(len(train[0]), -1) / 255, train[1])
         scores.append(model.score(test[0].reshape(len(test[0]), -1) / 255, test[1]))
     return max(scores)
@@ -103,16 +127,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--per-class", type=int, default=3000)
     args = parser.parse_args()
-    per_second = speed()
+    per_second, pairs_per_second = speeds()
     test = render("test", 1002)
     regression = pixel_regression(render("regression", 100 * CLASSES), test)
     cnn = cnn_accuracy(render("cnn", args.per_class * CLASSES), test)
-    print(f"rendering, one process, 64 px:              {per_second:6.0f} images/s  (100 or more)")
+    print(f"two processes, 64 px:                       {per_second:6.0f} images/s  (100 or more)")
+    print(
+        f"two processes, 1,024 px:                    {pairs_per_second:6.2f} pairs/s   (1 or more)"
+    )
     print(f"logistic regression on pixels, 100 a class: {regression:6.1%}            (under 60 %)")
     print(
         f"small CNN, {args.per_class} a class:                    {cnn:6.1%}            (over 85 %)"
     )
-    return 0 if per_second >= 100 and regression < 0.60 and cnn > 0.85 else 1
+    return (
+        0
+        if min(per_second / 100, pairs_per_second) >= 1 and regression < 0.60 and cnn > 0.85
+        else 1
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ class Artifact:
 
     name: str
     role: str  # "clip", "text2image" or "data"
-    files: dict[str, str]  # path inside the folder -> SHA-256; empty: not shipped yet
+    files: dict[str, str]  # path inside the folder -> SHA-256; empty: not shipped yet, or too many
     num_bytes: int
     license: str
     source: str
@@ -30,6 +30,7 @@ class Artifact:
     trained_on: str | None = None  # the data artifact whose images a generator has seen
     id: str | None = None  # repository on the hub
     revision: str | None = None  # commit there
+    mirrors: list[str] = field(default_factory=list)  # "repository@revision" of copies, best first
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def locate(name: str, *, models: Path | None = None, data: Path | None = None) -
 
     The places, in order: ``models/<name>``, taken as it is; ``data/models/<name>``, which must be
     byte for byte what the lock says; the same two places for the stand-in. A data artifact may
-    also lie in ``models`` itself, without a folder of its own.
+    also lie in ``models`` itself, without a folder of its own; one of which the lock lists no
+    files may not, and they are not hashed.
 
     Args:
         name: a name in the lock, or the path of an existing folder, which is taken as it is.
@@ -110,6 +112,9 @@ def _models_folder(models: Path | None) -> Path | None:
 
 
 def _search(artifact: Artifact, models: Path | None, data: Path) -> Located | None:
+    if models and artifact.role == "data" and not artifact.files:
+        folder = models / artifact.name
+        return Located(folder, artifact, "local") if folder.is_dir() else None
     if models:
         folders = [models / artifact.name, *([models] if artifact.role == "data" else [])]
         for folder in folders:

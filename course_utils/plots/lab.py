@@ -1,26 +1,15 @@
-"""Data in, Figure out: the pictures of the course, with one color per source everywhere."""
+"""Pictures of the lab's results: accuracy against ratio, differences to real only."""
 
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from course_utils.images import write_atomically
 from course_utils.lab import arm_label
+from course_utils.plots.style import SOURCE_COLORS, plain
 from course_utils.texts import text
 
-# Okabe and Ito's palette, which color-blind readers can tell apart.
-SOURCE_COLORS = {
-    "real": "#0072B2",
-    "synthetic": "#E69F00",
-    "real+synthetic": "#009E73",
-    "real+seen": "#CC79A7",
-    "control": "#777777",
-}
 _ARM_COLORS = {
     "zero_shot": "#000000",
     "real_duplicated": SOURCE_COLORS["control"],
@@ -28,90 +17,6 @@ _ARM_COLORS = {
 } | SOURCE_COLORS
 _MARKERS = {"real+synthetic": "o", "synthetic": "s", "real+seen": "D"}
 _NUDGES = {"synthetic": -0.05, "real+seen": 0.05}  # so that intervals do not hide each other
-
-
-def show_images(
-    images: Sequence[UInt8[np.ndarray, "h w 3"]],
-    *,
-    titles: Sequence[str] | None = None,
-    num_columns: int = 8,
-    caption: str = "",
-) -> Figure:
-    """Show images in rows, unscaled colors, with a title above each if given.
-
-    Args:
-        images: uint8 (h, w, 3), sizes may differ.
-        titles: one for each image.
-        num_columns: images in a row; the last row may be short.
-        caption: said above all.
-
-    Raises:
-        ValueError: for no images, another number of titles, or images that are not uint8.
-    """
-    if not len(images):
-        raise ValueError("no images to show")
-    if titles is not None and len(titles) != len(images):
-        raise ValueError(f"{len(images)} images but {len(titles)} titles")
-    if any(image.dtype != np.uint8 for image in images):
-        raise ValueError("images must be uint8; convert them with course_utils.images")
-    num_columns = min(num_columns, len(images))
-    num_rows = -(-len(images) // num_columns)
-    fig, axes = plt.subplots(
-        num_rows,
-        num_columns,
-        figsize=(1.3 * num_columns, (1.6 if titles else 1.35) * num_rows + 0.4 * bool(caption)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for index, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
-        ax.imshow(image, interpolation="nearest")
-        if titles is not None:
-            ax.set_title(_shorten(titles[index], 20), fontsize=8)
-    if caption:
-        fig.suptitle(_plain(caption), fontsize=11)
-    plt.close(fig)  # the caller shows it, once
-    return fig
-
-
-def show_by_class(
-    images: Mapping[str, Sequence[UInt8[np.ndarray, "h w 3"]]], *, caption: str = ""
-) -> Figure:
-    """Show a row of images for each class, with the class name at its left.
-
-    Raises:
-        ValueError: for no classes or a class without images.
-    """
-    if not images or not all(len(row) for row in images.values()):
-        raise ValueError("every class needs an image to show")
-    num_columns = max(len(row) for row in images.values())
-    fig, axes = plt.subplots(
-        len(images),
-        num_columns,
-        figsize=(0.85 * num_columns + 1.6, 0.85 * len(images) + 0.4),  # noise makes large PNGs
-        squeeze=False,
-        layout="constrained",
-    )
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[], frame_on=False)
-    for row, (name, some) in zip(axes, images.items(), strict=True):
-        for ax, image in zip(row, some, strict=False):
-            ax.imshow(image, interpolation="nearest")
-        label = _shorten(name, 22)
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10, labelpad=8)
-    fig.suptitle(_plain(caption), fontsize=11)
-    plt.close(fig)
-    return fig
-
-
-def _shorten(name: str, length: int) -> str:
-    return _plain(name if len(name) <= length else name[: length - 1] + "…")
-
-
-def _plain(words: str) -> str:
-    """Keep matplotlib from reading dollar signs in names as mathematics."""
-    return words.replace("$", r"\$")
 
 
 def plot_accuracy_by_ratio(content: Mapping) -> Figure:
@@ -134,7 +39,7 @@ def plot_accuracy_by_ratio(content: Mapping) -> Figure:
         ax.grid(alpha=0.25)
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    fig.suptitle(_plain(_title(content)), fontsize=11)
+    fig.suptitle(plain(_title(content)), fontsize=11)
     plt.close(fig)
     return fig
 
@@ -203,7 +108,7 @@ def plot_gains(content: Mapping) -> Figure:
     ax.set_yticks(range(len(entries)), labels)
     ax.set_xlabel(text("plot.gain"))
     ax.grid(axis="x", alpha=0.25)
-    fig.suptitle(_plain(_title(content)), fontsize=11)
+    fig.suptitle(plain(_title(content)), fontsize=11)
     plt.close(fig)
     return fig
 
@@ -221,16 +126,3 @@ def _title(content: Mapping) -> str:
     if content["stand_ins"]:
         title += "\n" + text("plot.stand_ins", names=", ".join(content["stand_ins"]))
     return title
-
-
-def save_figure(fig: Figure, path: Path) -> Path:
-    """Write a figure as PNG for a projector (160 dots per inch), whole or not at all.
-
-    Raises:
-        OSError: when the disk is full or read-only; says what to do.
-    """
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=160)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
-    return path

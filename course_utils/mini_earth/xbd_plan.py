@@ -1,0 +1,227 @@
+"""Where the tiles of a rendered xBD lie, what each shows, and to which split it belongs."""
+
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from course_utils.runtime import derive_seed
+from course_utils.xbd.events import Event, read_events
+from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.scenes import SPLITS
+
+METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere with a radius of 6,371 km
+_NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
+# Events by the region of the world that their place looks like; all others are temperate.
+_REGIONS = {
+    "arid": ("mexico-earthquake",),
+    "mediterranean": (
+        "pinery-bushfire",
+        "portugal-wildfire",
+        "santa-rosa-wildfire",
+        "socal-fire",
+        "woolsey-fire",
+    ),
+    "tropical": (
+        "guatemala-volcano",
+        "hurricane-matthew",
+        "lower-puna-volcano",
+        "nepal-flooding",
+        "palu-tsunami",
+        "sunda-tsunami",
+    ),
+}
+_ON_THE_COAST = (
+    "hurricane-florence",
+    "hurricane-harvey",
+    "hurricane-matthew",
+    "hurricane-michael",
+    "lower-puna-volcano",
+    "palu-tsunami",
+    "socal-fire",
+    "sunda-tsunami",
+    "woolsey-fire",
+)
+_OPEN_LAND = {
+    "arid": ("chaparral", "desert", "mountain", "rectangular_farmland"),
+    "mediterranean": ("chaparral", "forest", "mountain", "orchard", "rectangular_farmland"),
+    "temperate": ("forest", "lake", "meadow", "rectangular_farmland", "river"),
+    "tropical": ("forest", "meadow", "rectangular_farmland", "river"),
+}
+# From how many buildings a tile of the real event has on average: the share of tiles without
+# any, and the shares of dense, medium and sparse settlement and of industry among the others.
+_MIXES = (
+    (150.0, 0.10, (0.6, 0.25, 0.0, 0.15)),
+    (40.0, 0.25, (0.25, 0.4, 0.25, 0.1)),
+    (0.0, 0.45, (0.05, 0.3, 0.6, 0.05)),
+)
+_SETTLEMENTS = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
+
+
+@dataclass(frozen=True)
+class XbdTile:
+    """One pair that is to be written; its center in degrees.
+
+    ``is_struck`` is False where the event passed by: the second image shows another day, other
+    light and no damage. Only where ``is_coastal`` is True there may be a sea.
+    """
+
+    name: str
+    event: str
+    split: str
+    disaster: str
+    seed: int
+    scene_class: str
+    style: str
+    is_struck: bool
+    is_coastal: bool
+    longitude: float
+    latitude: float
+    date: datetime.date
+
+
+def plan_tiles(
+    events: Iterable[str] | None = None,
+    num_pairs: int | Mapping[str, int] = 4,
+    *,
+    splits: Iterable[str] = SPLITS,
+    extent: float,
+    seed: int,
+) -> list[XbdTile]:
+    """Plan the tiles of some events; a tile does not depend on how many others there are.
+
+    Args:
+        events: names of xBD's events; by default all 19, or those of the mapping ``num_pairs``.
+        num_pairs: how many tiles an event gets.
+        splits: leave out the tiles of other splits.
+        extent: side of a tile in meters.
+        seed: of everything that is drawn.
+
+    Returns:
+        The first tile of every event, then the second of every event, and so on.
+
+    Raises:
+        ValueError: an unknown event or split, fewer than one pair, or no tile at all.
+    """
+    wanted = _wanted(events, num_pairs)
+    splits = {splits} if isinstance(splits, str) else set(splits)
+    if not splits <= set(SPLITS):
+        unknown = ", ".join(sorted(splits - set(SPLITS)))
+        raise ValueError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown}")
+    tiles = [
+        (index, _plan_tile(read_events()[name], index, split, point, seed))
+        for name, count in wanted.items()
+        for index, (split, point) in enumerate(
+            zip(_splits(read_events()[name], count), _grid(count, extent), strict=True)
+        )
+        if split in splits
+    ]
+    if not tiles:
+        raise ValueError(
+            f"none of the tiles of {', '.join(wanted)} is in {', '.join(sorted(splits))}; "
+            "ask for more pairs, other events or other splits"
+        )
+    return [tile for _, tile in sorted(tiles, key=lambda pair: (pair[0], pair[1].name))]
+
+
+def _wanted(events: Iterable[str] | None, num_pairs: int | Mapping[str, int]) -> dict[str, int]:
+    """Check events and counts, and put them together."""
+    counts = num_pairs if isinstance(num_pairs, Mapping) else {}
+    events = (events,) if isinstance(events, str) else events
+    names = list(counts or read_events()) if events is None else list(dict.fromkeys(events))
+    unknown = [name for name in (*names, *counts) if name not in read_events()]
+    if unknown:
+        known = ", ".join(read_events())
+        raise ValueError(f"events: expected some of {known}, got {unknown[0]!r}")
+    if counts and not set(names) <= set(counts):
+        missing = ", ".join(name for name in names if name not in counts)
+        raise ValueError(f"num_pairs says nothing about {missing}; give a number for each event")
+    wanted = {name: counts[name] if counts else num_pairs for name in names}
+    for name, count in wanted.items():
+        if type(count) is not int or count < 1:
+            raise ValueError(f"num_pairs: expected 1 or more for {name}, got {count!r}")
+    return wanted
+
+
+def _splits(event: Event, count: int) -> list[str]:
+    """Deal tiles to the splits as in xBD: every first tiles come as close as they can."""
+    shares = {split: num / sum(event.num_pairs.values()) for split, num in event.num_pairs.items()}
+    dealt: Counter[str] = Counter()
+    found = []
+    for number in range(1, count + 1):
+        found.append(max(SPLITS, key=lambda split: shares[split] * number - dealt[split]))
+        dealt[found[-1]] += 1
+    return found
+
+
+def _grid(count: int, extent: float) -> list[tuple[float, float]]:
+    """Place tiles, in meters east and north of the event: threes of neighbours, 2 km apart.
+
+    Neighbours are 900 m from center to center (more if the tiles are large); groups lie on a
+    square grid from the middle outward, 45 of them, 135 tiles, within 15 km.
+    """
+    near = max(_NEAR, 1.5 * extent)
+    pitch = _FAR + 1.2 * near + extent
+    far = math.isqrt(count) + 1
+    cells = sorted(product(range(-far, far + 1), repeat=2), key=lambda cell: math.hypot(*cell))
+    corners = ((0.0, 0.0), (near, 0.0), (0.0, near))
+    return [
+        (
+            pitch * cells[index // 3][0] + east - near / 2,
+            pitch * cells[index // 3][1] + north - near / 2,
+        )
+        for index in range(count)
+        for east, north in [corners[index % 3]]
+    ]
+
+
+def _plan_tile(
+    event: Event, index: int, split: str, point: tuple[float, float], seed: int
+) -> XbdTile:
+    """Draw what one tile shows; the first of an event is struck and has houses."""
+    tile_seed = derive_seed("xbd", seed, event.name, index) % (1 << 48)
+    rng = np.random.default_rng([tile_seed, 8])
+    region = next((name for name, some in _REGIONS.items() if event.name in some), "temperate")
+    is_struck = bool(rng.uniform() < _struck_share(event)) or index == 0
+    density = sum(event.num_buildings.values()) / sum(event.num_pairs.values())
+    _, open_share, shares = next(mix for mix in _MIXES if density >= mix[0])
+    scene_class = str(rng.choice(_SETTLEMENTS, p=shares))
+    if rng.uniform() < open_share and index > 0:
+        by_the_sea = is_struck and event.xbd_class == "tsunami"
+        scene_class = "beach" if by_the_sea else str(rng.choice(_OPEN_LAND[region]))
+    east, north = np.array(point) + 0.1 * _NEAR * rng.uniform(-1, 1, 2)
+    latitude = event.latitude + north / METERS_PER_DEGREE
+    longitude = event.longitude + east / METERS_PER_DEGREE / math.cos(math.radians(latitude))
+    return XbdTile(
+        name=f"{event.name}_{index:08d}",
+        event=event.name,
+        split=split,
+        disaster=event.xbd_class,
+        seed=tile_seed,
+        scene_class=scene_class,
+        style=f"{region}_satellite",
+        is_struck=is_struck,
+        is_coastal=event.name in _ON_THE_COAST,
+        longitude=float(longitude),
+        latitude=float(latitude),
+        date=event.date,
+    )
+
+
+def _struck_share(event: Event) -> float:
+    """Tell how many tiles a disaster reaches, from the damaged share of the event's buildings.
+
+    In a struck tile about two thirds are damaged. Where hardly any is in reality, as in Mexico
+    City, a fifth of the tiles is struck nevertheless, so that there is something to see.
+    """
+    graded = {
+        level: num
+        for level, num in event.num_buildings.items()
+        if level is not DamageLevel.UNCLASSIFIED
+    }
+    damaged_share = 1 - graded[DamageLevel.NO_DAMAGE] / sum(graded.values())
+    return min(max(1.5 * damaged_share, 0.2), 0.8)

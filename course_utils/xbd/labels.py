@@ -1,0 +1,249 @@
+"""Label files of xBD: buildings as polygons with damage levels, and how the image was taken."""
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from reprlib import repr as shorten
+from typing import Any, NoReturn
+
+import numpy as np
+import shapely
+from shapely import MultiPolygon, Polygon
+
+from course_utils.xbd.levels import DamageLevel, XbdError, XbdMissingError
+
+MAX_BYTES = 50_000_000  # the official labels are far below; a larger file is something else
+POLYGONS = ("POLYGON", "MULTIPOLYGON")
+REPLACE = "restore it from the official archive, or leave the scene out"
+
+
+@dataclass(frozen=True)
+class Building:
+    """One entry of a label file.
+
+    xBD has a few entries without area, with a polygon that touches itself, or with a ``uid`` that
+    occurred before. They are kept, flagged and not repaired, so that entry i is record i.
+    """
+
+    uid: str  # the same before and after the disaster
+    polygon: Polygon | MultiPolygon  # x to the right, y down, in pixels; (0, 0) is the outer corner
+    damage: DamageLevel | None  # None before the disaster, where nobody graded it
+    is_empty: bool = False  # the polygon has no points
+    is_duplicate: bool = False  # an earlier entry of the file has the same uid
+    is_valid: bool = True  # False: the outline crosses or touches itself
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """How an image was taken, as its label file says; what is absent or null there is None.
+
+    ``gsd`` is the ground sample distance of the sensor's multispectral bands, not the size of the
+    image's pixels: those were sharpened with the panchromatic band (``pan_resolution``).
+    ``disaster_type`` is kept as found and is no class label; map by the event's name instead.
+    """
+
+    sensor: str | None = None
+    provider_asset_type: str | None = None
+    gsd: float | None = None  # m, multispectral: not the pixel size
+    pan_resolution: float | None = None  # m, panchromatic
+    capture_date: datetime | None = None  # with time zone where the file gives one (UTC)
+    off_nadir_angle: float | None = None  # degrees
+    sun_azimuth: float | None = None  # degrees
+    sun_elevation: float | None = None  # degrees
+    target_azimuth: float | None = None  # degrees
+    disaster: str | None = None  # the event, "guatemala-volcano"
+    disaster_type: str | None = None  # never to be used as class
+    catalog_id: str | None = None
+    original_width: int | None = None  # pixels
+    original_height: int | None = None  # pixels
+    width: int | None = None  # pixels
+    height: int | None = None  # pixels
+    id: str | None = None
+    img_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """Everything in a label file."""
+
+    buildings: tuple[Building, ...]  # in the order of the file
+    metadata: Metadata
+    position: tuple[float, float] | None  # longitude, latitude in degrees; None without buildings
+
+
+def read_label(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Label:
+    """Read a label file once, for buildings, metadata and position.
+
+    Args:
+        path: ``<event>_<8 digits>_{pre,post}_disaster.json``.
+        max_bytes: a larger file is refused before it is read.
+
+    Raises:
+        XbdMissingError: no such file, or the scene's None.
+        XbdError: too large, no JSON, no label, or an entry that `read_buildings` refuses.
+    """
+    content = _Content(path, max_bytes)
+    return Label(tuple(content.buildings()), content.metadata(), content.position())
+
+
+def read_buildings(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> list[Building]:
+    """Read the buildings of a label file, in pixels, one record per entry in file order.
+
+    A missing subtype gives the damage None, as in every official file from before the disaster.
+    In a file named ``…_post_…`` it is an error: a building without grade would otherwise slip into
+    masks and counts as undamaged.
+
+    Args:
+        path: ``<event>_<8 digits>_{pre,post}_disaster.json``.
+        max_bytes: a larger file is refused before it is read.
+
+    Returns:
+        As many records as ``features.xy`` has entries, empty and repeated ones included.
+
+    Raises:
+        XbdMissingError: no such file, or the scene's None.
+        XbdError: too large, no JSON, no label; or an entry without uid or polygon, with an unknown
+            subtype, another kind of geometry or a coordinate that is no finite number.
+    """
+    return _Content(path, max_bytes).buildings()
+
+
+def read_metadata(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Metadata:
+    """Read how the image of a label file was taken; raises what `read_label` raises."""
+    return _Content(path, max_bytes).metadata()
+
+
+def read_position(
+    path: Path | str | None, *, max_bytes: int = MAX_BYTES
+) -> tuple[float, float] | None:
+    """Read where a scene is: the center of the box around all its buildings.
+
+    Returns:
+        Longitude and latitude in degrees, or None if there is no building.
+
+    Raises:
+        XbdError: see `read_label`.
+    """
+    return _Content(path, max_bytes).position()
+
+
+class _Content:
+    """A label file, decoded once; each method checks and converts its part."""
+
+    def __init__(self, path: Path | str | None, max_bytes: int) -> None:
+        self.path, self.data = path, _read_json(path, max_bytes)
+        self.features = self.data.get("features") if isinstance(self.data, dict) else None
+        if not isinstance(self.features, dict) or not isinstance(self.features.get("xy"), list):
+            raise XbdError(f"{path} is no xBD label: it has no list features.xy; {REPLACE}")
+
+    def buildings(self) -> list[Building]:
+        entries = self.features["xy"]
+        polygons = self._polygons("xy")
+        with np.errstate(all="ignore"):  # huge coordinates overflow; the answer stands
+            is_valid = shapely.is_valid(polygons).tolist()
+        is_empty = shapely.is_empty(polygons).tolist()
+        needs_damage = "_post_" in Path(self.path).name
+        seen: set[str] = set()
+        buildings = []
+        for i, entry in enumerate(entries):
+            properties = entry.get("properties")
+            uid = properties.get("uid") if isinstance(properties, dict) else None
+            if not isinstance(uid, str):
+                self._refuse("xy", i, f"expected a text as properties.uid, got {shorten(uid)}")
+            subtype, damage = properties.get("subtype"), None
+            try:
+                if needs_damage or subtype is not None:
+                    damage = DamageLevel.from_subtype(subtype)
+            except XbdError as error:
+                self._refuse("xy", i, str(error))
+            flags = is_empty[i], uid in seen, is_valid[i]
+            buildings.append(Building(uid, polygons[i], damage, *flags))
+            seen.add(uid)
+        return buildings
+
+    def metadata(self) -> Metadata:
+        found = self.data.get("metadata")
+        if not isinstance(found, dict):
+            raise XbdError(f"{self.path} is no xBD label: it has no metadata; {REPLACE}")
+        try:
+            values = {name: _convert(name, kind, found.get(name)) for name, kind in _KINDS.items()}
+        except ValueError as error:
+            raise XbdError(f"{self.path}: metadata.{error}; correct it or {REPLACE}") from error
+        return Metadata(**values)
+
+    def position(self) -> tuple[float, float] | None:
+        points = shapely.get_coordinates(self._polygons("lng_lat"))
+        if len(points) == 0:  # no polygon, or only empty ones
+            return None
+        longitude, latitude = ((points.min(axis=0) + points.max(axis=0)) / 2).tolist()
+        return longitude, latitude
+
+    def _polygons(self, key: str) -> np.ndarray:
+        entries = self.features.get(key, [])
+        if not isinstance(entries, list):
+            raise XbdError(f"{self.path} is no xBD label: features.{key} is no list; {REPLACE}")
+        texts = [entry.get("wkt") if isinstance(entry, dict) else None for entry in entries]
+        for i, text in enumerate(texts):  # looked at first: a parser may choke on other kinds
+            if not isinstance(text, str) or not text.lstrip()[:12].upper().startswith(POLYGONS):
+                self._refuse(key, i, f"expected a polygon as wkt, got {shorten(text)}")
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            polygons = shapely.from_wkt(np.array(texts, dtype=object), on_invalid="ignore")
+        for i in np.flatnonzero(shapely.is_missing(polygons)).tolist()[:1]:
+            self._refuse(key, i, f"expected closed rings as wkt, got {shorten(texts[i])}")
+        points, owners = shapely.get_coordinates(polygons, return_index=True)
+        for i in owners[~np.isfinite(points).all(axis=1)].tolist()[:1]:
+            self._refuse(key, i, "expected finite coordinates, got NaN or infinity")
+        return polygons
+
+    def _refuse(self, key: str, i: int, reason: str) -> NoReturn:
+        raise XbdError(f"{self.path}: features.{key}[{i}]: {reason}; correct it or {REPLACE}")
+
+
+def _read_json(path: Path | str | None, max_bytes: int) -> Any:
+    if path is None:
+        raise XbdMissingError("expected the path of a label, got None: the scene has no such file")
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= max_bytes else b""
+    except FileNotFoundError as error:
+        raise XbdMissingError(f"there is no label {path}; {REPLACE}") from error
+    except OSError as error:
+        raise XbdError(f"{path} cannot be read ({error.strerror}); {REPLACE}") from error
+    if size > max_bytes:
+        raise XbdError(
+            f"{path} has {size:,} bytes, more than max_bytes={max_bytes:,}: no official label is "
+            "so large; if you trust it, give a larger max_bytes"
+        )
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise XbdError(f"{path} is no xBD label: it is nested too deeply; {REPLACE}") from error
+    except ValueError as error:  # JSON or Unicode
+        raise XbdError(f"{path} is not whole or no JSON ({error}); {REPLACE}") from error
+
+
+_KINDS = {field.name: field.type.__args__[0] for field in fields(Metadata)}
+_WORDS = {
+    str: "a text",
+    int: "a pixel count",
+    float: "a finite number",
+    datetime: "an ISO date",
+}
+
+
+def _convert(name: str, kind: type, value: object) -> object:
+    """Check a value of the metadata and give it its type; None stays."""
+    if value is None or (kind is str and isinstance(value, str)):
+        return value
+    if kind is int and type(value) is int and value > 0:
+        return value
+    with suppress(ValueError, OverflowError):
+        if kind is datetime and isinstance(value, str):
+            return datetime.fromisoformat(value)
+        if kind is float and type(value) in (int, float) and math.isfinite(float(value)):
+            return float(value)
+    raise ValueError(f"{name}: expected {_WORDS[kind]}, got {shorten(value)}")

@@ -1,0 +1,184 @@
+"""Splits of xBD that do not leak: whole events, or blocks of land at least 2 km apart."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+
+import numpy as np
+import torch
+
+from course_utils.runtime import derive_seed, seeded
+from course_utils.xbd.blocks import choose_cut, draw
+from course_utils.xbd.events import CLASSES, Event, class_of, read_events
+from course_utils.xbd.footprints import distance, find_footprint, project
+from course_utils.xbd.levels import XbdError
+from course_utils.xbd.scenes import XbdScene
+
+SAME_PLACE_METERS = 50_000.0  # events closer than this count as one: socal-fire and woolsey-fire
+
+
+class SplitRule(StrEnum):
+    """How a class was divided."""
+
+    BY_EVENT = "by event"
+    BY_BLOCK = "by spatial block, at least 2 km apart"
+    TRAIN_ONLY = "training only: one place, and no two tiles known to be 2 km apart"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A scene in neither part, and why."""
+
+    scene: XbdScene
+    reason: str
+
+
+@dataclass(frozen=True)
+class SceneSplit:
+    """Scenes for training and testing that share no event or no neighbourhood."""
+
+    train: tuple[XbdScene, ...]  # by name
+    test: tuple[XbdScene, ...]  # by name
+    rules: dict[str, SplitRule]  # by class
+    left_out: tuple[LeftOut, ...]
+    class_map: str  # by which events became classes
+
+    def summary(self) -> str:
+        """Tell by class how it was divided: a line each, then a line on what was left out."""
+        lines = [self._line(name) for name in self.rules]
+        reasons = Counter(item.reason for item in self.left_out)
+        lines += [f"left out: {count} ({reason})" for reason, count in sorted(reasons.items())]
+        return "\n".join(lines)
+
+    def _line(self, name: str) -> str:
+        parts = []
+        for part, scenes in (("training", self.train), ("test", self.test)):
+            mine = Counter(
+                scene.event
+                for scene in scenes
+                if class_of(scene.event, class_map=self.class_map) == name
+            )
+            events = ", ".join(f"{event} {count}" for event, count in sorted(mine.items()))
+            parts.append(f"{part} {mine.total()}" + (f" ({events})" if events else ""))
+        return f"{name}: {self.rules[name]}; {'; '.join(parts)}"
+
+
+def split_scenes(
+    scenes: Sequence[XbdScene], *, class_map: str = "xbd", seed: int, test_share: float = 0.3
+) -> SceneSplit:
+    """Divide scenes into training and test, class by class, so that no neighbour leaks.
+
+    A class with two or more events among the scenes is divided **by event**: an event is in one
+    part only. Events within 50 km of each other count as one, for `socal-fire` and `woolsey-fire`
+    show the same ground. Another class is divided **by spatial block**: a straight cut, and tiles
+    nearer than 2 km to the other side left out, measured between the edges of the tiles. Tiles
+    without a position are left out there. If even that leaves one side empty, all tiles of the
+    class are for **training only**, and the rule says so.
+
+    Among the choices that come about as close to ``test_share`` and lose about as few tiles as the
+    best one (by event: shares; by block: 36 directions), the seed draws.
+
+    Args:
+        scenes: as `find_scenes` lists them; the official split of a scene plays no role.
+        class_map: "xbd" or "course", see `class_of`.
+        seed: decides which events, which cut.
+        test_share: what to aim at, between 0 and 1.
+
+    Returns:
+        Both parts by name, the rule that each class got, and what was left out. It depends neither
+        on the order of ``scenes`` nor on the other classes.
+
+    Raises:
+        XbdError: no scenes, one of them twice, an unknown event or map, a wrong share, or a label
+            that has to be read for its position and is none.
+    """
+    if not 0 < test_share < 1:
+        raise XbdError(f"test_share: expected a share between 0 and 1, got {test_share}")
+    members: dict[str, list[XbdScene]] = defaultdict(list)
+    for scene in _sorted_once(scenes):
+        members[class_of(scene.event, class_map=class_map)].append(scene)
+    rules, tests, left_out = {}, set(), []
+    for name in CLASSES:
+        if name in members:
+            generator = seeded(derive_seed("split_scenes", seed, name))
+            rules[name], chosen, lost = _divide(members[name], test_share, generator)
+            tests |= {scene.name for scene in chosen}
+            left_out += lost
+    gone = {item.scene.name for item in left_out}
+    kept = [scene for scene in _sorted_once(scenes) if scene.name not in gone]
+    return SceneSplit(
+        train=tuple(scene for scene in kept if scene.name not in tests),
+        test=tuple(scene for scene in kept if scene.name in tests),
+        rules=rules,
+        left_out=tuple(sorted(left_out, key=lambda item: item.scene.name)),
+        class_map=class_map,
+    )
+
+
+def _sorted_once(scenes: Sequence[XbdScene]) -> list[XbdScene]:
+    if not scenes:
+        raise XbdError("there are no scenes to split: give what find_scenes lists")
+    twice = [name for name, count in Counter(scene.name for scene in scenes).items() if count > 1]
+    if twice:
+        raise XbdError(
+            f"scene {min(twice)} is given more than once ({len(twice)} such scenes), so it could "
+            "be in training and test; give each scene once"
+        )
+    return sorted(scenes, key=lambda scene: scene.name)
+
+
+def _divide(
+    scenes: list[XbdScene], test_share: float, generator: torch.Generator
+) -> tuple[SplitRule, list[XbdScene], list[LeftOut]]:
+    """Divide one class: its rule, the scenes for testing, and those left out."""
+    groups = _places(scenes)
+    if len(groups) > 1:
+        tests = _choose_events(scenes, groups, test_share, generator)
+        return SplitRule.BY_EVENT, [scene for scene in scenes if scene.event in tests], []
+    found = {scene.name: find_footprint(scene) for scene in scenes}
+    placed = [scene for scene in scenes if found[scene.name]]
+    boxes = project([found[scene.name] for scene in placed]) if placed else np.empty((0, 4))
+    cut = choose_cut(boxes, test_share, generator)
+    if cut is None:
+        return SplitRule.TRAIN_ONLY, [], []
+    is_train, is_test = cut
+    lost = [
+        LeftOut(scene, "no position: no label with a building")
+        for scene in scenes
+        if not found[scene.name]
+    ]
+    lost += [
+        LeftOut(scene, "within 2 km of the cut between training and test")
+        for scene, kept in zip(placed, is_train | is_test, strict=True)
+        if not kept
+    ]
+    tests = [scene for scene, chosen in zip(placed, is_test, strict=True) if chosen]
+    return SplitRule.BY_BLOCK, tests, lost
+
+
+def _places(scenes: list[XbdScene]) -> list[set[str]]:
+    """Group the events of some scenes by place."""
+    table = read_events()
+    groups: list[set[str]] = []
+    for name in sorted({scene.event for scene in scenes}):
+        near = [group for group in groups if any(_are_near(table[name], table[e]) for e in group)]
+        groups = [group for group in groups if group not in near] + [{name}.union(*near)]
+    return groups
+
+
+def _are_near(first: Event, second: Event) -> bool:
+    points = (first.longitude, first.latitude, second.longitude, second.latitude)
+    return distance(*points) < SAME_PLACE_METERS
+
+
+def _choose_events(
+    scenes: list[XbdScene], groups: list[set[str]], test_share: float, generator: torch.Generator
+) -> set[str]:
+    counts = Counter(scene.event for scene in scenes)
+    choices = [
+        set().union(*some) for size in range(1, len(groups)) for some in combinations(groups, size)
+    ]
+    shares = [sum(counts[event] for event in choice) / len(scenes) for choice in choices]
+    return choices[draw([abs(share - test_share) for share in shares], generator)]
