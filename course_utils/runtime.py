@@ -47,6 +47,7 @@ class Runtime:
     out: Path
     cache: Path
     data: str | Path | None  # a folder of real images; None is the procedural world
+    xbd: Path | None  # real scenes of xBD; None is the procedural world
     models: Path | None  # a folder that is searched for artifacts first
     language: str
     seed: int
@@ -63,8 +64,8 @@ def setup(
     """Decide profile, device, folders, language and seed from arguments and variables.
 
     An argument beats its variable (``COURSE_PROFILE``, ``COURSE_LANG``, ``COURSE_SEED``), which
-    beats the default; an empty variable counts as unset. ``COURSE_DATA`` and ``COURSE_MODELS`` name
-    folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write (``outputs/<name>`` and
+    beats the default; an empty variable counts as unset. ``COURSE_DATA``,
+    ``COURSE_XBD`` and ``COURSE_MODELS`` name folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write (``outputs/<name>`` and
     ``outputs/cache`` of the course). The language is put into ``COURSE_LANG``, where `texts` looks.
 
     Args:
@@ -75,7 +76,7 @@ def setup(
 
     Raises:
         ValueError: a profile, language or seed that is none.
-        FileNotFoundError: ``COURSE_DATA`` or ``COURSE_MODELS`` is no folder.
+        FileNotFoundError: one of the folders to read is none.
         OSError: the folder for outputs cannot be written.
     """
     profile = profile or _variable("COURSE_PROFILE") or "mini"
@@ -91,6 +92,7 @@ def setup(
         out=_out_folder(name),
         cache=cache,
         data=_folder("COURSE_DATA", "Named data sets come with the hub; give a folder."),
+        xbd=_folder("COURSE_XBD", "Give the folder above train, tier3, test and hold."),
         models=_folder("COURSE_MODELS", "Give the folder that holds a folder per artifact."),
         language=language,
         seed=_seed() if seed is None else seed,

@@ -322,6 +322,19 @@ def test_some_tiles_are_spared_and_the_first_of_each_event_is_not():
     assert 0.3 < damaged[True][True] / damaged[True].total() < 0.95
 
 
+def test_no_trace_of_a_disaster_is_where_it_passed_by():
+    tiles = plan_tiles(None, 6, extent=256.0, seed=0)
+    spared = {tile.disaster: tile for tile in tiles if not tile.is_struck}
+    assert len(spared) == 6
+    x, y = np.meshgrid(*[np.arange(0, 256, 8, dtype=np.float32)] * 2)
+    for kind, tile in spared.items():
+        scene = lay_out(tile, 256.0)
+        assert scene.disaster == scene.hazard.kind == kind
+        assert scene.hazard.intensity(x, y).shape == x.shape
+        assert scene.hazard.intensity(x, y).max() == 0
+        assert scene.hazard.lava(x, y).max() < -10
+
+
 def test_the_land_looks_like_its_place_and_has_a_sea_only_at_the_coast():
     tiles = plan_tiles(("joplin-tornado", "palu-tsunami"), 30, extent=256.0, seed=0)
     styles = {tile.event: tile.style for tile in tiles}
@@ -398,6 +411,7 @@ def test_another_version_of_the_world_needs_another_folder(tmp_path):
     options = {"events": ["mexico-earthquake"], "num_pairs": 1, **TINY}
     write_xbd(tmp_path, **options)
     settings = tmp_path / "mini_earth.json"
+    assert re.fullmatch("[0-9a-f]{16}", json.loads(settings.read_bytes())["world"])
     settings.write_text(json.dumps({**json.loads(settings.read_bytes()), "world": "older"}))
     with pytest.raises(ValueError, match="hash of the code"):
         write_xbd(tmp_path, **options)

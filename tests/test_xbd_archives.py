@@ -245,7 +245,7 @@ def test_a_cut_off_archive_is_noticed_before_anything_is_written(tmp_path, root,
     path = write_tar(tmp_path / "train.tar", content, mode=mode)
     size = path.stat().st_size if mode != "w" else 12 * (512 + 3072)
     os.truncate(path, int(size * share))
-    with pytest.raises(XbdError, match="is no archive, damaged or cut off .*download it again"):
+    with pytest.raises(XbdError, match=r"is no archive, damaged or cut off .*download it again"):
         extract([path], root)
     assert not root.exists()
 
@@ -375,7 +375,7 @@ def test_a_full_disk_says_what_to_do_and_leaves_no_part(tmp_path, root, full_dis
 def test_a_folder_where_a_file_should_be_is_named(tmp_path, root):
     path = write_tar(tmp_path / "train.tar.gz", files())
     (root / next(iter(files()))).mkdir(parents=True)
-    with pytest.raises(OSError, match="could not extract the file .*check the folder") as caught:
+    with pytest.raises(OSError, match=r"could not extract the file .*check the folder") as caught:
         extract([path], root)
     assert next(iter(files())) in str(caught.value)
 
@@ -402,7 +402,7 @@ def test_a_member_that_claims_an_absurd_size_is_refused(tmp_path, root):
     info = tarfile.TarInfo(f"train/images/{NAME}0_pre_disaster.png")
     info.size = 1 << 60
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + b"x" * 2048)
-    with pytest.raises(XbdError, match="damaged or cut off|GB are free"):
+    with pytest.raises(XbdError, match=r"damaged or cut off|GB are free"):
         extract([path], root)
     assert not root.exists()
 
@@ -536,7 +536,7 @@ def test_a_mirror_in_pieces_says_how_to_go_on(root, downloads):
 
 
 def test_an_unknown_mirror_is_refused(root, downloads):
-    with pytest.raises(XbdError, match="expected a mirror among .*, got 'someone/else'"):
+    with pytest.raises(XbdError, match=r"expected a mirror among .*, got 'someone/else'"):
         fetch_mirror(root, mirror="someone/else")
     assert downloads == []
 

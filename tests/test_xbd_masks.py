@@ -220,6 +220,23 @@ def test_a_huge_polygon_ends_where_its_outline_crosses_the_tile(far):
     assert not mask[is_outside].any()
 
 
+@pytest.mark.parametrize("far", [1e5, HUGE, 1e100])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("slopes", [(-0.5, -0.25), (-0.25, 0.5), (0.25, 0.5)])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_huge_polygons_keep_the_slopes_of_their_outlines(far, sign, slopes, is_turned):
+    corners = [(32, 32), *((32 + sign * far, 32 + slope * far) for slope in slopes)]
+    triangle = building(Polygon([corner[::-1] if is_turned else corner for corner in corners]))
+    mask = damage_mask([triangle], height=64, width=64)
+    rows, columns = np.mgrid[:64, :64] - 32
+    along, across = (rows, columns) if is_turned else (columns, rows)
+    low, high = (slope * sign * along for slope in slopes)
+    depth = np.minimum(across - low, high - across)
+    assert mask[depth > 2].all()
+    assert not mask[(depth < -2) & (sign * along > 0)].any()
+    assert not mask[sign * along < -1].any()
+
+
 def test_a_huge_hole_and_a_hole_in_a_huge_polygon_stay_background():
     frame = box(-HUGE, -HUGE, HUGE, HUGE)
     pierced = building(Polygon(frame.exterior.coords, [box(5, 5, 10, 10).exterior.coords]))

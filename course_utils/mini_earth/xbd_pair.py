@@ -84,6 +84,7 @@ def lay_out(tile: XbdTile, extent: float) -> Scene:
             extent=extent,
             place=(tile.longitude, tile.latitude),
             date=tile.date,
+            look=tile.look,
         )
         if tile.is_coastal or scene.water is None or scene.water.kind != "sea":
             break

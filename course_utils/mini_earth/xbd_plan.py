@@ -67,7 +67,8 @@ class XbdTile:
     """One pair that is to be written; its center in degrees.
 
     ``is_struck`` is False where the event passed by: the second image shows another day, other
-    light and no damage. Only where ``is_coastal`` is True there may be a sea.
+    light and no damage. Tiles of one ``look`` are neighbours on one image strip: they share soil,
+    light and weather, as real ones do. Only where ``is_coastal`` is True there may be a sea.
     """
 
     name: str
@@ -75,6 +76,7 @@ class XbdTile:
     split: str
     disaster: str
     seed: int
+    look: int
     scene_class: str
     style: str
     is_struck: bool
@@ -202,6 +204,7 @@ def _plan_tile(
         split=split,
         disaster=event.xbd_class,
         seed=tile_seed,
+        look=derive_seed("xbd look", seed, event.name, index // 3) % (1 << 48),
         scene_class=scene_class,
         style=f"{region}_satellite",
         is_struck=is_struck,

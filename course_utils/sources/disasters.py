@@ -9,7 +9,7 @@ from pathlib import Path
 from course_utils import mini_earth, xbd
 from course_utils.texts import text
 
-_NUM_PAIRS = 4  # of each event
+_NUM_PAIRS, _SIZE = 4, 1024  # of each event; pixels
 _PROCESSES = 2
 
 
@@ -46,11 +46,15 @@ def load_xbd(
     """
     if root is not None:
         found = xbd.open_xbd(root)
-        return XbdSource(found.scenes, True, "xBD", (text("xbd.real", license=found.license),))
+        scenes = tuple(xbd.find_scenes(found.root))
+        return XbdSource(scenes, True, "xBD", (text("xbd.real", license=found.license),))
     folder = cache / "mini_earth_xbd"
-    events = list(xbd.read_events())
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(mini_earth.write_xbd, folder, events=[event]) for event in events]
+        settings = {"num_pairs": _NUM_PAIRS, "size": _SIZE}
+        jobs = [
+            pool.submit(mini_earth.write_xbd, folder, events=[event], **settings)
+            for event in xbd.read_events()
+        ]
         for job in progress(as_completed(jobs), len(jobs)):
             job.result()
     scenes = tuple(xbd.find_scenes(folder))

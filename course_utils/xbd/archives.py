@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from course_utils.xbd.levels import XbdError, XbdMissingError
 from course_utils.xbd.members import Member, destination, open_archive
@@ -174,7 +175,7 @@ def _extract(plan: _Plan, root: Path) -> Iterator[ExtractStep]:
             yield ExtractStep(name, "extracting", done, total, place, action)
 
 
-def _write(source: BinaryIO, path: Path, size: int) -> None:
+def _write(source: BufferedIOBase, path: Path, size: int) -> None:
     """Copy to a hidden file beside ``path``, then give it its name in one step."""
     part = path.with_name(f".{path.name}.part")  # a killed run's is written over
     try:
@@ -185,6 +186,8 @@ def _write(source: BinaryIO, path: Path, size: int) -> None:
             raise XbdError(f"{path} has not the size that its archive says; download it again")
         os.replace(part, path)
     except OSError as error:
+        if error.errno is None:  # the archive cannot be read
+            raise
         advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
         reason = f"could not extract the file ({error.strerror or error}); {advice} and run again"
         raise OSError(error.errno, f"{reason}: what was extracted is kept", str(path)) from error

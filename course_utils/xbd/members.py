@@ -1,6 +1,6 @@
 """What is inside an archive of xBD, and whether it may be written to disk."""
 
-import gzip
+import errno
 import lzma
 import re
 import stat
@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from course_utils.xbd.levels import XbdError, XbdMissingError
 from course_utils.xbd.scenes import ENDINGS, FILE_NAME, SPLITS
 
 FILE, FOLDER = "a file", "a folder"
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_NO_SYSTEM_ERROR = (None, errno.EINVAL)  # from gzip and bz2; from a seek to an absurd place
 _TAR_KINDS = {
     tarfile.REGTYPE: FILE,
     tarfile.AREGTYPE: FILE,
@@ -40,11 +41,11 @@ class Member:
     name: str
     kind: str
     size: int  # bytes when extracted, as the archive claims
-    open: Callable[[], BinaryIO]
+    open: Callable[[], BufferedIOBase]
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[tuple[BinaryIO, Iterator[Member]]]:
+def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]]:
     """Open a tar file (plain, gz, bz2 or xz) or a zip file.
 
     Yields:
@@ -62,14 +63,17 @@ def open_archive(path: Path) -> Iterator[tuple[BinaryIO, Iterator[Member]]]:
             read = _zip_members if file.read(2) == b"PK" else _tar_members
             file.seek(0)
             yield file, read(file)
-    except (*_DAMAGE, gzip.BadGzipFile) as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, XbdError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
+            raise  # a complaint of ours, or a full disk and the like
+        reason = " ".join(str(error).split())
         raise XbdError(
-            f"{path} is no archive, damaged or cut off ({error}); download it again, files that "
+            f"{path} is no archive, damaged or cut off ({reason}); download it again, files that "
             "are extracted already are kept"
         ) from error
 
 
-def _tar_members(file: BinaryIO) -> Iterator[Member]:
+def _tar_members(file: BufferedIOBase) -> Iterator[Member]:
     with tarfile.open(fileobj=file, mode="r:*") as archive:
         for info in archive:
             kind = "a sparse file" if info.issparse() else _TAR_KINDS.get(info.type, "unknown")
@@ -82,7 +86,7 @@ def _tar_members(file: BinaryIO) -> Iterator[Member]:
                 raise tarfile.ReadError("there is a broken header in its middle")
 
 
-def _zip_members(file: BinaryIO) -> Iterator[Member]:
+def _zip_members(file: BufferedIOBase) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             kind = FOLDER if info.is_dir() else FILE

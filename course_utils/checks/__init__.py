@@ -1,0 +1,18 @@
+"""Exercises that check themselves: `check_NN_exK(value)` says whether it is right, or why not.
+
+A check never raises on what a learner hands in; it recognises common wrong answers by their value.
+"""
+
+from course_utils.checks.damage_scores import check_06_ex1, check_06_ex4
+from course_utils.checks.leaks import Tile, check_06_ex3
+from course_utils.checks.pixel_size import check_06_ex2
+from course_utils.checks.results import CheckResult
+
+__all__ = [
+    "CheckResult",
+    "Tile",
+    "check_06_ex1",
+    "check_06_ex2",
+    "check_06_ex3",
+    "check_06_ex4",
+]

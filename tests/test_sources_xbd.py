@@ -1,0 +1,46 @@
+"""Scenes of xBD for a notebook: real ones by folder, rendered ones written once and found again."""
+
+import pytest
+
+from course_utils import sources, xbd
+from course_utils.sources import disasters
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    """Write one tile of 32 pixels an event; the settings reach the processes as arguments."""
+    monkeypatch.setattr(disasters, "_NUM_PAIRS", 1)
+    monkeypatch.setattr(disasters, "_SIZE", 64)
+
+
+def test_without_a_folder_every_event_is_rendered_once_and_said_to_be_rendered(
+    small_world, tmp_path
+):
+    seen = []
+
+    def count(items, total):
+        for item in items:
+            seen.append(total)
+            yield item
+
+    first = sources.load_xbd(cache=tmp_path, progress=count)
+    assert not first.is_real
+    assert seen == [19] * 19
+    assert {scene.event for scene in first.scenes} == set(xbd.read_events())
+    assert "no image is a photograph" in first.notes[0]
+    times = {scene.post_image: scene.post_image.stat().st_mtime_ns for scene in first.scenes}
+    again = sources.load_xbd(cache=tmp_path)
+    assert again.scenes == first.scenes
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_an_empty_folder_says_what_was_expected(tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match="COURSE_XBD"):
+        sources.load_xbd(root=tmp_path, cache=tmp_path)
+
+
+def test_real_scenes_are_opened_with_their_licence(test_data, tmp_path):
+    found = sources.load_xbd(root=test_data / "xbd", cache=tmp_path)
+    assert found.is_real
+    assert len(found.scenes) == 5
+    assert "CC BY-NC-SA 4.0" in found.notes[0]
