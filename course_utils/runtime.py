@@ -64,9 +64,9 @@ def setup(
     """Decide profile, device, folders, language and seed from arguments and variables.
 
     An argument beats its variable (``COURSE_PROFILE``, ``COURSE_LANG``, ``COURSE_SEED``), which
-    beats the default; an empty variable counts as unset. ``COURSE_DATA``,
-    ``COURSE_XBD`` and ``COURSE_MODELS`` name folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write (``outputs/<name>`` and
-    ``outputs/cache`` of the course). The language is put into ``COURSE_LANG``, where `texts` looks.
+    beats the default; an empty variable counts as unset. ``COURSE_DATA``, ``COURSE_XBD``
+    and ``COURSE_MODELS`` name folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write
+    (``outputs/<name>``, ``outputs/cache``). The language goes to ``COURSE_LANG``, for `texts`.
 
     Args:
         profile: a name in `PROFILES`; ``mini`` by default.

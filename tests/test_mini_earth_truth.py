@@ -19,8 +19,14 @@ SHARP = "temperate_airborne"
 
 @pytest.mark.parametrize(
     ("latitude", "day", "elevation"),
-    [(0.0, 81, 90.0), (23.44, 172, 90.0), (51.5, 172, 61.94), (51.5, 355, 15.06), (-33.9, 355, 79.54)],
-)  # fmt: skip
+    [
+        (0.0, 81, 90.0),
+        (23.44, 172, 90.0),
+        (51.5, 172, 61.94),
+        (51.5, 355, 15.06),
+        (-33.9, 355, 79.54),
+    ],
+)
 def test_the_noon_sun_stands_at_90_degrees_less_the_distance_to_its_latitude(
     latitude, day, elevation
 ):

@@ -7,7 +7,7 @@ import numpy as np
 
 from course_utils.mini_earth import sites
 from course_utils.mini_earth.hazard import Hazard, damage_levels, draw_hazard
-from course_utils.mini_earth.kinds import GREEN, GROUND, OPEN_COUNTRY, WATER, WOOD
+from course_utils.mini_earth.kinds import GREEN, draw_built, draw_wood, ground_kind, place_water
 from course_utils.mini_earth.scene import (
     SCENE_CLASSES,
     SETTLEMENTS,
@@ -17,8 +17,8 @@ from course_utils.mini_earth.scene import (
     Scene,
 )
 from course_utils.mini_earth.settle import Site, draw_lots, settle
-from course_utils.mini_earth.shapes import Frame, Water, Waves, draw_water, draw_waves
-from course_utils.mini_earth.styles import STYLES
+from course_utils.mini_earth.shapes import Frame, Water, Waves
+from course_utils.mini_earth.styles import STYLES, Style
 
 
 def make_scene(
@@ -53,20 +53,11 @@ def make_scene(
     _check(scene_class, style, disaster=disaster, extent=extent, place=place)
     land = STYLES[style]
     rng = np.random.default_rng(seed)
-    where = np.asarray(land.region.places)[rng.integers(len(land.region.places))]
-    longitude, latitude = place or tuple((where + rng.uniform(-0.2, 0.2, 2)).tolist())
-    day = int(rng.integers(1, 366))
-    year = int(rng.integers(2014, 2024))
-    water = _place_water(rng, scene_class, disaster=disaster, extent=extent)
+    longitude, latitude, year, day = _draw_occasion(rng, land, place, date)
+    water = place_water(rng, scene_class, disaster=disaster, extent=extent)
     hazard = draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None
-    bend = 0.0 if rng.uniform() < 0.5 else rng.uniform(0.01, 0.05) * min(extent, 500.0)
-    frame = Frame(
-        *(extent * rng.uniform(0.4, 0.6, 2)).tolist(),
-        angle=rng.uniform(0, np.pi),
-        bend=float(bend),
-        bend_length=float(min(extent, 500.0) * rng.uniform(0.9, 2.5)),
-    )
-    built = _draw_built(rng, scene_class, extent)
+    frame = _draw_frame(rng, extent)
+    built = draw_built(rng, scene_class, extent)
     lots = draw_lots(rng, scene_class, land, extent=extent)
     site = _build(
         rng, scene_class, style, frame=frame, extent=extent, lots=lots, built=built, water=water
@@ -80,11 +71,11 @@ def make_scene(
         disaster=disaster,
         longitude=longitude,
         latitude=latitude,
-        year=date.year if date else year,
-        day=date.timetuple().tm_yday if date else day,
-        ground=_ground_kind(rng, scene_class),
+        year=year,
+        day=day,
+        ground=ground_kind(rng, scene_class),
         green_share=rng.uniform(*GREEN.get(scene_class, (0.4, 0.95))),
-        wood=_draw_wood(rng, scene_class),
+        wood=draw_wood(rng, scene_class),
         frame=frame,
         built=built,
         lots=lots,
@@ -119,33 +110,30 @@ def _check(
         raise ValueError(f"a tsunami needs a coast, which {scene_class!r} does not have")
 
 
-def _place_water(
-    rng: np.random.Generator, scene_class: str, *, disaster: str | None, extent: float
-) -> Water | None:
-    kind = WATER.get(scene_class)
-    if scene_class == "bridge":
-        kind = "river" if rng.uniform() < 0.7 else "canal"
-    if scene_class in SETTLEMENTS:
-        shares = [0.35, 0.05, 0.4, 0.2] if disaster == "flooding" else [0.58, 0.16, 0.16, 0.10]
-        kind = str(rng.choice(["", "sea", "river", "lake"], p=shares)) or None
-        if disaster == "tsunami":
-            kind = "sea"
-    if kind is None:
-        return None
-    water = draw_water(rng, kind, extent=extent)
-    if scene_class == "harbor":  # a straight quay
-        calm = dataclasses.replace(water.waves, amplitude=0.0)
-        return dataclasses.replace(water, waves=calm)
-    if scene_class == "bridge":
-        return dataclasses.replace(water, size=extent * rng.uniform(0.2, 0.5))
-    return water
+def _draw_occasion(
+    rng: np.random.Generator,
+    land: Style,
+    place: tuple[float, float] | None,
+    date: datetime.date | None,
+) -> tuple[float, float, int, int]:
+    """Draw longitude, latitude, year and day of the year, as far as they are not given."""
+    where = np.asarray(land.region.places)[rng.integers(len(land.region.places))]
+    where = where + rng.uniform(-0.2, 0.2, 2)
+    day, year = int(rng.integers(1, 366)), int(rng.integers(2014, 2024))
+    if date is not None:
+        day, year = date.timetuple().tm_yday, date.year
+    return *(place or tuple(where.tolist())), year, day
 
 
-def _draw_built(rng: np.random.Generator, scene_class: str, extent: float) -> Waves | None:
-    """Let large squares be a town with open country around it."""
-    if scene_class not in SETTLEMENTS or extent < 260:
-        return None
-    return draw_waves(rng, amplitude=0.5, wavelength=rng.uniform(0.5, 1.1) * min(extent, 600.0))
+def _draw_frame(rng: np.random.Generator, extent: float) -> Frame:
+    """Draw the direction of streets and fields, and how they curve."""
+    bend = 0.0 if rng.uniform() < 0.5 else rng.uniform(0.01, 0.05) * min(extent, 500.0)
+    return Frame(
+        *(extent * rng.uniform(0.4, 0.6, 2)).tolist(),
+        angle=rng.uniform(0, np.pi),
+        bend=float(bend),
+        bend_length=float(min(extent, 500.0) * rng.uniform(0.9, 2.5)),
+    )
 
 
 def _build(
@@ -184,21 +172,6 @@ def _build(
         paved = rng.uniform() < 0.5
         return Site((Road(sites.line(frame, u, v), rng.uniform(3.0, 6.0), 1, paved=bool(paved)),))
     return Site()
-
-
-def _ground_kind(rng: np.random.Generator, scene_class: str) -> str:
-    if scene_class in GROUND:
-        return GROUND[scene_class]
-    fields = {**dict.fromkeys(SETTLEMENTS, 0.3), **dict.fromkeys(OPEN_COUNTRY, 0.4)}
-    return "fields" if rng.uniform() < fields.get(scene_class, 0.0) else "plain"
-
-
-def _draw_wood(rng: np.random.Generator, scene_class: str) -> tuple[float, float]:
-    """Draw the density of trees in the open and in the woods around."""
-    low, high = WOOD.get(scene_class, (0.02, 0.3))
-    single = rng.uniform(low, high)
-    groves = scene_class in (*SETTLEMENTS, *OPEN_COUNTRY) and rng.uniform() < 0.5
-    return float(single), float(max(single, rng.uniform(0.6, 1.0) if groves else single))
 
 
 def _damaged(

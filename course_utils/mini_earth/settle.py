@@ -55,14 +55,13 @@ def settle(
     water: Water | None,
 ) -> Site:
     """Lay streets along the frame's u and build on the lots at both sides of them."""
-    width, depth = lots
-    street = rng.uniform(4.5, 7.5) * (1.6 if scene_class == "industrial_area" else 1.0)
+    (width, depth), factory = lots, scene_class == "industrial_area"
+    street = rng.uniform(4.5, 7.5) * (1.6 if factory else 1.0)
     across = 2 * depth + street
     along = width * int(rng.integers(4, 9))
     rows = np.arange(-np.ceil(0.8 * extent / across), np.ceil(0.8 * extent / across) + 1)
     u, v, side, row = _lot_centers(rows, across=across, width=width, extent=extent)
     house = _house_sizes(rng, scene_class, style, num=u.size, width=width)
-    factory = scene_class == "industrial_area"
     free = style.region.irregular if not factory else 0.05
     setback = (depth - house[1]) * rng.uniform(0.25, 0.45, u.size) * (1 + free * 0.5)
     u = u + rng.normal(0, 0.05 + 0.16 * free, u.size) * width
@@ -70,8 +69,8 @@ def settle(
     x, y = frame.to_world(u, v)
     gap = np.abs((u + along / 2) % along - along / 2)
     keep = rng.uniform(size=u.size) < _KEEP.get(scene_class, 0.9) - 0.12 * free
-    keep &= (gap > street / 2 + house[0] / 2 + 1) & (x > 0) & (x < extent) & (y > 0) & (y < extent)
-    keep &= _is_buildable(x, y, water=water, built=built)
+    keep &= gap > street / 2 + house[0] / 2 + 1
+    keep &= _is_buildable(x, y, extent=extent, water=water, built=built)
     u, v, x, y, side, house = u[keep], v[keep], x[keep], y[keep], side[keep], house[:, keep]
     angle = frame.heading(u) + np.where(side < 0, np.pi, 0)
     angle = angle + rng.normal(0, 0.02 + 0.25 * free**2, u.size)
@@ -108,12 +107,12 @@ def _house_sizes(
 
 
 def _is_buildable(
-    x: np.ndarray, y: np.ndarray, *, water: Water | None, built: Waves | None
+    x: np.ndarray, y: np.ndarray, *, extent: float, water: Water | None, built: Waves | None
 ) -> np.ndarray:
     at = x.astype(np.float32), y.astype(np.float32)
-    dry = np.ones(x.size, bool)
+    dry = (x > 0) & (x < extent) & (y > 0) & (y < extent)
     if water is not None:
-        dry = water.depth(*at) < (-18.0 if water.kind == "sea" else -8.0)
+        dry &= water.depth(*at) < (-18.0 if water.kind == "sea" else -8.0)
     return dry if built is None else dry & (built(*at) > -0.4)
 
 

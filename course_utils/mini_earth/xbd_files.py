@@ -130,7 +130,7 @@ def write_xbd_steps(
 
 def _claim(root: Path, settings: dict[str, Any]) -> None:
     """Note the settings in the folder, or check that they are those of what is there."""
-    settings = {**settings, "world": _world_key()}
+    settings = {**settings, "world": world_key()}
     is_used = any((root / split).exists() for split in SPLITS)  # before the settings are looked at
     path = root / SETTINGS_FILE
     try:
@@ -153,7 +153,7 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _world_key() -> str:
+def world_key() -> str:
     """Hash the world's own source, so that tiles of an older world are never added to."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):

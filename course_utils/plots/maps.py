@@ -125,7 +125,7 @@ def _add_names(
         [plain(event.name) for event in events],
         bold=bold,
         mark_sizes=[_RING if is_bold else 1.35 * _SIZES[1] for is_bold in bold],
-        fontsize=11,
+        fontsize=11.0,
         avoid=avoid,
     )
 

@@ -78,7 +78,7 @@ def place_names(
 def _measure(ax: Axes, name: str, style: dict) -> np.ndarray:
     """Give width and height of a name as it will be drawn, in pixels."""
     text = ax.text(0, 0, name, **style)
-    extent = text.get_window_extent(ax.figure.canvas.get_renderer())
+    extent = text.get_window_extent()
     text.remove()
     return np.array([extent.width, extent.height])
 

@@ -48,7 +48,7 @@ def load_xbd(
         found = xbd.open_xbd(root)
         scenes = tuple(xbd.find_scenes(found.root))
         return XbdSource(scenes, True, "xBD", (text("xbd.real", license=found.license),))
-    folder = cache / "mini_earth_xbd"
+    folder = cache / f"mini_earth_xbd-{mini_earth.world_key()}"
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
         settings = {"num_pairs": _NUM_PAIRS, "size": _SIZE}
         jobs = [
