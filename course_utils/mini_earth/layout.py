@@ -51,9 +51,8 @@ def make_scene(
             of range, or a disaster where nothing is built.
     """
     _check(scene_class, style, disaster=disaster, extent=extent, place=place)
-    land = STYLES[style]
-    rng = np.random.default_rng(seed)
-    longitude, latitude, year, day = _draw_occasion(rng, land, place, date)
+    land, rng = STYLES[style], np.random.default_rng(seed)
+    occasion = _draw_occasion(rng, land, place, date)
     water = place_water(rng, scene_class, disaster=disaster, extent=extent)
     hazard = draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None
     frame = _draw_frame(rng, extent)
@@ -69,10 +68,6 @@ def make_scene(
         look=seed if look is None else look,
         extent=extent,
         disaster=disaster,
-        longitude=longitude,
-        latitude=latitude,
-        year=year,
-        day=day,
         ground=ground_kind(rng, scene_class),
         green_share=rng.uniform(*GREEN.get(scene_class, (0.4, 0.95))),
         wood=draw_wood(rng, scene_class),
@@ -80,11 +75,9 @@ def make_scene(
         built=built,
         lots=lots,
         water=water,
-        roads=site.roads,
-        patches=site.patches,
-        buildings=_damaged(rng, site.buildings, hazard),
-        vehicles=site.vehicles,
         hazard=hazard,
+        **occasion,
+        **vars(dataclasses.replace(site, buildings=_damaged(rng, site.buildings, hazard))),
     )
 
 
@@ -115,14 +108,15 @@ def _draw_occasion(
     land: Style,
     place: tuple[float, float] | None,
     date: datetime.date | None,
-) -> tuple[float, float, int, int]:
+) -> dict[str, float]:
     """Draw longitude, latitude, year and day of the year, as far as they are not given."""
     where = np.asarray(land.region.places)[rng.integers(len(land.region.places))]
     where = where + rng.uniform(-0.2, 0.2, 2)
     day, year = int(rng.integers(1, 366)), int(rng.integers(2014, 2024))
     if date is not None:
         day, year = date.timetuple().tm_yday, date.year
-    return *(place or tuple(where.tolist())), year, day
+    longitude, latitude = place or where.tolist()
+    return {"longitude": longitude, "latitude": latitude, "year": year, "day": day}
 
 
 def _draw_frame(rng: np.random.Generator, extent: float) -> Frame:
