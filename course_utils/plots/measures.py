@@ -81,7 +81,7 @@ def acquisitions(
     pairs = {name: scenes for name, scenes in pairs.items() if len(scenes)}
     if not pairs:
         raise ValueError("no scenes to show")
-    height = 0.5 * len(pairs) + 1.9
+    height = 0.38 * len(pairs) + 2.0
     fig, axes = plt.subplots(1, 3, figsize=(13, height), sharey=True, layout="constrained")
     for ax, field in zip(axes, ("off_nadir_angle", "sun_elevation", "capture_date"), strict=True):
         for y, scenes in enumerate(pairs.values()):
