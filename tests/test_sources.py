@@ -24,7 +24,7 @@ def images_of(splits: Splits) -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def few_validation_images():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_NUM_VALIDATION", 2)
+        patch.setattr(sources.images, "_NUM_VALIDATION", 2)
         yield
 
 

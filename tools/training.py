@@ -158,14 +158,6 @@ def split_last_tenth(data: Captioned) -> tuple[Captioned, Captioned]:
     return data.take(keep), data.take(sorted(held))
 
 
-def world_version() -> str:
-    """Hash the procedural world's source, which decides what a render looks like."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(mini_earth.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def _render_shard(path: Path, seed: int, num: int, styles: tuple[str, ...], size: int) -> None:
     views = list(mini_earth.sample_views(num, styles=styles, seed=seed, size=size))
     meta = [
@@ -199,7 +191,8 @@ def render_views(
         ValueError: ``styles`` holds the lab's test style.
     """
     styles = refuse_test_style(styles)
-    key = hashlib.sha256(repr((world_version(), styles, seed, size, SHARD)).encode()).hexdigest()
+    what = (mini_earth.world_key(), styles, seed, size, SHARD)
+    key = hashlib.sha256(repr(what).encode()).hexdigest()
     folder = work / f"renders_{key[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
@@ -640,7 +633,7 @@ def provenance(files: Sequence[Path], **settings: object) -> dict[str, object]:
         "command": shlex.join(["python", "-m", "tools." + Path(sys.argv[0]).stem]),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {_accelerator()}",
         "torch": torch.__version__,
-        "mini_earth": world_version(),
+        "mini_earth": mini_earth.world_key(),
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         **settings,
     }

@@ -16,9 +16,10 @@ from course_utils.mini_earth.scene import (
     Scene,
 )
 from course_utils.mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
+from course_utils.mini_earth.version import world_key
 from course_utils.mini_earth.views import Metadata, View, disaster_scene, render, sample_views
 from course_utils.mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
-from course_utils.mini_earth.xbd_files import XbdStep, world_key, write_xbd, write_xbd_steps
+from course_utils.mini_earth.xbd_files import XbdStep, write_xbd, write_xbd_steps
 
 __all__ = [
     "DISASTERS",

@@ -1,6 +1,5 @@
 """Write rendered disasters in xBD's layout, for any program that reads xBD."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.images import write_atomically
+from course_utils.mini_earth.version import world_key
 from course_utils.mini_earth.xbd_pair import encode_pair
 from course_utils.mini_earth.xbd_plan import XbdTile, plan_tiles
 from course_utils.xbd.scenes import ENDINGS, SPLITS, XbdScene
@@ -151,14 +151,6 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
             f"{root} was written with the settings {found}, now they are {settings} (world is a "
             "hash of the code that renders); delete that folder or give another one"
         )
-
-
-def world_key() -> str:
-    """Hash the world's own source, so that tiles of an older world are never added to."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> Iterator[XbdStep]:

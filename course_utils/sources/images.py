@@ -151,12 +151,9 @@ def _read_back(path: Path | None, num: int) -> np.ndarray | None:
 
 
 def _world_key(num: int) -> str:
-    """Hash the world's own source, so that renders of an older world are never reused."""
-    libraries = f"{np.__version__} {PIL.__version__}"
-    digest = hashlib.sha256(f"{num} {_IMAGE_SIZE} {libraries}".encode())
-    for path in [Path(__file__), *sorted(Path(mini_earth.__file__).parent.glob("*.py"))]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    """Name what decides the renders, so that those of an older world are never reused."""
+    decisive = (num, _IMAGE_SIZE, np.__version__, PIL.__version__, mini_earth.world_key())
+    return hashlib.sha256(repr(decisive).encode() + Path(__file__).read_bytes()).hexdigest()[:16]
 
 
 def load_seen(
