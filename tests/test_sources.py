@@ -54,7 +54,7 @@ def test_no_image_is_in_two_parts(rendered):
 
 def test_a_second_load_reads_the_cache_and_renders_nothing(rendered, monkeypatch):
     splits, cache = rendered
-    monkeypatch.setattr(sources, "_render_one", None)
+    monkeypatch.setattr(sources.images, "_render_one", None)
     again = sources.load_examples("disasters", profile=TINY, cache=cache)
     assert images_of(again) == images_of(splits)
     assert "cache" in " ".join(again.notes)
@@ -72,7 +72,7 @@ def test_a_full_disk_costs_the_cache_but_not_the_images(rendered, tmp_path, monk
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources, "write_atomically", fail)
+    monkeypatch.setattr(sources.images, "write_atomically", fail)
     splits = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
     assert images_of(splits) == images_of(rendered[0])
     assert "No space left" in " ".join(splits.notes)
