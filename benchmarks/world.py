@@ -57,7 +57,7 @@ def render_pair(index: int) -> int:
     )
     for post in (False, True):
         mini_earth.render(scene, size=1024, post=post)
-        outlines = mini_earth.footprints(scene, size=1024, post=post)
+        outlines = mini_earth.outlines(scene, size=1024, post=post)
         buildings = [
             xbd.Building(str(number), Polygon(outline.points), xbd.DamageLevel(outline.damage))
             for number, outline in enumerate(outlines)

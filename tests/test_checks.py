@@ -345,7 +345,7 @@ def test_no_distance_of_the_exercise_is_close_to_the_limit():
     def look(train, test):
         distances = [km(a, b) for a in train for b in test]
         assert all(abs(distance - 2) > 0.2 for distance in distances)
-        assert len(leaks(train, test)) == 3
+        assert len(leaks(train, test)) == 4
         return leaks(train, test)
 
     assert checks.check_06_ex3(look).passed
@@ -470,3 +470,30 @@ def test_the_texts_of_checks_are_in_both_languages():
     assert len(keys) > 50
     assert all(set(catalog()[key]) == {"en", "zh"} for key in keys)
     assert text("check.passed")
+
+
+def test_a_constant_length_of_a_degree_and_a_box_are_no_distance():
+    def near(distance):
+        def leaks(train, test):
+            return [(a, b) for a in train for b in test if a.event == b.event and distance(a, b)]
+
+        return leaks
+
+    def constant(a, b):
+        east, north = 89.0 * (a.longitude - b.longitude), 111.2 * (a.latitude - b.latitude)
+        return math.hypot(east, north) < 2
+
+    def box(a, b):
+        east = 111.2 * math.cos(math.radians(a.latitude)) * (a.longitude - b.longitude)
+        return abs(east) < 2 and abs(111.2 * (a.latitude - b.latitude)) < 2
+
+    assert not checks.check_06_ex3(near(constant)).passed
+    assert not checks.check_06_ex3(near(box)).passed
+
+
+def test_a_fixed_share_of_the_metadata_is_no_pixel_size():
+    def scaled(path):
+        metadata = json.loads(Path(path).read_text())["metadata"]
+        return 0.865 * metadata["pan_resolution"]
+
+    assert not checks.check_06_ex2(scaled).passed

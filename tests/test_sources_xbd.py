@@ -44,3 +44,25 @@ def test_real_scenes_are_opened_with_their_licence(test_data, tmp_path):
     assert found.is_real
     assert len(found.scenes) == 5
     assert "CC BY-NC-SA 4.0" in found.notes[0]
+
+
+def _scenes(**counts):
+    nothing = dict.fromkeys(
+        ("pre_image", "post_image", "pre_label", "post_label", "pre_target", "post_target")
+    )
+    return [
+        xbd.XbdScene(f"{event}_{k:08d}", event, "train", **nothing)
+        for event, count in counts.items()
+        for k in range(count)
+    ]
+
+
+def test_a_small_choice_of_scenes_holds_every_event_alike():
+    scenes = _scenes(a=300, b=5, c=40)
+    chosen = sources.spread(scenes, 30, seed=0)
+    counts = {event: sum(scene.event == event for scene in chosen) for event in "abc"}
+    assert counts == {"a": 12, "b": 5, "c": 13} or counts == {"a": 13, "b": 5, "c": 12}
+    assert [scene.name for scene in chosen] == sorted(scene.name for scene in chosen)
+    assert sources.spread(scenes[::-1], 30, seed=0) == chosen
+    assert sources.spread(scenes, 30, seed=1) != chosen
+    assert len(sources.spread(scenes, 10_000, seed=0)) == 345

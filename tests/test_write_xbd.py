@@ -16,7 +16,7 @@ import shapely
 import shapely.wkt
 from PIL import Image, ImageDraw
 
-from course_utils.mini_earth import Footprint, write_xbd, write_xbd_steps, xbd_pair
+from course_utils.mini_earth import Outline, write_xbd, write_xbd_steps, xbd_pair
 from course_utils.mini_earth.xbd_pair import encode_pair, lay_out, outline_buildings
 from course_utils.mini_earth.xbd_plan import plan_tiles
 from course_utils.xbd import DamageLevel, damage_mask, find_scenes, read_image, read_label
@@ -481,8 +481,8 @@ def test_buildings_are_cut_at_the_border_and_slivers_left_out(monkeypatch):
     ]
     monkeypatch.setattr(
         xbd_pair,
-        "footprints",
-        lambda scene, *, size, post: [Footprint(one.astype(float), 2, 0.0) for one in outlines],
+        "outlines",
+        lambda scene, *, size, post: [Outline(one.astype(float), 2, 0.0) for one in outlines],
     )
     found = outline_buildings(scene, SIZE)
     assert [one.polygon.bounds for one in found] == [
@@ -500,9 +500,9 @@ def test_what_a_cloud_hides_is_not_graded_after_and_not_outlined_before(monkeypa
 
     def cloudy(scene, *, size, post):
         shares = (0.0, 0.0, 0.9) if post else (0.9, 0.0, 0.0)
-        return [Footprint(square(20.0 * i, 10, 8.0), 3, share) for i, share in enumerate(shares)]
+        return [Outline(square(20.0 * i, 10, 8.0), 3, share) for i, share in enumerate(shares)]
 
-    monkeypatch.setattr(xbd_pair, "footprints", cloudy)
+    monkeypatch.setattr(xbd_pair, "outlines", cloudy)
     pair = encode_pair(tile, size=SIZE, extent=EXTENT)
     label = json.loads(pair["post_label"])
     grades = [entry["properties"]["subtype"] for entry in label["features"]["xy"]]

@@ -10,6 +10,7 @@ from course_utils.checks.results import Hint, check, run
 
 _KM_PER_DEGREE = 111.195  # of latitude, on a sphere of 6,371 km
 _LIMIT = 2.0  # km
+_PLACES = {"portugal-wildfire": (-8.1, 39.9), "palu-tsunami": (119.9, -0.9)}
 _MANY = 1000  # far more pairs than there are
 
 
@@ -61,7 +62,7 @@ def _make_tiles() -> tuple[list[Tile], list[Tile]]:
     """Lay out tiles whose distances are far from the limit, however the Earth is taken."""
 
     def tile(number: int, event: str, east: float, north: float) -> Tile:
-        longitude, latitude = {"portugal-wildfire": (-8.1, 39.9)}.get(event, (-97.5, 35.3))
+        longitude, latitude = _PLACES.get(event, (-97.5, 35.3))
         east_degrees = east / (_KM_PER_DEGREE * math.cos(math.radians(latitude)))
         name = f"{event}_{number:08d}"
         return Tile(name, event, longitude + east_degrees, latitude + north / _KM_PER_DEGREE)
@@ -73,13 +74,17 @@ def _make_tiles() -> tuple[list[Tile], list[Tile]]:
         tile(3, fire, 9.9, 0.2),  # beside another training tile, which is no leak
         tile(1, wind, 0.0, 0.0),
         tile(2, wind, 30.0, 5.0),  # in both parts
+        tile(1, "palu-tsunami", 0.0, 0.0),
     ]
     test = [
         tile(4, fire, 0.3, 1.2),
         tile(5, fire, -1.75, 0.0),  # over 2 km where longitude is not shrunk
+        tile(9, fire, 1.6, 1.6),  # under 2 km east and north, but not together
         tile(6, fire, 0.3, -2.3),  # under 2 km where latitude is shrunk in place of longitude
         tile(8, fire, 2.4, -0.1),  # under 2 km where the cosine takes degrees
         tile(7, fire, 0.0, 340.0),  # over 2 degrees away
+        tile(5, "palu-tsunami", -1.7, 0.0),  # at the equator, where a degree is longest
+        tile(6, "palu-tsunami", 2.35, 0.0),
         tile(1, "midwest-flooding", 0.4, 0.3),  # beside a tile of another event
         tile(2, wind, 30.0, 5.0),
         tile(3, wind, 3.2, 0.0),

@@ -28,7 +28,7 @@ class _Case:
     pan_resolution: float
 
 
-_CASES = (_Case(4.0, 0.44, 2.04, 0.51), _Case(61.0, 0.58, 2.68, 0.67))
+_CASES = (_Case(4.0, 0.40, 2.12, 0.53), _Case(61.0, 0.58, 2.48, 0.62))
 
 
 @check("06_ex2")

@@ -6,7 +6,7 @@ streams captioned views for training, ``disaster_scene`` makes one example of th
 
 from course_utils.mini_earth.hazard import DISASTERS, Hazard
 from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.maps import Footprint, edge_map, footprints, road_map
+from course_utils.mini_earth.maps import Outline, edge_map, outlines, road_map
 from course_utils.mini_earth.scene import (
     LAND_COVER,
     SCENE_CLASSES,
@@ -32,9 +32,9 @@ __all__ = [
     "TEST_STYLE",
     "TRAIN_STYLES",
     "Building",
-    "Footprint",
     "Hazard",
     "Metadata",
+    "Outline",
     "Road",
     "Scene",
     "Style",
@@ -42,8 +42,8 @@ __all__ = [
     "XbdStep",
     "disaster_scene",
     "edge_map",
-    "footprints",
     "make_scene",
+    "outlines",
     "render",
     "road_map",
     "sample_views",

@@ -15,7 +15,7 @@ class Hazard:
     """A disaster's geometry; ``intensity`` in [0, 1] at any position in meters.
 
     ``reach`` is meters: the run-up of a tsunami, the width of a flood plain, half the width of a
-    wind path or of a lava tongue, the distance over which ash thins out. ``strength`` in [0, 1]
+    wind path or of a lava tongue (ash thins out over nine times that). ``strength`` in [0, 1]
     scales what happens there. The frame's origin is the vent, the eye or the front; u points
     along its path.
     """
@@ -31,8 +31,9 @@ class Hazard:
         """Evaluate the hazard."""
         u, v = self.frame.to_local(x, y)
         wobble = self.waves(x, y)
-        if self.kind == "earthquake":  # softer ground shakes harder
-            return np.clip(self.strength * (1.0 + np.float32(0.12) * wobble), 0.0, 1.0)
+        if self.kind == "earthquake":  # weaker away from the fault, stronger on soft ground
+            local = 1.0 - np.float32(0.08 / self.reach) * u + np.float32(0.12) * wobble
+            return np.clip(self.strength * local, 0.0, 1.0)
         if self.kind == "wind":
             return np.exp(-(((v + wobble) / self.reach) ** 2)) * np.float32(self.strength)
         if self.kind == "tsunami":
@@ -135,7 +136,7 @@ def damage_levels(
         structure: indices into ``STRUCTURES``.
 
     Source:
-        Gupta et al. 2019 (arXiv:1911.09296), table 1.
+        Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.
     """
     if hazard is None:
         return np.ones(x.size, dtype=np.int64)

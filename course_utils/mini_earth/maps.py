@@ -11,7 +11,7 @@ from course_utils.mini_earth.views import View, clouds_of, moment_of
 
 
 @dataclass(frozen=True)
-class Footprint:
+class Outline:
     """A building as an annotator outlines it.
 
     ``points`` (k, 2) are x and y in pixels of a view of ``size`` pixels; they may lie outside it.
@@ -23,7 +23,7 @@ class Footprint:
     hidden_share: float
 
 
-def footprints(scene: Scene, *, size: int = 64, post: bool = True) -> list[Footprint]:
+def outlines(scene: Scene, *, size: int = 64, post: bool = True) -> list[Outline]:
     """Outline the roofs as the view *before* the event shows them, in the order of the buildings.
 
     xBD's annotators drew on the first image and kept the outlines for the second, where another
@@ -46,7 +46,7 @@ def footprints(scene: Scene, *, size: int = 64, post: bool = True) -> list[Footp
             for part in (building.x, building.y)
         )
         damage = building.damage if post else 1
-        found.append(Footprint(points, damage, float(clouds[row, column])))
+        found.append(Outline(points, damage, float(clouds[row, column])))
     return found
 
 

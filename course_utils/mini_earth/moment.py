@@ -27,8 +27,12 @@ class Moment:
     haze: float
 
     def shadow(self) -> np.ndarray:
-        """Return the shadow of one meter of height, in meters (x east, y south)."""
-        return -_toward(self.sun_azimuth) / np.tan(np.radians(self.sun_elevation))
+        """Return the shadow of one meter of height, in meters (x east, y south).
+
+        Under a lower sun than 30 degrees shadows grow no further, or nothing else would show.
+        """
+        elevation = np.radians(max(self.sun_elevation, 30.0))
+        return -_toward(self.sun_azimuth) / np.tan(elevation)
 
     def lean(self) -> np.ndarray:
         """Return how far one meter of height leans away from the camera, in meters."""
@@ -83,7 +87,7 @@ def draw_moment(
         date=date,
         season=season,
         sun_azimuth=azimuth,
-        sun_elevation=max(elevation, 30.0),
+        sun_elevation=max(elevation, 5.0),
         off_nadir=float(rng.uniform(0.0, style.sensor.off_nadir)),
         view_azimuth=float(rng.uniform(0, 360)),
         dryness=float(np.clip(dry + rng.normal(0, 0.22), 0, 1)),

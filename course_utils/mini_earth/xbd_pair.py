@@ -18,7 +18,7 @@ from PIL import Image
 
 from course_utils.mini_earth.hazard import Hazard, draw_hazard
 from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.maps import footprints
+from course_utils.mini_earth.maps import outlines
 from course_utils.mini_earth.moment import sun_position
 from course_utils.mini_earth.scene import Scene
 from course_utils.mini_earth.views import Metadata, render
@@ -102,7 +102,7 @@ def outline_buildings(scene: Scene, size: int) -> list[Building]:
     what one hides after it is un-classified. The ``uid`` comes from the scene's seed.
     """
     tile = shapely.box(0, 0, size, size)
-    views = (footprints(scene, size=size, post=post) for post in (False, True))
+    views = (outlines(scene, size=size, post=post) for post in (False, True))
     buildings = []
     for number, (before, after) in enumerate(zip(*views, strict=True)):
         whole = shapely.Polygon(before.points)

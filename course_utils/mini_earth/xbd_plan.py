@@ -59,6 +59,7 @@ _MIXES = (
     (40.0, 0.25, (0.25, 0.4, 0.25, 0.1)),
     (0.0, 0.45, (0.05, 0.3, 0.6, 0.05)),
 )
+_SHOWN = (0, 3)  # so that training and test have something to see of the rarest event
 _SETTLEMENTS = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
 
 
@@ -184,15 +185,15 @@ def _grid(count: int, extent: float) -> list[tuple[float, float]]:
 def _plan_tile(
     event: Event, index: int, split: str, point: tuple[float, float], seed: int
 ) -> XbdTile:
-    """Draw what one tile shows; the first of an event is struck and has houses."""
+    """Draw what one tile shows; the first of each of the first two groups is struck and built."""
     tile_seed = derive_seed("xbd", seed, event.name, index) % (1 << 48)
     rng = np.random.default_rng([tile_seed, 8])
     region = next((name for name, some in _REGIONS.items() if event.name in some), "temperate")
-    is_struck = bool(rng.uniform() < _struck_share(event)) or index == 0
+    is_struck = bool(rng.uniform() < _struck_share(event)) or index in _SHOWN
     density = sum(event.num_buildings.values()) / sum(event.num_pairs.values())
     _, open_share, shares = next(mix for mix in _MIXES if density >= mix[0])
     scene_class = str(rng.choice(_SETTLEMENTS, p=shares))
-    if rng.uniform() < open_share and index > 0:
+    if rng.uniform() < open_share and index not in _SHOWN:
         by_the_sea = is_struck and event.xbd_class == "tsunami"
         scene_class = "beach" if by_the_sea else str(rng.choice(_OPEN_LAND[region]))
     east, north = np.array(point) + 0.1 * _NEAR * rng.uniform(-1, 1, 2)

@@ -101,7 +101,7 @@ def damage_scale(
         ValueError: images that are not uint8 (h, w, 3), or no room for an example.
 
     Source:
-        Gupta et al. 2019, arXiv 1911.09296, table 2, in other words.
+        Gupta et al. 2019, arXiv 1911.09296, the Joint Damage Scale, in other words.
     """
     examples = examples or {}
     if num_examples < 1:

@@ -18,7 +18,7 @@ class DamageLevel(IntEnum):
     image). It is 255, a value that no loss or score takes for a class by accident; other code
     writes 0, 1 or 5 for it.
 
-    Source: Gupta et al. 2019, arXiv 1911.09296, table 2.
+    Source: Gupta et al. 2019, arXiv 1911.09296, the Joint Damage Scale.
     """
 
     NO_DAMAGE = 1
