@@ -163,6 +163,16 @@ def test_the_final_lab_is_there():
 
 
 @every_notebook
+def test_no_placeholder_and_no_broken_formula_is_left_in_the_text(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            plain = re.sub(r"`[^`]*`", "", cell.source)
+            assert not re.search(r"\b[A-Z]{2,}_[A-Z]{2,}\b|\bTODO\b|\bXXX\b", plain), cell.id
+            formulas = re.findall(r"\$\$.*?\$\$|\$[^$]+\$", cell.source, re.S)
+            assert not any(re.search(r"\\\\[A-Za-z]", formula) for formula in formulas), cell.id
+
+
+@every_notebook
 def test_the_stored_form_is_as_agreed(path):
     nb = nbformat.read(path, as_version=nbformat.NO_CONVERT)  # a second use of an id is an error
     assert re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem)

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from shapely import MultiPolygon, Polygon, box
 
-from course_utils import plots
+from course_utils import mini_earth, plots
 from course_utils.plots import pairs, style
 from course_utils.plots.placing import place_names
 from course_utils.texts import catalog
@@ -592,3 +592,14 @@ def test_figures_are_encoded_as_png_or_jpeg():
     figure = plots.show_pair(GREY, DARK)
     assert plots.figure_bytes(figure).startswith(b"\x89PNG")
     assert plots.figure_bytes(figure, file_format="jpeg").startswith(b"\xff\xd8")
+
+
+def test_the_maps_of_a_scene_are_five_panels_with_a_legend_of_what_is_there():
+    scene = mini_earth.disaster_scene("wind", "temperate_airborne", seed=3)
+    view = mini_earth.render(scene, size=64)
+    outlines = mini_earth.outlines(scene, size=64)
+    fig = plots.scene_maps(view, outlines)
+    assert len(fig.axes) == 5
+    assert len(fig.axes[1].patches) == len(outlines)
+    shown = {text.get_text() for text in fig.legends[0].get_texts()}
+    assert shown == {mini_earth.LAND_COVER[code] for code in np.unique(view.land_cover)}

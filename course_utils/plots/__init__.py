@@ -10,6 +10,7 @@ from course_utils.plots.lab import plot_accuracy_by_ratio, plot_gains
 from course_utils.plots.maps import world_map
 from course_utils.plots.measures import acquisitions, building_sizes
 from course_utils.plots.pairs import show_pair, show_swipe
+from course_utils.plots.scenes import scene_maps
 from course_utils.plots.scores import compare_splits, confusion_figure
 from course_utils.plots.style import (
     DAMAGE_COLORS,
@@ -38,6 +39,7 @@ __all__ = [
     "plot_accuracy_by_ratio",
     "plot_gains",
     "save_figure",
+    "scene_maps",
     "show_by_class",
     "show_images",
     "show_pair",
