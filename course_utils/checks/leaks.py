@@ -7,8 +7,9 @@ from itertools import islice
 from typing import Any
 
 from course_utils.checks.results import Hint, check, run
+from course_utils.xbd.footprints import METERS_PER_DEGREE
 
-_KM_PER_DEGREE = 111.195  # of latitude, on a sphere of 6,371 km
+_KM_PER_DEGREE = METERS_PER_DEGREE / 1000
 _LIMIT = 2.0  # km
 _PLACES = {"portugal-wildfire": (-8.1, 39.9), "palu-tsunami": (119.9, -0.9)}
 _MANY = 1000  # far more pairs than there are

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.checks.results import Hint, check, number, run
+from course_utils.xbd.footprints import METERS_PER_DEGREE
 
-_METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 _TOLERANCE = 0.03  # spheres and ellipsoids differ by less
 _OUTLINES = (  # in pixels
     ((100, 120), (180, 120), (180, 160), (100, 160)),
@@ -101,7 +101,7 @@ def _cos(degrees: float) -> float:
 
 def _write_label(folder: Path, case: _Case, index: int) -> Path:
     """Write a label file in xBD's layout whose pixels have a known size."""
-    per_pixel = case.meters_per_pixel / _METERS_PER_DEGREE
+    per_pixel = case.meters_per_pixel / METERS_PER_DEGREE
     features = {"lng_lat": [], "xy": []}
     for number_, outline in enumerate(_OUTLINES):
         degrees = [

@@ -6,6 +6,7 @@ import numpy as np
 
 from course_utils.mini_earth.moment import Moment
 from course_utils.mini_earth.scene import Building, Road, Vehicle
+from course_utils.mini_earth.shapes import turned
 from course_utils.mini_earth.surface import Stencil, Surface
 
 Corners = Sequence[tuple]
@@ -103,9 +104,9 @@ def _value_at(surface: Surface, values: np.ndarray, x: float, y: float) -> float
 
 
 def _placed(vehicle: Vehicle, outline: Corners) -> np.ndarray:
-    cos, sin = np.cos(vehicle.angle), np.sin(vehicle.angle)
-    local = np.array(outline) * vehicle.length
-    return local @ np.array([[cos, sin], [-sin, cos]]) + (vehicle.x, vehicle.y)
+    return turned(np.array(outline) * vehicle.length, vehicle.angle) + np.array(
+        (vehicle.x, vehicle.y)
+    )
 
 
 _CAR = [(-0.5, -0.21), (0.5, -0.21), (0.5, 0.21), (-0.5, 0.21)]
@@ -166,8 +167,7 @@ def draw_building(stencil: Stencil, building: Building, moment: Moment) -> None:
 def _to_meters(building: Building, local: Corners, lean: np.ndarray) -> np.ndarray:
     """Turn roof coordinates, in which the main body is [-1, 1]^2, into meters."""
     half = np.array(local) * (building.length / 2, building.width / 2)
-    cos, sin = np.cos(building.angle), np.sin(building.angle)
-    return half @ np.array([[cos, sin], [-sin, cos]]) + building.center + lean
+    return turned(half, building.angle) + building.center + lean
 
 
 def _lit(building: Building, moment: Moment, face: Sequence[float]) -> float:

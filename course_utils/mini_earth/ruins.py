@@ -5,6 +5,7 @@ import numpy as np
 from course_utils.mini_earth.moment import Moment
 from course_utils.mini_earth.objects import draw_building
 from course_utils.mini_earth.scene import Building
+from course_utils.mini_earth.shapes import turned
 from course_utils.mini_earth.surface import Stencil
 
 
@@ -108,16 +109,14 @@ def _tear_roof(
     tarps: float = 0.0,
 ) -> None:
     """Leave holes in a roof, a share of them under blue tarpaulins."""
-    cos, sin = np.cos(building.angle), np.sin(building.angle)
-    turn = np.array([[cos, sin], [-sin, cos]])
     for _ in range(2 * extent):
         u, v = rng.uniform(-0.3, 0.3, 2) * (building.length, building.width)
         half_u, half_v = rng.uniform(0.10, 0.2, 2) * (building.length, building.width) * extent
         box = np.array([(-half_u, -half_v), (half_u, -half_v), (half_u, half_v), (-half_u, half_v)])
         tarp = rng.uniform() < tarps
         color = np.array((0.24, 0.36, 0.58) if tarp else (0.28, 0.23, 0.19)) * rng.uniform(0.8, 1.3)
-        middle = building.center + lean
-        stencil.polygon((box + np.array((u, v))) @ turn + middle, color)
+        hole = turned(box + np.array((u, v)), building.angle) + (building.center + lean)
+        stencil.polygon(hole, color)
 
 
 def _scatter(

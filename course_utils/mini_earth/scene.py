@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils.mini_earth.hazard import Hazard
-from course_utils.mini_earth.shapes import Frame, Water, Waves
+from course_utils.mini_earth.shapes import Frame, Water, Waves, turned
 from course_utils.mini_earth.styles import Color, Style
 
 # RESISC45's names, and an orchard, which EuroSAT calls permanent crop.
@@ -93,8 +93,7 @@ class Building:
             reach = 1 + 2 * self.wing
             corners = [(-1, -1), (1, -1), (1, reach), (0.1, reach), (0.1, 1), (-1, 1)]
         local = np.array(corners) * (self.length / 2, self.width / 2)
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        return local @ np.array([[cos, sin], [-sin, cos]]) + self.center
+        return turned(local, self.angle) + self.center
 
 
 @dataclass(frozen=True)

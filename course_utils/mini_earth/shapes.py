@@ -7,6 +7,12 @@ import numpy as np
 Array = np.ndarray | float
 
 
+def turned(points: np.ndarray, angle: float) -> np.ndarray:
+    """Turn points (k, 2) around the origin, from x toward y, by an angle in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cos, sin], [-sin, cos]])
+
+
 @dataclass(frozen=True)
 class Waves:
     """A smooth random field: a sum of plane waves with standard deviation ``amplitude``."""

@@ -22,7 +22,8 @@ from course_utils.mini_earth.maps import outlines
 from course_utils.mini_earth.moment import sun_position
 from course_utils.mini_earth.scene import Scene
 from course_utils.mini_earth.views import Metadata, render
-from course_utils.mini_earth.xbd_plan import METERS_PER_DEGREE, XbdTile
+from course_utils.mini_earth.xbd_plan import XbdTile
+from course_utils.xbd.footprints import METERS_PER_DEGREE
 from course_utils.xbd.labels import Building
 from course_utils.xbd.levels import DamageLevel
 from course_utils.xbd.masks import damage_mask

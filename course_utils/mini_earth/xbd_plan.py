@@ -11,10 +11,10 @@ import numpy as np
 
 from course_utils.runtime import derive_seed
 from course_utils.xbd.events import Event, read_events
+from course_utils.xbd.footprints import METERS_PER_DEGREE
 from course_utils.xbd.levels import DamageLevel
 from course_utils.xbd.scenes import SPLITS
 
-METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere with a radius of 6,371 km
 _NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
 # Events by the region of the world that their place looks like; all others are temperate.
 _REGIONS = {

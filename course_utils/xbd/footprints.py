@@ -12,6 +12,7 @@ from jaxtyping import Float
 from course_utils.xbd.labels import read_label
 from course_utils.xbd.scenes import XbdScene
 
+METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 _RADIUS = 6_371_008.8  # m, of the sphere that stands for the Earth
 _EQUATOR, _SQUARED_ECCENTRICITY = 6_378_137.0, 0.00669438  # m; the ellipsoid WGS 84
 _TILE_SIZE = 1024  # pixels, where the label does not say
