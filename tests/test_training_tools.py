@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from course_utils import mini_earth
-from tools import train_small_clip, train_small_text2image, training
+from tools import distill_text2image, train_small_clip, train_small_text2image, training
 from tools.training import Captioned
 
 EUROSAT = list(training.EUROSAT_CLASSES)
@@ -84,11 +84,6 @@ def test_every_script_refuses_the_style_that_the_lab_tests_on(main, stage, run):
 def test_the_blind_models_refuse_eurosat_under_any_name(main, stage, file, run):
     with pytest.raises(ValueError, match="is EuroSAT, which this model must never see"):
         main([*stage, *run, "--file", "ucmerced_captions_train.parquet", file])
-
-
-def test_the_shared_autoencoder_refuses_eurosat_even_for_the_generator_that_sees_it(run):
-    with pytest.raises(ValueError, match="is EuroSAT"):
-        train_small_text2image.main(["vae", *run, "--name", train_small_text2image.SEEING])
 
 
 def test_only_the_seeing_generator_reads_eurosat_with_its_training_part_alone(run):
@@ -327,7 +322,7 @@ def test_the_clip_script_writes_a_folder_that_open_clip_loads_from_anywhere(run,
 # numpy 2.4 on what diffusers' schedulers do with tensors; every multistep scheduler has it
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_generator_script_writes_a_folder_that_the_stock_pipeline_loads(run, tmp_path):
-    rest = ["--perceptual-weight", "0", "--drawings", "0"]
+    rest = ["--perceptual-weight", "0", "--no-sheets"]
     train_small_text2image.main(["vae", *run, *rest])
     train_small_text2image.main(["unet", *run, *rest])
     args = train_small_text2image.parse(["unet", *run])
@@ -352,3 +347,54 @@ def test_the_generator_script_writes_a_folder_that_the_stock_pipeline_loads(run,
     assert images.isfinite().all()
     card = (folder / "README.md").read_text()
     assert "It has never seen EuroSAT" in card
+
+
+def test_a_zoom_level_is_one_token_of_the_generator_s_own(run):
+    args = train_small_text2image.parse(["unet", *run])
+    tokenizer = train_small_text2image.read_tokenizer(args, ["a river"])
+    said = tokenizer.tokenize("14_GOOGLE_LEVEL_a river")
+    assert said[0] == "14_GOOGLE_LEVEL_"
+    assert said[1:] == tokenizer.tokenize("a river")
+    ids = {tokenizer(f"{level}_GOOGLE_LEVEL_").input_ids[1] for level in range(10, 19)}
+    assert len(ids) == 9
+
+
+def test_one_step_lands_where_it_is_asked_to():
+    x_t, x_s = torch.randn(2, 3, 6, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    a, a_next = torch.tensor([0.0, 0.3, 0.9]), torch.tensor([0.2, 0.8, 1.0])
+    a, a_next = a[:, None, None, None].double(), a_next[:, None, None, None].double()
+    v = distill_text2image.landing_v(x_t, x_s, a, a_next)
+    torch.testing.assert_close(distill_text2image.ddim_step(x_t, v, a, a_next), x_s)
+
+
+@pytest.mark.parametrize("t", [999, 749, 249])
+def test_the_student_steps_as_the_stock_sampler_does(t):
+    scheduler = distill_text2image.make_scheduler()
+    scheduler.set_timesteps(distill_text2image.NUM_STEPS)
+    assert scheduler.timesteps.tolist() == [999, 749, 499, 249]
+    x_t, v = torch.randn(2, 1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    start, alpha_bar = torch.tensor([t]), scheduler.alphas_cumprod
+    a, a_next = (distill_text2image.level(alpha_bar, k) for k in (start, start - 250))
+    wanted = scheduler.step(v, t, x_t).prev_sample
+    torch.testing.assert_close(distill_text2image.ddim_step(x_t, v, a, a_next), wanted)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_distilled_folder_runs_in_the_stock_pipeline_and_hears_the_guidance_scale(run):
+    train_small_text2image.main(["vae", *run, "--perceptual-weight", "0"])
+    train_small_text2image.main(["unet", *run, "--no-sheets"])
+    distill_text2image.main([*run, "--no-sheets", "--learning-rate", "0.01"])
+    args = distill_text2image.parse(run)
+    folder = args.models / f"{args.name}_few_steps"
+    with torch.random.fork_rng(devices=[]):
+        pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    student = pipeline.unet.time_embedding.cond_proj.weight
+    assert student.abs().max() > 0
+    images = [
+        train_small_text2image.draw(
+            pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=guidance, seed=0, num_steps=4
+        )
+        for guidance in (1.5, 4.0)
+    ]
+    assert (images[0] - images[1]).abs().max() > 0
+    assert "4 steps" in (folder / "README.md").read_text()

@@ -1,14 +1,16 @@
 """Train the small text-to-image model that ships with the course, and write its folder.
 
     python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 22
-    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 38
-    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 22 \
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 60
+    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 8 \
+        --name small_text2image_eurosat
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 60 \
         --name small_text2image_eurosat
 
 A latent diffusion model at 64 x 64: an autoencoder, then a denoiser and its text encoder together.
 It learns from UC Merced with its captions and from renders of ``mini_earth`` in the training
-styles; only ``small_text2image_eurosat``, which continues from the blind one with the same
-autoencoder, also sees EuroSAT's training file. A killed run goes on where it was when the same
+styles; only ``small_text2image_eurosat``, whose autoencoder starts from the blind one's, also sees
+EuroSAT's training file. A killed run goes on where it was when the same
 command is given again; ``--export`` only writes the folder.
 
 Source:
@@ -34,15 +36,14 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import load, save
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from course_utils import mini_earth
 from tools import training, training_words
 from tools.training import Captioned
 
-SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 12, 128, 40
+SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 6, 128, 40
 BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
 SNR_LIMIT = 5.0  # gamma of min-SNR
 
@@ -58,7 +59,6 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
     add("--name", default=BLIND, choices=(BLIND, SEEING))
     add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
-    add("--continue-from", type=Path, help="folder of an earlier model: start from its weights")
     add("--export", action="store_true", help="only write the folder from the last checkpoint")
     add("--minutes", type=float, default=30.0)
     add("--steps", type=int, default=1_000_000)
@@ -71,7 +71,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--device")
     add("--threads", type=int, default=2)
     add("--processes", type=int, default=2, help="that render at a time")
-    add("--drawings", type=int, default=32, help="a class, to judge the model by; 0: none")
+    add("--no-sheets", action="store_true", help="draw no contact sheets to look at")
     args = parser.parse_args(argv)
     args.batch = args.batch or {"vae": 32, "unet": 64}[args.stage]
     seen = ["ucmerced_captions_train.parquet"]
@@ -83,13 +83,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def make_autoencoder() -> AutoencoderKL:
-    """Make an autoencoder to 8 x 8 latents, with few channels where pixels are many."""
+    """Make an autoencoder to 16 x 16 latents, with few channels where pixels are many."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 96),
         layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
@@ -100,14 +100,14 @@ def make_autoencoder() -> AutoencoderKL:
 
 
 def make_denoiser() -> UNet2DConditionModel:
-    """Make a denoiser that reads text where it works on 4 x 4 latents."""
+    """Make a denoiser that reads text where it works on 8 x 8 and 4 x 4 positions."""
     return UNet2DConditionModel(
-        sample_size=SIZE // 8,
+        sample_size=SIZE // 4,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        block_out_channels=(128, 192),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(64, 128, 192),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
@@ -157,7 +157,7 @@ def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captio
         ValueError: a file is EuroSAT and the model must not see it, or a style is not for training.
     """
     styles = training.refuse_test_style(args.styles)
-    may_see = args.name == SEEING and args.stage == "unet"
+    may_see = args.name == SEEING
     parts = []
     for name in args.file:
         path = args.data / "train" / name
@@ -173,7 +173,7 @@ def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captio
 
 def counts(sources: Sequence[Captioned], batch: int) -> list[int]:
     """Share a batch among the sources."""
-    weights = {"ucmerced": 0.35, "eurosat": 0.9, "mini_earth": 0.65}
+    weights = {"ucmerced": 0.35, "eurosat": 2.0, "mini_earth": 0.65}
     shares = np.array([weights[data.source] for data in sources])
     numbers = np.round(batch * shares / shares.sum()).astype(int)
     numbers[-1] += batch - numbers.sum()
@@ -240,16 +240,24 @@ def edge_error(images: Tensor, targets: Tensor) -> Tensor:
     return total / 4
 
 
+def vae_folder(args: argparse.Namespace, part: str = "") -> Path:
+    """Name the place of the autoencoder, or of something that belongs to it, in WORK."""
+    return args.work / "_".join(filter(None, (args.name, "vae", part)))
+
+
 def train_autoencoder(args: argparse.Namespace) -> None:
-    """Train the autoencoder and leave it, with standardized latents, in WORK/vae."""
-    device, folder = training.pick_training_device(args.device), args.work / "vae_run"
+    """Train the autoencoder and leave it, with standardized latents, in its folder of WORK."""
+    device, folder = training.pick_training_device(args.device), vae_folder(args, "run")
     sources, held = load_sources(args)
     record = settings(args, held)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         net, judge = make_autoencoder().to(device), make_autoencoder().to(device)
-    if args.continue_from:
-        net.load_state_dict(AutoencoderKL.from_pretrained(args.continue_from / "vae").state_dict())
+    if args.name == SEEING:
+        blind = torch.load(
+            args.work / f"{BLIND}_vae_run" / "checkpoint.pt", map_location=device, weights_only=True
+        )
+        net.load_state_dict(blind["ema"])
     perception = None
     if args.perceptual_weight:
         perception = Perception(args.models / "small_clip").to(device)
@@ -283,7 +291,7 @@ def train_autoencoder(args: argparse.Namespace) -> None:
 
     def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
         judge.load_state_dict(state)
-        return judge_autoencoder(judge, held, device, args.work / "vae_sheet.png")
+        return judge_autoencoder(judge, held, device, vae_folder(args, "sheet.png"))
 
     budget = training.Budget(
         minutes=args.minutes, steps=args.steps, learning_rate=args.learning_rate
@@ -295,15 +303,15 @@ def train_autoencoder(args: argparse.Namespace) -> None:
             [judge.encode(whole(part)[:600].to(device)).latent_dist.mean for part in held]
         )
         standardize_latents(judge, means)
-    judge.save_pretrained(args.work / "vae")
+    judge.save_pretrained(vae_folder(args))
     run = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     metrics = {
-        "validation": judge_autoencoder(judge, held, device, args.work / "vae_sheet.png"),
+        "validation": judge_autoencoder(judge, held, device, vae_folder(args, "sheet.png")),
         "steps": run["step"],
         "minutes": run["used"] / 60,
         "provenance": record,
     }
-    training.write_json(args.work / "vae" / "metrics.json", metrics)
+    training.write_json(vae_folder(args) / "metrics.json", metrics)
 
 
 @torch.no_grad()
@@ -387,6 +395,20 @@ def cache_latents(
     return Latents(data, tensors["latents"], tensors["rows"], tensors["meters"])
 
 
+def training_caches(
+    args: argparse.Namespace,
+    sources: Sequence[Captioned],
+    vae: AutoencoderKL,
+    device: torch.device,
+) -> list[Latents]:
+    """Cache the latents of all training sources, of few images in more views."""
+    copies = {"ucmerced": 24, "eurosat": 4, "mini_earth": 2}
+    return [
+        cache_latents(d, vae, copies=copies[d.source], device=device, work=args.work)
+        for d in sources
+    ]
+
+
 class Batches:
     """Draw latents and token ids by step: captions in several forms, a tenth without."""
 
@@ -424,6 +446,14 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
     ).input_ids
 
 
+def read_tokenizer(args: argparse.Namespace, texts: Sequence[str] = ()) -> CLIPTokenizer:
+    """Read or train the tokenizer of both variants; each zoom level is one token of its own."""
+    tokenizer = training.tokenizer_in(args.work / "tokenizer", texts, max_length=MAX_TOKENS)
+    levels = [AddedToken(f"{n}_GOOGLE_LEVEL_", normalized=False) for n in range(10, 19)]
+    tokenizer.add_tokens(levels)
+    return tokenizer
+
+
 class Drawer(nn.Module):
     """The two networks that learn together: text encoder and denoiser."""
 
@@ -459,30 +489,13 @@ def train_denoiser(args: argparse.Namespace) -> None:
     device, folder = training.pick_training_device(args.device), args.work / args.name
     sources, held = load_sources(args)
     record = settings(args, held)
-    vae = AutoencoderKL.from_pretrained(args.work / "vae").to(device).eval()
+    vae = AutoencoderKL.from_pretrained(vae_folder(args)).to(device).eval()
     texts = [s for data in sources for row in data.sentences for s in row]
-    tokens = args.work / "tokenizer"
-    if args.continue_from and not tokens.is_dir():  # the text encoder knows these tokens only
-        training.keep_tokenizer(args.continue_from / "tokenizer", tokens)
-    tokenizer = training.tokenizer_in(tokens, texts, max_length=MAX_TOKENS)
+    tokenizer = read_tokenizer(args, texts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         net, judge = Drawer(tokenizer).to(device), Drawer(tokenizer).to(device)
-    if args.continue_from:
-        parts = {"text_encoder": CLIPTextModel, "unet": UNet2DConditionModel}
-        for name, kind in parts.items():
-            earlier = kind.from_pretrained(args.continue_from / name)
-            getattr(net, name).load_state_dict(earlier.state_dict())
-    if args.name == SEEING:
-        blind = torch.load(
-            args.work / BLIND / "checkpoint.pt", map_location=device, weights_only=True
-        )
-        net.load_state_dict(blind["ema"])
-    copies = {"ucmerced": 24, "eurosat": 4, "mini_earth": 2}
-    caches = [
-        cache_latents(d, vae, copies=copies[d.source], device=device, work=args.work)
-        for d in sources
-    ]
+    caches = training_caches(args, sources, vae, device)
     checks = [cache_latents(d, vae, copies=1, device=device, work=args.work) for d in held]
     batches = Batches(caches, tokenizer, args)
     alpha_bar = make_scheduler().alphas_cumprod.to(device)
@@ -552,28 +565,25 @@ def settings(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, o
         renders=args.renders,
         styles=list(args.styles),
         learning_rate=args.learning_rate,
-        continued_from=earlier_training(args.continue_from),
         num_validation={data.source: len(data) for data in held},
     )
 
 
-def earlier_training(folder: Path | None) -> str:
-    """Say what a model has behind it that this run starts from."""
-    if folder is None:
-        return ""
-    how = (folder / "README.md").read_text(encoding="utf-8").split("## How it was trained")[1]
-    return " ".join(how.split("##")[0].split())
-
-
-def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
-    """Put the averaged weights of the last checkpoints into the stock pipeline."""
-    tokenizer = training.tokenizer_in(args.work / "tokenizer", [], max_length=MAX_TOKENS)
+def load_drawer(args: argparse.Namespace, tokenizer: CLIPTokenizer) -> Drawer:
+    """Read the averaged weights of the last checkpoint."""
     with torch.random.fork_rng(devices=[]):
         drawer = Drawer(tokenizer)
     path = args.work / args.name / "checkpoint.pt"
     drawer.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
+    return drawer
+
+
+def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
+    """Put the averaged weights of the last checkpoints into the stock pipeline."""
+    tokenizer = read_tokenizer(args)
+    drawer = load_drawer(args, tokenizer)
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(args.work / "vae"),
+        vae=AutoencoderKL.from_pretrained(vae_folder(args)),
         text_encoder=drawer.text_encoder,
         tokenizer=tokenizer,
         unet=drawer.unet,
@@ -585,15 +595,20 @@ def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
 
 
 def draw(
-    pipeline: StableDiffusionPipeline, prompts: Sequence[str], *, guidance: float, seed: int
+    pipeline: StableDiffusionPipeline,
+    prompts: Sequence[str],
+    *,
+    guidance: float,
+    seed: int,
+    num_steps: int = 10,
 ) -> Tensor:
-    """Draw one image a prompt in 10 steps, in [0, 1]."""
+    """Draw one image a prompt, in [0, 1]."""
     pipeline.set_progress_bar_config(disable=True)
     generator, parts = torch.Generator().manual_seed(seed), []
     for start in range(0, len(prompts), 64):
         images = pipeline(
             list(prompts[start : start + 64]),
-            num_inference_steps=10,
+            num_inference_steps=num_steps,
             guidance_scale=guidance,
             generator=generator,
             height=SIZE,
@@ -604,7 +619,9 @@ def draw(
     return torch.cat(parts)
 
 
-def contact_sheets(args: argparse.Namespace, pipeline: StableDiffusionPipeline) -> None:
+def contact_sheets(
+    args: argparse.Namespace, pipeline: StableDiffusionPipeline, *, name: str, num_steps: int = 10
+) -> None:
     """Draw ten images a class into PNGs of WORK, to be looked at."""
     sets = {
         "eurosat": training_words.EUROSAT_PHRASES,
@@ -612,63 +629,24 @@ def contact_sheets(args: argparse.Namespace, pipeline: StableDiffusionPipeline) 
         "scenes": mini_earth.SCENE_PHRASES,
         "ucmerced": training_words.UC_MERCED_PHRASES,
     }
-    for name, phrases in sets.items():
+    for what, phrases in sets.items():
         prompts = [f"a satellite photo of {p[0]}" for p in phrases.values() for _ in range(10)]
-        images = draw(pipeline, prompts, guidance=3.0, seed=0)
-        training.sheet(list(images.split(10)), args.work / args.name / f"sheet_{name}.png")
-
-
-def agreement(args: argparse.Namespace, pipeline: StableDiffusionPipeline) -> dict[str, float]:
-    """Ask a classifier of small_clip features, trained on renders, what the drawings show.
-
-    The classifier saw training renders; its accuracy on fresh renders stands beside.
-    """
-    import open_clip
-
-    with torch.random.fork_rng(devices=[]):
-        net = open_clip.create_model(f"local-dir:{args.models / 'small_clip'}").eval()
-
-    @torch.no_grad()
-    def features(images: Tensor) -> np.ndarray:
-        parts = [net.encode_image((p - 0.5) / 0.25, normalize=True) for p in images.split(128)]
-        return torch.cat(parts).numpy() * 4
-
-    def known(data: Captioned, kinds: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        rows = [i for i, label in enumerate(data.labels) if label in kinds]
-        part = data.take(rows)
-        return features(part.images.float() / 255), np.array(part.labels)
-
-    render = partial(training.render_views, styles=args.styles, work=args.work)
-    past = render(min(args.renders, 6000), seed=1)
-    fresh = render(args.validation_renders, seed=2)
-    numbers = {}
-    for what, phrases in (
-        ("disaster", mini_earth.DISASTER_PHRASES),
-        ("scene", mini_earth.SCENE_PHRASES),
-    ):
-        kinds = [name.replace("_", "") for name in phrases]
-        head = LogisticRegression(C=10.0, max_iter=500).fit(*known(past, kinds))
-        asked = np.repeat(kinds, args.drawings)
-        prompts = [
-            f"a satellite photo of {p[0]}" for p in phrases.values() for _ in range(args.drawings)
-        ]
-        drawn = features(draw(pipeline, prompts, guidance=3.0, seed=1))
-        numbers[f"{what} recognized in drawings"] = head.score(drawn, asked)
-        numbers[f"{what} recognized in fresh renders"] = head.score(*known(fresh, kinds))
-    return {key: float(value) for key, value in numbers.items()}
+        images = draw(pipeline, prompts, guidance=3.0, seed=0, num_steps=num_steps)
+        training.sheet(list(images.split(10)), args.work / name / f"sheet_{what}.png")
 
 
 def export(args: argparse.Namespace) -> Path:
     """Write the pipeline folder, its card, and contact sheets."""
     pipeline = assemble(args)
     metrics = json.loads((args.work / args.name / "metrics.json").read_text(encoding="utf-8"))
-    vae_metrics = json.loads((args.work / "vae" / "metrics.json").read_text(encoding="utf-8"))
-    if args.drawings:
-        contact_sheets(args, pipeline)
-    if args.drawings and (args.models / "small_clip").is_dir():
-        metrics["drawings"] = agreement(args, pipeline)
-        training.say(", ".join(f"{k} {v:.3f}" for k, v in metrics["drawings"].items()))
-    folder = args.models / args.name
+    vae_metrics = json.loads((vae_folder(args) / "metrics.json").read_text(encoding="utf-8"))
+    if not args.no_sheets:
+        contact_sheets(args, pipeline, name=args.name)
+    return write_folder(pipeline, args.models / args.name, card(args, metrics, vae_metrics))
+
+
+def write_folder(pipeline: StableDiffusionPipeline, folder: Path, text: str) -> Path:
+    """Write a pipeline in half precision, whole or not at all, with its card."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     pipeline.save_pretrained(draft)
@@ -676,7 +654,7 @@ def export(args: argparse.Namespace) -> Path:
         weights = training.halved(load(path.read_bytes()))
         training.write_bytes(path, save(weights, metadata={"format": "pt"}))
     forget_paths(draft)
-    training.write_bytes(draft / "README.md", card(args, metrics, vae_metrics).encode())
+    training.write_bytes(draft / "README.md", text.encode())
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
@@ -700,18 +678,13 @@ def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
     if name == SEEING:
         seen = (
             "This one **has seen EuroSAT**: 1,350 labelled images a class of its training file\n"
-            "(1,500 less the last tenth). Every result on EuroSAT that uses it must say so. It\n"
-            f"continues from `{BLIND}`, with the same autoencoder, which never saw EuroSAT."
+            "(1,500 less the last tenth). Every result on EuroSAT that uses it must say so. Its\n"
+            f"autoencoder started from that of `{BLIND}`, which never saw EuroSAT."
         )
         licence = " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data."
     else:
         seen = "It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: its script refuses both."
         licence = ""
-    drawings = metrics.get("drawings")
-    before = ""
-    if run.get("continued_from"):
-        before = "\n\nIt started from the weights of an earlier version of itself, which saw an "
-        before += f"earlier `mini_earth`. That one's training: {run['continued_from']}"
     return f"""# {name}
 
 A small latent diffusion model that draws 64 x 64 overhead images from an English sentence, made
@@ -719,7 +692,7 @@ for this course so that every notebook runs offline on two cores. It is a teachi
 less of it than of Text2Earth or Stable Diffusion.
 
 It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`. Weights are
-stored in half precision and are single precision when loaded. Latents 8 x 8 x {LATENT_CHANNELS},
+stored in half precision and are single precision when loaded. Latents 16 x 16 x {LATENT_CHANNELS},
 v-prediction, cosine noise schedule, DPM-Solver++ of second order: 10 steps with guidance 3 are
 enough. A prompt has at most {MAX_TOKENS} tokens and may start with `{{LEVEL}}_GOOGLE_LEVEL_`, where
 level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is Sentinel-2's.
@@ -740,7 +713,7 @@ level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is S
 of small_clip, a little KL); denoiser and text encoder {metrics["steps"]} steps of {run["batch"]} in
 {metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
 averaged weights, min-SNR weights, a tenth of the captions empty) on {run["machine"]}, torch
-{run["torch"]}.{before}
+{run["torch"]}.
 
 ## Measured quality
 
@@ -752,7 +725,8 @@ its training images. Restoring through the autoencoder ([-1, 1] for the squared 
 Denoising, squared error of v (unit variance) with captions:
 
 {training.table(metrics["validation"], ("denoiser", "value"))}
-{drawn_table(drawings, args.drawings) if drawings else ""}
+
+{measured(args, name)}
 ## Licence and sources
 
 For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
@@ -761,14 +735,10 @@ trained on and are not reproduced. Renders: by this project.{licence}
 """
 
 
-def drawn_table(drawings: dict[str, float], num: int) -> str:
-    """Say what a classifier sees in the drawings, beside what it sees in renders."""
-    return f"""
-Drawings, {num} a class, 10 steps, guidance 3, judged by logistic regression on features of
-small_clip that was trained on renders (no independent judge: the same world trained all three):
-
-{training.table(drawings, ("share recognized as what was asked", "value"))}
-"""
+def measured(args: argparse.Namespace, name: str) -> str:
+    """Read what ``tools.measure_text2image`` found, or say that nobody asked."""
+    path = args.work / f"{name}_measured.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else "Drawings: not measured yet.\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

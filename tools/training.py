@@ -316,15 +316,6 @@ def train_tokenizer(
     return tokenizer
 
 
-def keep_tokenizer(model: Path, folder: Path) -> None:
-    """Copy an exported model's tokenizer into a run's folder, in the form that the run reads."""
-    CLIPTokenizer.from_pretrained(model).save_pretrained(folder)
-    words = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    write_bytes(folder / "vocab.json", json.dumps(words["vocab"], ensure_ascii=False).encode())
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in words["merges"])]
-    write_bytes(folder / "merges.txt", ("\n".join(lines) + "\n").encode())
-
-
 # --- Augmentation, a batch at a time ----------------------------------------------------------
 
 
