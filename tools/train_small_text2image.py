@@ -283,10 +283,12 @@ def train_autoencoder(args: argparse.Namespace) -> None:
         numbers = {
             "l1": (restored - images).abs().mean(),
             "edge": edge_error(restored, images),
+            "tone": F.avg_pool2d(restored - images, 8).abs().mean(),
             "seen": seen.float(),
             "kl": posterior.kl().float().mean() / posterior.mean[0].numel(),
         }
         loss = numbers["l1"] + numbers["edge"] + args.perceptual_weight * numbers["seen"]
+        loss = loss + 2 * numbers["tone"]  # without it, pale colors cost next to nothing
         return loss + 3e-4 * numbers["kl"], {k: v.item() for k, v in numbers.items()}
 
     def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
@@ -709,8 +711,8 @@ level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is S
 ## How it was trained
 
 `{run["command"]}`: autoencoder {vae["steps"]} steps of
-{vae["provenance"]["batch"]} in {vae["minutes"]:.0f} minutes (absolute error, edges, early features
-of small_clip, a little KL); denoiser and text encoder {metrics["steps"]} steps of {run["batch"]} in
+{vae["provenance"]["batch"]} in {vae["minutes"]:.0f} minutes (absolute error, edges, tones, early
+features of small_clip, a little KL); denoiser and text encoder {metrics["steps"]} steps of {run["batch"]} in
 {metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
 averaged weights, min-SNR weights, a tenth of the captions empty) on {run["machine"]}, torch
 {run["torch"]}.
