@@ -398,3 +398,19 @@ def test_the_distilled_folder_runs_in_the_stock_pipeline_and_hears_the_guidance_
     ]
     assert (images[0] - images[1]).abs().max() > 0
     assert "4 steps" in (folder / "README.md").read_text()
+
+
+def test_a_lost_color_costs_more_than_a_lost_texture_of_the_same_size():
+    flat, generator = torch.zeros(1, 3, 64, 64), torch.Generator().manual_seed(0)
+    redder = flat + torch.tensor([0.1, -0.1, 0.0]).view(3, 1, 1)
+    grain = flat + 0.1 * torch.randn(1, 1, 64, 64, generator=generator).sign()
+    lost_color = train_small_text2image.tone_error(flat, redder)
+    assert lost_color == pytest.approx(0.2)
+    assert lost_color > 4 * train_small_text2image.tone_error(flat, grain)
+
+
+def test_latent_channels_that_repeat_each_other_are_redundant():
+    latents = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert train_small_text2image.redundancy(latents) < 0.01
+    latents[:, 1] = 5 - 2 * latents[:, 0]
+    assert train_small_text2image.redundancy(latents) == pytest.approx(2 / 9, abs=0.01)
