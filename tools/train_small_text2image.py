@@ -731,9 +731,9 @@ level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is S
 `{run["command"]}`: autoencoder {vae["steps"]} steps of
 {vae["provenance"]["batch"]} in {vae["minutes"]:.0f} minutes (absolute error, edges, tones, early
 features of small_clip, a little KL, latent channels that do not correlate); denoiser and text
-encoder {metrics["steps"]} steps of {run["batch"]} in {metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
-averaged weights, min-SNR weights, a tenth of the captions empty) on {run["machine"]}, torch
-{run["torch"]}.
+encoder {metrics["steps"]} steps of {run["batch"]} in {metrics["minutes"]:.0f} minutes (seed
+{run["seed"]}, learning rate {run["learning_rate"]}, AdamW, averaged weights, min-SNR weights, a
+tenth of the captions empty) on {run["machine"]}, torch {run["torch"]}.
 
 ## Measured quality
 
