@@ -33,7 +33,7 @@ class Profile:
     generator: str = "small_text2image"  # artifact name of the text-to-image pipeline
 
 
-_T4 = Profile(name="t4", shots=60, num_seeds=5, num_sample_steps=30)
+_T4 = Profile(name="t4", shots=60, num_seeds=5, num_sample_steps=50, generator="text2earth")
 _FULL = replace(_T4, name="full", num_seeds=10, batch_size=128)
 PROFILES = {profile.name: profile for profile in (Profile(), _T4, _FULL)}
 
@@ -52,6 +52,11 @@ class Runtime:
     language: str
     seed: int
     notes: tuple[str, ...] = ()  # what a learner should know about these decisions
+
+    @property
+    def remote(self) -> bool:
+        """Say whether the profile may ask the network for what is not here."""
+        return self.profile.name != "mini"
 
 
 def setup(
@@ -127,11 +132,9 @@ def _out_folder(name: str) -> Path:
     try:
         _probe(out)
     except OSError as error:
-        reason = error.strerror or error
         advice = "free some space, or set COURSE_OUT to a folder that can be written"
-        raise OSError(
-            error.errno, f"no results can be saved ({reason}); {advice}", str(out)
-        ) from error
+        reason = f"no results can be saved ({error.strerror or error}); {advice}"
+        raise OSError(error.errno, reason, str(out)) from error
     return out
 
 
@@ -197,11 +200,8 @@ def pick_device(prefer: str | None = None) -> torch.device:
     Raises:
         ValueError: the preferred device is not at hand.
     """
-    at_hand = ["cpu"]
-    if torch.backends.mps.is_available():
-        at_hand.insert(0, "mps")
-    if torch.cuda.is_available():
-        at_hand.insert(0, "cuda")
+    checks = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    at_hand = [*(name for name, is_here in checks.items() if is_here()), "cpu"]
     if prefer is None:
         return torch.device(at_hand[0])
     if prefer.split(":")[0] not in at_hand:

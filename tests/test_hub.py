@@ -207,7 +207,8 @@ def test_the_courses_own_lock_is_sound():
         assert artifact.role in ("clip", "text2image", "data")
         assert artifact.license
         assert artifact.source
-        assert bool(artifact.files) == bool(artifact.num_bytes)
+        # what has to be downloaded has about its size, and no files to compare with
+        assert bool(artifact.files or artifact.id) == bool(artifact.num_bytes)
         for reference in (artifact.stand_in, artifact.trained_on):
             assert reference is None or reference in lock
         assert artifact.stand_in is None or lock[artifact.stand_in].stand_in is None

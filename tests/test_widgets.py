@@ -1,5 +1,6 @@
-"""Widgets: the slider moves the line of the drawn figure, and nothing fails without ipywidgets."""
+"""Widgets: what is set is what is drawn, what fails is said, and all of it without ipywidgets."""
 
+import dataclasses
 import io
 import sys
 import time
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from shapely import box
+from tiny_models import write_tiny_text2image
 
-from course_utils import widgets
+from course_utils import plots, widgets
+from course_utils.text2image import GenerationConfig, TextToImage, generate, load_pipeline
 from course_utils.xbd.labels import Building
 from course_utils.xbd.levels import DamageLevel
 
@@ -58,8 +61,8 @@ def test_a_place_is_drawn_only_once(monkeypatch):
         drawn.append(position)
         return real(*images, position=position, **options)
 
-    real = widgets.show_swipe
-    monkeypatch.setattr(widgets, "show_swipe", show_swipe)
+    real = widgets.pairs.show_swipe
+    monkeypatch.setattr(widgets.pairs, "show_swipe", show_swipe)
     slider, _ = widgets.swipe(PRE, POST).children
     for value in (0.55, 0.5, 0.55, 0.15, 0.1 + 0.05):
         slider.value = value
@@ -127,15 +130,164 @@ def test_a_pair_that_cannot_be_loaded_says_why_and_the_next_one_works():
     assert red_share(view.children[1].children[1]) > 0.4
 
 
-def test_without_ipywidgets_a_note_says_so(monkeypatch):
+# --- A panel to draw from a sentence ----------------------------------------------------------
+
+SETTINGS = GenerationConfig(num_sample_steps=2, height=16, width=16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TextToImage:
+    root = tmp_path_factory.mktemp("models") / "tiny_text2image"
+    write_tiny_text2image(root)
+    return load_pipeline(str(root), device="cpu")
+
+
+def panel_of(model: TextToImage, **options: object) -> tuple[dict, ipywidgets.HTML, object]:
+    """Give the controls of a panel by their description, its message and its picture."""
+    options = {"prompt": "a {class}", "choices": {"class": ["river", "bay"]}, **options}
+    *boxes, message, picture = widgets.prompt_panel(model, SETTINGS, **options).children
+    controls = {each.description: each for row in boxes for each in row.children}
+    return controls, message, picture
+
+
+def twin(model: TextToImage, sentence: str, **options: object) -> bytes:
+    """Draw what the next cell of a notebook would show."""
+    settings = dataclasses.replace(SETTINGS, **options)
+    images = [made.image for made in generate(model, [sentence] * 4, settings)]
+    return plots.figure_bytes(plots.show_images(images, num_columns=4))
+
+
+def test_the_panel_draws_what_is_set(model):
+    controls, message, picture = panel_of(model)
+    assert picture.value == twin(model, "a river")
+    assert message.value == "a river"
+    changes = [
+        ("class", "bay", {}),
+        ("guidance scale", 5.5, {"guidance_scale": 5.5}),
+        ("steps", 3, {"num_sample_steps": 3}),
+        ("seed", 11, {"seed": 11}),
+        ("zoom level", 14, {"level": 14}),
+        ("zoom level", 0, {"level": None}),
+    ]
+    settings = {}
+    for name, value, setting in changes:
+        before = picture.value
+        controls[name].value = value
+        settings |= setting
+        assert picture.value != before
+        assert picture.value == twin(model, "a bay", **settings)
+    controls["sentence"].value = "a field"
+    assert picture.value == twin(model, "a field", **settings)
+
+
+def test_a_slider_waits_until_it_is_released(model):
+    controls, _, _ = panel_of(model)
+    for name in ("sentence", "guidance scale", "steps"):
+        assert controls[name].continuous_update is False
+
+
+def test_levels_are_given_in_meters_and_only_to_a_model_that_is_told_them(model):
+    controls, _, _ = panel_of(model)
+    names = dict(controls["zoom level"].options)
+    assert names["18: 0.5 m per pixel"] == 18
+    assert len(names) == 10
+    controls, _, _ = panel_of(dataclasses.replace(model, level_by="none"))
+    assert "zoom level" not in controls
+
+
+def test_what_was_drawn_before_is_not_drawn_again(model, monkeypatch):
+    drawn = []
+
+    def watched(model, prompts, config):
+        drawn.append(prompts[0])
+        return generate(model, prompts, config)
+
+    monkeypatch.setattr(widgets.prompts, "generate", watched)
+    controls, _, picture = panel_of(model)
+    first = picture.value
+    controls["class"].value = "bay"
+    controls["class"].value = "river"
+    assert drawn == ["a river", "a bay"]
+    assert picture.value == first
+
+
+def test_an_empty_sentence_is_said_and_the_next_one_is_drawn(model):
+    controls, message, picture = panel_of(model)
+    controls["sentence"].value = "  "
+    assert "empty" in message.value
+    assert picture.layout.display == "none"
+    controls["sentence"].value = "a bay"
+    assert message.value == "a bay"
+    assert picture.layout.display is None
+    assert picture.value == twin(model, "a bay")
+
+
+def test_what_fails_and_what_is_cut_is_said_as_plain_text(model, monkeypatch):
+    controls, message, picture = panel_of(model)
+    controls["sentence"].value = "<b> " + "river " * 30
+    assert "tokens" in message.value
+    assert picture.layout.display is None
+
+    def broken(*args: object) -> None:
+        raise RuntimeError("no <memory>")
+
+    monkeypatch.setattr(widgets.prompts, "generate", broken)
+    controls["seed"].value = 3
+    assert "no &lt;memory&gt;" in message.value
+    assert "<b>" not in message.value
+    assert picture.layout.display == "none"
+
+
+def test_a_panel_starts_where_the_model_was_made_for(model):
+    made_for = dataclasses.replace(model, config=dataclasses.replace(SETTINGS, guidance_scale=12.0))
+    panel = widgets.prompt_panel(made_for, prompt="a river", num_images=1)
+    sliders = [each for row in panel.children[:3] for each in row.children]
+    assert 12.0 in [each.value for each in sliders]
+
+
+def test_images_are_slid_through_with_their_labels(monkeypatch):
+    drawn = []
+    real = widgets.prompts.show_images
+
+    def watched(images, *, titles):
+        drawn.append(titles)
+        return real(images, titles=titles)
+
+    monkeypatch.setattr(widgets.prompts, "show_images", watched)
+    box = widgets.slide_images([PRE, POST, PRE], ["1", "2", "2"], caption="a < b")
+    caption, slider, picture = box.children
+    assert caption.value == "a &lt; b"
+    assert red_share(picture) > 0.9
+    for index, share in ((1, 0), (2, 1), (1, 0), (0, 1)):
+        slider.value = index
+        assert red_share(picture) == pytest.approx(share, abs=0.1)
+    assert drawn == [["1"], ["2"], ["2"]]
+    assert [label for label, _ in slider.options] == ["1", "2", "2"]
+
+
+def test_without_ipywidgets_a_note_says_so(monkeypatch, model):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    for note in (widgets.swipe(PRE, POST), widgets.choose_pair({"a": lambda: (PRE, POST, [])})):
+    notes = [
+        widgets.swipe(PRE, POST),
+        widgets.choose_pair({"a": lambda: (PRE, POST, [])}),
+        widgets.prompt_panel(model, SETTINGS, prompt="a river"),
+        widgets.slide_images([PRE], ["a"]),
+    ]
+    for note in notes:
         assert "ipywidgets" in str(note)
         assert note._repr_markdown_() == str(note)
 
 
-def test_what_cannot_be_shown_is_refused_at_once():
+def test_what_cannot_be_shown_is_refused_at_once(model):
     with pytest.raises(ValueError, match="one size"):
         widgets.swipe(PRE, POST[:32])
     with pytest.raises(ValueError, match="no pairs"):
         widgets.choose_pair({})
+    with pytest.raises(ValueError, match="choose from in class"):
+        widgets.prompt_panel(model, prompt="a", choices={"class": []})
+    with pytest.raises(ValueError, match="num_images"):
+        widgets.prompt_panel(model, prompt="a", num_images=0)
+    with pytest.raises(ValueError, match="1 images but 2 labels"):
+        widgets.slide_images([PRE], ["a", "b"])
+    with pytest.raises(ValueError, match="0 images"):
+        widgets.slide_images([], [])

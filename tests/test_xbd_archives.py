@@ -484,7 +484,8 @@ def test_data_without_a_list_of_files_is_found_in_its_own_folder_only(tmp_path, 
     with pytest.raises(hub.ArtifactError, match="xbd was not found"):
         hub.locate("xbd", models=tmp_path)
     make_xbd(tmp_path / "xbd")
-    monkeypatch.setattr(hub, "sha256_of", lambda path: pytest.fail("gigabytes would be hashed"))
+    watched = "course_utils.hub.places.sha256_of"
+    monkeypatch.setattr(watched, lambda path: pytest.fail("gigabytes would be hashed"))
     found = hub.locate("xbd", models=tmp_path)
     assert (found.root, found.origin) == (tmp_path / "xbd", "local")
 

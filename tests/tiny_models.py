@@ -1,5 +1,6 @@
 """Random-weight models in the shape of the shipped ones, small enough to build in a test."""
 
+import json
 from pathlib import Path
 
 import open_clip
@@ -12,7 +13,7 @@ from diffusers import (
 )
 from open_clip.push_to_hf_hub import save_config_for_hf
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 CLIP_CONFIG = {
@@ -37,9 +38,14 @@ def write_tiny_clip(root: Path, *, seed: int = 0) -> open_clip.CLIP:
     return net
 
 
-def write_tiny_text2image(root: Path, *, seed: int = 0) -> None:
-    """Write a Stable-Diffusion-shaped diffusers folder: 8 x 8 latents for 16 x 16 pixels."""
-    tokenizer = _byte_tokenizer()
+def write_tiny_text2image(
+    root: Path, *, seed: int = 0, level_words: bool = True, channels: int = 4, **unet: object
+) -> None:
+    """Write a Stable-Diffusion-shaped diffusers folder: 8 x 8 latents for 16 x 16 pixels.
+
+    ``channels`` are those of the latents; ``unet`` are further settings of the denoiser.
+    """
+    tokenizer = _byte_tokenizer(level_words=level_words)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         pipeline = StableDiffusionPipeline(
@@ -48,7 +54,7 @@ def write_tiny_text2image(root: Path, *, seed: int = 0) -> None:
                 up_block_types=("UpDecoderBlock2D",) * 2,
                 block_out_channels=(8, 8),
                 norm_num_groups=4,
-                latent_channels=4,
+                latent_channels=channels,
             ),
             text_encoder=CLIPTextModel(
                 CLIPTextConfig(
@@ -73,6 +79,8 @@ def write_tiny_text2image(root: Path, *, seed: int = 0) -> None:
                 cross_attention_dim=16,
                 attention_head_dim=4,
                 norm_num_groups=4,
+                out_channels=channels,
+                **{"in_channels": channels, **unet},
             ),
             scheduler=DDIMScheduler(
                 beta_schedule="scaled_linear",
@@ -87,9 +95,33 @@ def write_tiny_text2image(root: Path, *, seed: int = 0) -> None:
     pipeline.save_pretrained(root)
 
 
-def _byte_tokenizer() -> CLIPTokenizer:
-    # Bytes only, no merges: reads any text, one token a byte.
+def write_tiny_text2earth(root: Path, *, inpainting: bool = False, seed: int = 0) -> None:
+    """Write a folder laid out as that of Text2Earth, with its traps.
+
+    The index names a class that no library has, and another sampler than the folder configures;
+    the code of that class lies beside it, and must not be run.
+    """
+    kind = "diffusion_inpaint" if inpainting else "diffusion"
+    options = {"in_channels": 9} if inpainting else {}
+    write_tiny_text2image(
+        root, seed=seed, level_words=False, class_embed_type="timestep", **options
+    )
+    index = json.loads((root / "model_index.json").read_text(encoding="utf-8"))
+    index["_class_name"] = f"Text2EarthDiffusion{'Inpaint' * inpainting}Pipeline"
+    index["scheduler"] = ["diffusers", "PNDMScheduler"]
+    index["feature_extractor"] = ["transformers", "CLIPFeatureExtractor"]  # gone since version 5
+    (root / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    code = root / f"pipeline_text2earth_{kind}.py"
+    code.write_text("raise AssertionError('foreign code was run')", encoding="utf-8")
+
+
+def _byte_tokenizer(*, level_words: bool) -> CLIPTokenizer:
+    # Bytes only, no merges: reads any text, one token a byte, and maybe one token a zoom level.
     letters = list(bytes_to_unicode().values())
     words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: i for i, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=32)
+    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=32)
+    if level_words:
+        levels = [AddedToken(f"{n}_GOOGLE_LEVEL_", normalized=False) for n in range(10, 19)]
+        tokenizer.add_tokens(levels)
+    return tokenizer

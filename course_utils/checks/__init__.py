@@ -3,14 +3,24 @@
 A check never raises on what a learner hands in; it recognises common wrong answers by their value.
 """
 
+from course_utils.checks.clouds import check_04_ex4, check_04_ex5
+from course_utils.checks.copies import check_04_ex6
 from course_utils.checks.damage_scores import check_06_ex1, check_06_ex4
+from course_utils.checks.guidance import check_04_ex1, check_04_ex2
 from course_utils.checks.leaks import Tile, check_06_ex3
 from course_utils.checks.pixel_size import check_06_ex2
+from course_utils.checks.prompt_lists import check_04_ex3
 from course_utils.checks.results import CheckResult
 
 __all__ = [
     "CheckResult",
     "Tile",
+    "check_04_ex1",
+    "check_04_ex2",
+    "check_04_ex3",
+    "check_04_ex4",
+    "check_04_ex5",
+    "check_04_ex6",
     "check_06_ex1",
     "check_06_ex2",
     "check_06_ex3",

@@ -2,80 +2,175 @@
 
 import contextlib
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from course_utils.hub import locate
-from course_utils.runtime import pick_device
+from course_utils.hub import Artifact, Located, locate, read_lock
+from course_utils.runtime import pick_device, resolve_path
+from course_utils.text2image.folders import check_folder
+from course_utils.text2image.levels import LevelBy, find_level_by
+from course_utils.text2image.records import GenerationConfig, Task
+from course_utils.texts import text
 
 DECISIVE = {".json", ".safetensors", ".txt", ".model"}  # files that decide what a model draws
+
+
+@dataclass
+class History:
+    """What happened to a model since it was loaded."""
+
+    said: set[str] = field(default_factory=set)  # warnings that are given once
+    loaded_as: str | None = None  # the number format that it had to leave, because of NaN
 
 
 @dataclass(frozen=True)
 class TextToImage:
     """A diffusers pipeline and where it came from."""
 
-    pipeline: Any  # diffusers.StableDiffusionPipeline
+    pipeline: Any  # diffusers.StableDiffusionPipeline, or its twin for the task
     artifact: str
     fingerprint: str  # SHA-256 over the files that decide what it draws
     stand_in_for: str | None = None  # the artifact that this one replaces offline
     trained_on: str | None = None  # what the generator has seen
-    origin: str = "local"  # where the files came from: local, shipped or stand-in
+    origin: str = "local"  # where the files came from: see Located
+    task: Task = "text-to-image"
+    level_by: LevelBy = "none"  # how it is told a zoom level
+    id: str | None = None  # repository on the hub
+    revision: str | None = None  # commit there
+    notes: tuple[str, ...] = ()  # why the places before this one did not have it
+    config: GenerationConfig = field(default_factory=GenerationConfig)  # what it was made for
+    history: History = field(default_factory=History, compare=False, repr=False)
+
+    @property
+    def dtype(self) -> str:
+        """Name the number format in which it draws now."""
+        return str(self.pipeline.unet.dtype).removeprefix("torch.")
 
 
 def load_pipeline(
     artifact: str = "small_text2image",
     *,
+    task: Task = "text-to-image",
     device: torch.device | str | None = None,
     models: Path | None = None,
+    remote: bool = False,
 ) -> TextToImage:
-    """Load a Stable-Diffusion-shaped diffusers folder; downloads and unpickles nothing.
+    """Load a Stable-Diffusion-shaped diffusers folder; unpickles nothing, runs no code from it.
 
     Args:
         artifact: a name of the lock, or the path of a diffusers folder.
+        task: ``text-to-image``, ``image-to-image`` or ``inpainting``.
         device: where it runs, in half precision on a GPU; None picks the best one.
         models: a folder to search first (``COURSE_MODELS``).
+        remote: ask the hub and its mirrors for what is not here; see `locate`.
 
     Returns:
-        The pipeline, silent, with its origin.
+        The stock pipeline of the task, silent, with its origin.
 
     Raises:
-        ValueError: the artifact is unknown, or its folder is no readable pipeline.
+        ValueError: the task or artifact is unknown, its folder is no readable pipeline (which part
+            is wrong is said), or it cannot do the task.
+        OSError: what is to be downloaded does not fit on the disk.
     """
-    from diffusers import StableDiffusionPipeline  # slow to import: only for those who draw
-
-    located = locate(artifact, models=models)
-    device = pick_device(device and str(device))
-    try:
-        with quiet(), torch.random.fork_rng(devices=[]):  # networks draw initial weights
-            pipeline = StableDiffusionPipeline.from_pretrained(
-                located.root,
-                dtype=torch.float16 if device.type == "cuda" else torch.float32,
-                safety_checker=None,  # there is none for overhead images
-                requires_safety_checker=False,
-                local_files_only=True,
-                use_safetensors=True,
-            )
-    except Exception as error:  # the library lets through whatever its parts raise
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise ValueError(
-            f"the diffusers pipeline in {located.root} does not load ({type(error).__name__}: "
-            f"{reason}); a file is missing, damaged or no safetensors: restore the folder"
-        ) from error
-    pipeline.set_progress_bar_config(disable=True)
+    if task not in get_args(Task):
+        raise ValueError(f"task: expected one of {', '.join(get_args(Task))}, got {task!r}")
+    cache = os.environ.get("COURSE_CACHE")
+    located = locate(
+        artifact, models=models, remote=remote, cache=resolve_path(cache) if cache else None
+    )
+    if remote and located.stand_in_for:
+        found, reasons = located.artifact.name, "; ".join(located.notes)
+        said = text("generate.stand_in", name=artifact, found=found, reasons=reasons)
+        warnings.warn(said, stacklevel=2)
+    pipeline, authors = _load(located, task, pick_device(device and str(device)))
     return TextToImage(
-        pipeline=pipeline.to(device),
+        pipeline=pipeline,
         artifact=located.artifact.name,
         fingerprint=_fingerprint(located.artifact.files),
         stand_in_for=located.stand_in_for,
         trained_on=located.artifact.trained_on,
         origin=located.origin,
+        task=task,
+        level_by=find_level_by(pipeline.unet, pipeline.tokenizer, located.artifact.name),
+        id=located.artifact.id,
+        revision=located.revision,
+        notes=located.notes,
+        config=_made_for(authors, pipeline),
     )
+
+
+def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Artifact]:
+    import diffusers  # slow to import: only for those who draw
+
+    stock = {
+        "text-to-image": diffusers.StableDiffusionPipeline,
+        "image-to-image": diffusers.StableDiffusionImg2ImgPipeline,
+        "inpainting": diffusers.StableDiffusionInpaintPipeline,
+    }
+    root = located.root
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):  # networks draw initial weights
+            authors = _find_authors(located.artifact, check_folder(root)["_class_name"])
+            options = {}
+            if authors.scheduler:
+                sampler = getattr(diffusers, authors.scheduler)
+                options["scheduler"] = sampler.from_pretrained(root, subfolder="scheduler")
+            pipeline = stock[task].from_pretrained(
+                root,
+                dtype=torch.float16 if device.type == "cuda" else torch.float32,
+                safety_checker=None,  # there is none for overhead images
+                feature_extractor=None,  # it works for the safety checker only
+                requires_safety_checker=False,
+                local_files_only=True,
+                use_safetensors=True,
+                **options,
+            )
+    except Exception as error:  # the library lets through whatever its parts raise
+        reason = (str(error).splitlines() or [""])[0][:500]
+        raise ValueError(
+            f"the diffusers pipeline in {root} does not load ({type(error).__name__}: {reason}); "
+            "a file is missing, damaged or no safetensors: restore the folder"
+        ) from error
+    _check_task(pipeline, located.artifact.name, task)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device), authors
+
+
+def _find_authors(artifact: Artifact, class_name: str) -> Artifact:
+    """Find the entry of the lock that says how its authors sample; a copy elsewhere is the same."""
+    if artifact.settings or not class_name.startswith("Text2Earth"):
+        return artifact
+    return read_lock()["text2earth_inpainting" if "Inpaint" in class_name else "text2earth"]
+
+
+def _check_task(pipeline: Any, artifact: str, task: Task) -> None:
+    takes, latent = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
+    if takes == 2 * latent + 1 and task != "inpainting":  # latent, mask, latent of what is kept
+        raise ValueError(
+            f"{artifact} was made for inpainting only: load_pipeline({artifact!r}, "
+            f"task='inpainting'), or take another model for {task}"
+        )
+    if takes not in (latent, 2 * latent + 1):
+        raise ValueError(
+            f"the network of {artifact} takes {takes} channels, where its autoencoder makes "
+            f"{latent}: it needs an input that {task} does not have"
+        )
+
+
+def _made_for(authors: Artifact, pipeline: Any) -> GenerationConfig:
+    """Give the settings that the lock names; without, the size that the network was made for."""
+    if authors.settings:
+        return GenerationConfig(**authors.settings)
+    positions, size = pipeline.unet.config.sample_size, GenerationConfig().height
+    if isinstance(positions, int):
+        size = max(8, positions * pipeline.vae_scale_factor // 8 * 8)
+    return GenerationConfig(height=size, width=size)
 
 
 @contextlib.contextmanager

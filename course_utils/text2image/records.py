@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 # Google zoom levels that Text2Earth (arXiv:2501.00895) knows: 2 ** (17 - level) metres per pixel.
 LEVELS = range(10, 19)
+Task = Literal["text-to-image", "image-to-image", "inpainting"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ class GenerationConfig:
         rules = {
             "num_sample_steps must be 1 or more": self.num_sample_steps >= 1,
             "guidance_scale must be 1 (none) or more": 1 <= self.guidance_scale < float("inf"),
-            "height must be a multiple of 8": self.height >= 8 and self.height % 8 == 0,
-            "width must be a multiple of 8": self.width >= 8 and self.width % 8 == 0,
-            "level must be 10 to 18, or None": self.level is None or self.level in LEVELS,
+            "height must be a multiple of 8, in pixels": self.height >= 8 and self.height % 8 == 0,
+            "width must be a multiple of 8, in pixels": self.width >= 8 and self.width % 8 == 0,
+            "level must be 10 (128 metres a pixel) to 18 (0.5 metres), or None": (
+                self.level is None or self.level in LEVELS
+            ),
             "batch_size must be 1 or more": self.batch_size >= 1,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:

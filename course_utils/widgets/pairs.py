@@ -1,12 +1,7 @@
-"""Sliders over plot functions: each widget is a view on one figure, which a next cell shows still.
-
-A widget draws its figure anew as a picture, so that no JavaScript of matplotlib's is needed. Only
-what ipywidgets 7.7 and 8 have in common is used.
-"""
+"""A place before and after a disaster, under a slider."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -16,25 +11,13 @@ from jaxtyping import UInt8
 
 from course_utils.plots import figure_bytes, show_swipe
 from course_utils.texts import text
+from course_utils.widgets.shared import Note, load_ipywidgets
 from course_utils.xbd.labels import Building
 
 Picture = UInt8[np.ndarray, "_h _w 3"]
 Loader = Callable[[], tuple[Picture, Picture, Sequence[Building]]]
 _STEP = 0.05  # of the image's width; with 21 places each is drawn only once
 _MAX_SIZE, _DPI = 512, 80  # pixels of the drawn images, dots per inch: a move has to be quick
-
-
-@dataclass(frozen=True)
-class Note:
-    """What is shown in place of a widget."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-    def _repr_markdown_(self) -> str:
-        return self.text
 
 
 def swipe(
@@ -54,7 +37,7 @@ def swipe(
     Raises:
         ValueError: other images than uint8 (h, w, 3), or two sizes.
     """
-    library = _ipywidgets()
+    library = load_ipywidgets()
     if library is None:
         return Note(text("widget.missing"))
 
@@ -98,7 +81,7 @@ def choose_pair(pairs: Mapping[str, Loader]) -> Any:
     """
     if not pairs:
         raise ValueError("no pairs to choose from")
-    library = _ipywidgets()
+    library = load_ipywidgets()
     if library is None:
         return Note(text("widget.missing"))
     names = library.Dropdown(options=list(pairs), description=text("widget.pair"))
@@ -122,11 +105,3 @@ def _load(library: ModuleType, pairs: Mapping[str, Loader], name: str) -> Any:
     except Exception as error:
         reason = text("widget.unreadable", name=name, error=str(error) or type(error).__name__)
         return library.HTML(html.escape(reason))
-
-
-def _ipywidgets() -> ModuleType | None:
-    try:
-        import ipywidgets
-    except ImportError:
-        return None
-    return ipywidgets

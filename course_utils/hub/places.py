@@ -1,85 +1,52 @@
-"""The artifact lock: find a model or data set (local folder, shipped), verify it, explain it."""
+"""Find a model or data set: a local folder, what ships, the cache, the network, a stand-in."""
 
-import hashlib
-import json
 import os
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
-LOCK_FILE = "artifacts.lock.json"
-
-
-class ArtifactError(ValueError):
-    """An artifact that is unknown, not here, or not what the lock says."""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One entry of the lock: what a model or data set is and where it comes from."""
-
-    name: str
-    role: str  # "clip", "text2image" or "data"
-    files: dict[str, str]  # path inside the folder -> SHA-256; empty: not shipped yet, or too many
-    num_bytes: int
-    license: str
-    source: str
-    stand_in: str | None = None  # the artifact that replaces it offline
-    trained_on: str | None = None  # the data artifact whose images a generator has seen
-    id: str | None = None  # repository on the hub
-    revision: str | None = None  # commit there
-    mirrors: list[str] = field(default_factory=list)  # "repository@revision" of copies, best first
+from course_utils.hub.fetching import fetch, find_cached
+from course_utils.hub.lock import (
+    DATA_ROOT,
+    LOCK_FILE,
+    Artifact,
+    ArtifactError,
+    Located,
+    list_files,
+    read_lock,
+    sha256_of,
+)
 
 
-@dataclass(frozen=True)
-class Located:
-    """An artifact that is here: ``root`` holds the files of ``artifact``."""
-
-    root: Path
-    artifact: Artifact  # of a local folder with its own files, which may differ from the lock's
-    origin: Literal["local", "shipped", "stand-in"]
-    stand_in_for: str | None = None  # to be said loudly wherever results are shown
-
-
-def read_lock(path: Path | None = None) -> dict[str, Artifact]:
-    """Read the lock file into artifacts by name.
-
-    Args:
-        path: the course's own ``data/artifacts.lock.json`` by default.
-
-    Raises:
-        ArtifactError: the file is missing or does not have the form of a lock.
-    """
-    path = path or DATA_ROOT / LOCK_FILE
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["artifacts"]
-        return {name: Artifact(name=name, **entry) for name, entry in entries.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path} is no artifact lock ({error!r}); restore it: git checkout -- data/{LOCK_FILE}"
-        ) from error
-
-
-def locate(name: str, *, models: Path | None = None, data: Path | None = None) -> Located:
-    """Find an artifact on this machine; nothing is downloaded.
+def locate(
+    name: str,
+    *,
+    models: Path | None = None,
+    data: Path | None = None,
+    remote: bool = False,
+    cache: Path | None = None,
+) -> Located:
+    """Find an artifact on this machine, or fetch it if ``remote`` allows to ask the network.
 
     The places, in order: ``models/<name>``, taken as it is; ``data/models/<name>``, which must be
-    byte for byte what the lock says; the same two places for the stand-in. A data artifact may
-    also lie in ``models`` itself, without a folder of its own; one of which the lock lists no
-    files may not, and they are not hashed.
+    byte for byte what the lock says; the cache; if ``remote``, the hub (``HF_ENDPOINT``), the
+    lock's mirrors, ModelScope; the first two for the stand-in. A data artifact may also lie in
+    ``models`` itself, without a folder of its own; one of which the lock lists no files may not,
+    and they are not hashed. A place that fails is passed over, and ``notes`` says why.
 
     Args:
         name: a name in the lock, or the path of an existing folder, which is taken as it is.
         models: a folder to search first; by default ``COURSE_MODELS``, if that is set.
         data: the folder of the lock and what ships; the course's own by default.
+        remote: ask the network for what is not here. Only weights and settings are downloaded,
+            never code or pickles.
+        cache: where downloads are kept; by default ``COURSE_CACHE`` or ``outputs/cache``.
 
     Returns:
         Where it is, what it is, and what it stands in for.
 
     Raises:
         ArtifactError: the name is unknown, no place has it, or a shipped file is damaged.
+        OSError: there is no space for the download.
     """
     data = data or DATA_ROOT
     models = _models_folder(models)
@@ -91,14 +58,22 @@ def locate(name: str, *, models: Path | None = None, data: Path | None = None) -
             raise ArtifactError(f"{name!r} is neither a known artifact ({known}) nor a folder")
         unknown = {"license": "unknown", "source": "a local folder"}
         return _as_found(folder, Artifact(folder.name, "local", {}, 0, **unknown))
-    artifact = lock[name]
-    found = _search(artifact, models, data)
+    artifact, notes = lock[name], ()
+    cache = _cache_folder(cache, data)
+    found = _search(artifact, models, data) or find_cached(artifact, cache)
+    if found is None and remote and artifact.id:
+        found, notes = fetch(artifact, cache)
     if found is None and artifact.stand_in:
         found = _search(lock[artifact.stand_in], models, data)
-        found = found and replace(found, origin="stand-in", stand_in_for=name)
+        found = found and replace(found, origin="stand-in", stand_in_for=name, notes=notes)
     if found is None:
-        raise ArtifactError(_not_found(artifact, models, data))
+        raise ArtifactError("; ".join([_not_found(artifact, models, data), *notes]))
     return found
+
+
+def _cache_folder(cache: Path | None, data: Path) -> Path:
+    default = data.parent / "outputs" / "cache"
+    return Path(cache or os.environ.get("COURSE_CACHE") or default).expanduser().resolve()
 
 
 def _models_folder(models: Path | None) -> Path | None:
@@ -154,6 +129,8 @@ def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
     looked = f"{models or 'COURSE_MODELS (not set)'} and {shipped}"
     if artifact.role == "data":
         advice = "it does not ship with the course"
+    elif artifact.id:
+        advice = "it is too large to ship; allow its download (remote=True, with a network)"
     elif not artifact.files and shipped.is_dir():
         advice = "the lock does not know the files there yet: run python tools/update_lock.py"
     elif not artifact.files:
@@ -167,22 +144,3 @@ def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
         f"{artifact.name} was not found in {looked}; {advice}, or set COURSE_MODELS to a folder "
         f"that holds {artifact.name}/ with {files} (source: {artifact.source})"
     )
-
-
-def list_files(root: Path) -> list[str]:
-    """List the files in a folder and below as sorted relative paths, without hidden ones."""
-    paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    visible = (path for path in paths if not any(part.startswith(".") for part in path.parts))
-    return sorted(path.as_posix() for path in visible)
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file; again in this process only if its size or time of change is another."""
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

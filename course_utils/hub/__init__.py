@@ -1,0 +1,28 @@
+"""The artifact lock: find or fetch a model or data set, verify it, explain it.
+
+``read_lock`` says what there is, ``locate`` where it is.
+"""
+
+from course_utils.hub.lock import (
+    DATA_ROOT,
+    LOCK_FILE,
+    Artifact,
+    ArtifactError,
+    Located,
+    list_files,
+    read_lock,
+    sha256_of,
+)
+from course_utils.hub.places import locate
+
+__all__ = [
+    "DATA_ROOT",
+    "LOCK_FILE",
+    "Artifact",
+    "ArtifactError",
+    "Located",
+    "list_files",
+    "locate",
+    "read_lock",
+    "sha256_of",
+]

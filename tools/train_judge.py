@@ -1,0 +1,235 @@
+"""Train a judge: a small convolutional network that says what an image shows.
+
+    python -m tools.train_judge --on eurosat --data DATA --work WORK --minutes 15
+    python -m tools.train_judge --on mini_earth --data DATA --work WORK --minutes 12
+
+The judge sees real images only (or renders, for models of ``mini_earth``), has none of the parts
+of the models that it judges (no residual block, no attention, no text), and does not ship. What is
+said about drawings with its help is only worth something as long as nothing is chosen by it.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from course_utils import mini_earth
+from course_utils.metrics import accuracy, per_class_recall
+from tools import training
+from tools.training import Captioned
+
+SIZE = 64  # pixels
+EUROSAT_FILE = "eurosat_rgb_train.parquet"
+WIDTHS = (32, 64, 128, 256)
+JITTER = 0.35  # of training.jitter_colors; 1 would bridge sensors
+SMOOTHING = 0.05  # of the labels
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--on", required=True, choices=("eurosat", "mini_earth"))
+    add("--data", type=Path, required=True, help="folder with train/*.parquet")
+    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs, the judge")
+    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
+    add("--minutes", type=float, default=15.0)
+    add("--steps", type=int, default=1_000_000)
+    add("--batch", type=int, default=64)
+    add("--widths", type=int, nargs="+", default=list(WIDTHS), help="channels of each stage")
+    add("--renders", type=int, default=24_000)
+    add("--validation-renders", type=int, default=1_500)
+    add("--learning-rate", type=float, default=2e-3)
+    add("--seed", type=int, default=0)
+    add("--device")
+    add("--threads", type=int, default=2)
+    add("--processes", type=int, default=2, help="that render at a time")
+    return parser.parse_args(argv)
+
+
+# --- The network ------------------------------------------------------------------------------
+
+
+class Judge(nn.Module):
+    """A plain stack of convolutions: each stage halves the sides and convolves twice."""
+
+    def __init__(self, widths: Sequence[int], class_names: Sequence[str]) -> None:
+        super().__init__()
+        self.class_names = tuple(class_names)
+        pairs = [(2, 3, widths[0]), (1, widths[0], widths[0])]
+        for before, width in pairwise(widths):
+            pairs += [(2, before, width), (1, width, width)]
+        layers = []
+        for stride, before, width in pairs:
+            layers.append(nn.Conv2d(before, width, 3, stride, padding=1, bias=False))
+            layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        self.stages = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1], len(class_names))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Give what the last layer reads, n d; images in [0, 1]."""
+        pixels = (4 * images - 2).contiguous(memory_format=torch.channels_last)
+        return self.stages(pixels).mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score images in [0, 1] against the classes."""
+        return self.head(self.features(images))
+
+
+def build(widths: Sequence[int], class_names: Sequence[str], *, seed: int = 0) -> Judge:
+    """Make a judge with weights that follow from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Judge(widths, class_names).to(memory_format=torch.channels_last)
+
+
+def load_judge(folder: Path) -> tuple[Judge, dict]:
+    """Read a judge and its record from ``WORK/judge_<on>``.
+
+    Raises:
+        FileNotFoundError: it was never trained.
+    """
+    if not (folder / "judge.json").is_file():
+        on = folder.name.removeprefix("judge_")
+        raise FileNotFoundError(f"no judge in {folder}: run python -m tools.train_judge --on {on}")
+    record = json.loads((folder / "judge.json").read_text(encoding="utf-8"))
+    judge = build(record["widths"], record["class_names"])
+    judge.load_state_dict(load_file(folder / "judge.safetensors"))
+    return judge.eval().requires_grad_(False), record
+
+
+@torch.no_grad()
+def see(judge: Judge, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Say the class of each uint8 image, and the features that it was said by."""
+    device = judge.head.weight.device
+    parts = [judge.features(part.to(device).float() / 255) for part in images.split(250)]
+    features = torch.cat(parts)
+    return judge.head(features).argmax(dim=1).cpu(), features.cpu()
+
+
+# --- Data -------------------------------------------------------------------------------------
+
+
+def load_split(args: argparse.Namespace) -> tuple[Captioned, Captioned]:
+    """Return (training, validation): the first nine tenths and the last, or two render streams.
+
+    Raises:
+        ValueError: a style is not for training.
+    """
+    if args.on == "eurosat":
+        path = args.data / "train" / EUROSAT_FILE
+        data = training.read_captioned(path, size=SIZE, allow_eurosat=True)
+        return training.split_last_tenth(data)
+    styles = training.refuse_test_style(args.styles)
+    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
+    return render(args.renders, seed=1), render(args.validation_renders, seed=2)
+
+
+def label_numbers(data: Captioned, class_names: Sequence[str]) -> Tensor:
+    """Turn the labels of images into numbers, in the order of ``class_names``."""
+    return torch.tensor([class_names.index(label) for label in data.labels])
+
+
+def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Turn by quarters, mirror, and change the light a little; in [0, 1]."""
+    views, _ = training.random_views(images, generator, size=SIZE, scale=(1.0, 1.0))
+    return training.jitter_colors(views, generator, strength=JITTER)
+
+
+# --- The run ----------------------------------------------------------------------------------
+
+
+def measure(judge: Judge, data: Captioned) -> dict[str, float]:
+    """Measure the share of images recognized, over all and by class."""
+    labels = label_numbers(data, judge.class_names)
+    said, _ = see(judge.eval(), data.images)
+    num_classes = len(judge.class_names)
+    by_class = per_class_recall(said, labels, num_classes=num_classes).tolist()
+    numbers = {"accuracy": accuracy(said, labels)}
+    return numbers | dict(zip(judge.class_names, by_class, strict=True))
+
+
+def train(args: argparse.Namespace) -> Path:
+    """Train until the budget is used and write the averaged weights with what they are worth."""
+    device, folder = training.pick_training_device(args.device), args.work / f"judge_{args.on}"
+    past, held = load_split(args)
+    class_names = sorted({*past.labels, *held.labels})
+    labels = label_numbers(past, class_names)
+    net = build(args.widths, class_names, seed=args.seed).to(device)
+    averaged = build(args.widths, class_names).to(device)
+    num = sum(p.numel() for p in net.parameters())
+    training.say(f"judge of {args.on}: {num:,} weights, {len(past)} images, {len(held)} held aside")
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        rng, generator = training.step_draws(args.seed, step)
+        rows = torch.from_numpy(rng.integers(len(past), size=args.batch))
+        views = augmented(past.images[rows], generator).to(device)
+        truth = labels[rows].to(device)
+        with training.autocast(device):
+            logits = net(views)
+        said = {"accuracy": (logits.argmax(dim=1) == truth).float().mean().item()}
+        return F.cross_entropy(logits.float(), truth, label_smoothing=SMOOTHING), said
+
+    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
+        averaged.load_state_dict(state)
+        numbers = measure(averaged, held)
+        training.say(f"held aside: {numbers['accuracy']:.4f} recognized")
+        return numbers
+
+    budget = training.Budget(
+        minutes=args.minutes,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        weight_decay=0.05,
+    )
+    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    numbers = evaluate(state)  # of the last weights: none are picked
+    weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    training.write_bytes(folder / "judge.safetensors", save(weights))
+    training.write_json(folder / "judge.json", record(args, class_names, numbers, len(held)))
+    return folder
+
+
+def record(
+    args: argparse.Namespace, class_names: Sequence[str], numbers: dict[str, float], num_held: int
+) -> dict[str, object]:
+    """Say what the judge is, what it was trained on, and how often it is right."""
+    run = torch.load(
+        args.work / f"judge_{args.on}" / "checkpoint.pt", map_location="cpu", weights_only=True
+    )
+    files = [args.data / "train" / EUROSAT_FILE] if args.on == "eurosat" else []
+    settings = {key: getattr(args, key) for key in ("batch", "learning_rate", "seed")}
+    command = f"python -m tools.train_judge --on {args.on} --data DATA --work WORK"
+    settings["command"] = f"{command} --minutes {args.minutes:g}"
+    if args.on == "mini_earth":
+        settings |= {"renders": args.renders, "styles": list(args.styles)}
+    return {
+        "on": args.on,
+        "widths": list(args.widths),
+        "class_names": list(class_names),
+        "num_validation": num_held,
+        "validation": {k: None if np.isnan(v) else v for k, v in numbers.items()},
+        "steps": run["step"],
+        "minutes": run["used"] / 60,
+        "provenance": training.provenance(files, **settings),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train a judge, or continue, and write it."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    folder = train(args)
+    training.say(f"wrote {folder}")
+
+
+if __name__ == "__main__":
+    main()
