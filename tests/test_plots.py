@@ -87,13 +87,13 @@ def test_the_ratio_plot_draws_the_intervals_of_accuracy_and_a_dot_for_each_seed(
 
 def test_dollar_signs_in_names_are_no_mathematics(content):
     content["data"] = "a $5 and $6 set"
-    plots.plot_gains(content).canvas.draw()
-    plots.show_by_class({"a $x$ b_": [IMAGE]}, caption="$1 $2").canvas.draw()
+    plots.plot_gains(content).draw_without_rendering()
+    plots.show_by_class({"a $x$ b_": [IMAGE]}, caption="$1 $2").draw_without_rendering()
 
 
 def test_labels_of_the_gain_plot_do_not_overlap(content):
     figure = plots.plot_gains(content)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     for lower, upper in itertools.pairwise(boxes):
         assert lower.y1 <= upper.y0 + 1
