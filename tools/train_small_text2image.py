@@ -757,8 +757,8 @@ trained on and are not reproduced. Renders: by this project.{licence}
 
 def measured(args: argparse.Namespace, name: str) -> str:
     """Read what ``tools.measure_text2image`` found, or say that nobody asked."""
-    path = args.work / f"{name}_measured.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else "Drawings: not measured yet.\n"
+    parts = [p.read_text(encoding="utf-8") for p in sorted(args.work.glob(f"{name}_measured_on_*"))]
+    return "\n".join(parts) or "Drawings: not measured yet.\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
