@@ -107,6 +107,9 @@ def figures() -> dict[str, Figure]:
             column_title="guidance scale",
             caption="one",
         ),
+        "long names": plots.show_grid(
+            [grey[:7]], row_labels=["render"], column_labels=["rectangular farmland, $5"] * 7
+        ),
         "single": plots.show_grid([grey[:1]], row_labels=[""], column_labels=["a"]),
         "attention": plots.show_attention(
             grey[3], [f"word{i}" for i in range(9)], maps, resolution=(4, 4), caption="a"

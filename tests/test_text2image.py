@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import io
 import json
 import shutil
 import socket
@@ -172,10 +173,35 @@ def test_settings_that_cannot_be_followed_are_refused_by_name(wrong):
         GenerationConfig(**wrong)
 
 
+def settings_of_a_user(**settings: object) -> GenerationConfig:
+    """Make settings where nobody checks the types, as tests do."""
+    config = dataclasses.replace(CONFIG)
+    for name, value in settings.items():
+        object.__setattr__(config, name, value)
+    config.__post_init__()
+    return config
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"height": 64.0}, {"level": 17.0}, {"seed": 1.5}, {"seed": None}, {"negative_prompt": None}],
+)
+def test_settings_of_another_kind_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+        settings_of_a_user(**wrong)
+
+
+def test_numbers_of_numpy_and_whole_scales_are_the_same_settings():
+    config = settings_of_a_user(
+        seed=np.int64(7), num_sample_steps=np.int32(3), guidance_scale=np.float32(3), level=None
+    )
+    assert repr(config) == repr(CONFIG) == repr(settings_of_a_user(guidance_scale=3))
+
+
 @pytest.mark.parametrize("prompts", [["a river", " "], [""], ["17_GOOGLE_LEVEL_ "], "a river"])
 def test_empty_prompts_and_bare_strings_are_refused(model, prompts):
     with pytest.raises(ValueError, match="list of sentences"):
-        next(generate(model, prompts, CONFIG))
+        generate(model, prompts, CONFIG)  # at once, before an image is asked for
 
 
 def test_no_prompts_give_no_images(model, tmp_path):
@@ -359,6 +385,25 @@ def test_a_disk_that_fills_up_at_the_manifest_is_said_too(model, tmp_path, monke
             list(generate(model, PROMPTS, CONFIG, root=tmp_path))
     assert caught.value.errno == errno.ENOSPC
     assert len(list(generate(model, PROMPTS, CONFIG, root=tmp_path))) == 6
+
+
+def test_a_disk_that_fills_up_within_a_line_leaves_the_manifest_whole(model, tmp_path, monkeypatch):
+    (first,) = generate(model, PROMPTS[:1], CONFIG, root=tmp_path)
+    manifest = first.path.parent / "manifest.jsonl"
+    before = manifest.read_bytes()
+
+    def half_full(path: Path, mode: str) -> io.FileIO:
+        class HalfFile(io.FileIO):
+            def write(self, data: bytes) -> int:
+                super().write(data[: len(data) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        return HalfFile(path, mode)
+
+    monkeypatch.setattr("course_utils.text2image.album.open", half_full, raising=False)
+    with pytest.raises(OSError, match="free some space"):
+        list(generate(model, PROMPTS, CONFIG, root=tmp_path))
+    assert manifest.read_bytes() == before
 
 
 def test_a_finished_pool_is_read_where_nothing_can_be_written(model, tmp_path, request):

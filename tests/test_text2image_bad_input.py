@@ -227,6 +227,16 @@ def test_an_index_that_names_other_code_is_refused(copy, key, value, message):
     assert message in refusal(copy)
 
 
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_weights_that_lack_a_tensor_are_refused_and_not_made_up(copy, part):
+    (weights,) = (copy / part).glob("*.safetensors")
+    tensors = load_file(weights)
+    del tensors[max(tensors)]
+    save_file(tensors, weights, metadata={"format": "pt"})
+    num = len(tensors)
+    assert f"{part} has {num} of its {num + 1} weights" in refusal(copy)
+
+
 def test_weights_of_another_shape_are_refused(copy):
     weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)

@@ -66,7 +66,7 @@ def show_grid(
     Args:
         images: rows of equally many images, uint8 (h, w, 3).
         row_labels: one a row, left of it; a long one, such as a prompt, is broken into lines.
-        column_labels: one a column, above it.
+        column_labels: one a column, above it; a long one is broken into lines.
         column_title: what the columns differ in, with its unit, "guidance scale".
         caption: said above.
 
@@ -82,7 +82,8 @@ def show_grid(
         )
     refuse_unless_pictures([image for row in images for image in row])
     labels = [plain("\n".join(textwrap.wrap(label, 24)[:5])) for label in row_labels]
-    names = [plain(label) for label in column_labels]
+    cell = _cell_inches(labels, len(column_labels))
+    names = [plain(textwrap.fill(label, max(6, int(cell / 0.09)))) for label in column_labels]
     return _draw_grid(images, labels, names, below=plain(column_title), caption=caption)
 
 
@@ -95,11 +96,10 @@ def _draw_grid(
     caption: str,
 ) -> Figure:
     """Draw a table of images with words around it."""
-    lines = [line for label in row_labels for line in label.split("\n")]
-    margin = 0.3 + 0.1 * max(map(len, lines))
-    cell = min(1.45, (MAX_WIDTH - margin) / len(column_labels))
+    margin, cell = _margin_inches(row_labels), _cell_inches(row_labels, len(column_labels))
+    above = 0.18 * max(label.count("\n") for label in column_labels)
     width = max(margin + cell * len(column_labels), width_inches([below, caption]))
-    height = (cell + 0.05) * len(images) + head_inches(caption) + 0.6
+    height = (cell + 0.05) * len(images) + head_inches(caption) + above + 0.6
     fig, axes = make_axes(len(images), len(column_labels), (width, height))
     for row, some, label in zip(axes, images, row_labels, strict=True):
         for ax, image in zip(row, some, strict=True):
@@ -110,6 +110,16 @@ def _draw_grid(
         ax.set_title(label, fontsize=11)
     fig.supxlabel(below, fontsize=11)
     return finish(fig, caption)
+
+
+def _margin_inches(row_labels: Sequence[str]) -> float:
+    """Estimate what the names of the rows take."""
+    return 0.3 + 0.1 * max(len(line) for label in row_labels for line in label.split("\n"))
+
+
+def _cell_inches(row_labels: Sequence[str], num_columns: int) -> float:
+    """Say how large an image is drawn beside these names."""
+    return min(1.45, (MAX_WIDTH - _margin_inches(row_labels)) / num_columns)
 
 
 def make_axes(

@@ -4,8 +4,10 @@ An image is written first and its line after it, so that a line vouches for its 
 does not (cut when a run was killed, or its image lost or changed) is dropped on opening.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +68,13 @@ def keep(
     write_atomically(path, data)
     entry = {"file_name": name, "sha256": hashlib.sha256(data).hexdigest(), **provenance}
     manifest, line = album.folder / MANIFEST, _line(entry).encode()
+    whole = manifest.stat().st_size if manifest.exists() else 0
     try:
         with open(manifest, "ab") as file:
             file.write(line)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            os.truncate(manifest, whole)  # a full disk may have taken half of the line
         advice = "free some space, or set COURSE_OUT to a folder elsewhere, and run again"
         reason = f"could not add a line ({error.strerror or error}); {advice}"
         raise OSError(error.errno, reason, str(manifest)) from error

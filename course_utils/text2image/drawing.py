@@ -54,8 +54,9 @@ def generate(
         strength: for these two, share of the way to noise, in (0, 1]; None takes 0.8 for
             image-to-image and 1 for inpainting.
 
-    Yields:
-        The images with what made them.
+    Returns:
+        The images with what made them, each batch drawn when it is asked for; what is asked is
+        checked at once.
 
     Raises:
         ValueError: a prompt is empty, or a level, image, mask or the strength is wrong or missing
@@ -65,10 +66,23 @@ def generate(
     """
     config = config or model.config
     strength = read_strength(model.task, config, strength)
-    sources = _read_sources(model, prompts, config, images, masks)
+    prompts = _read_prompts(prompts)
+    sources = read_sources(model.task, config, len(prompts), images=images, masks=masks)
     jobs = read_jobs(model, prompts, config, sources)
     for message in find_complaints(model, jobs, config):
         warnings.warn(message, stacklevel=2)
+    return _draw_missing(model, jobs, config, strength=strength, root=root)
+
+
+def _draw_missing(
+    model: TextToImage,
+    jobs: Sequence[Job],
+    config: GenerationConfig,
+    *,
+    strength: float | None,
+    root: Path | None,
+) -> Iterator[Generated]:
+    """Read what the album has, and draw the rest in batches."""
     settings = _settings(model, config, strength)
     album = None if root is None else open_album(Path(root) / _key(model, settings))
     kept = set(album.entries) if album else set()
@@ -103,16 +117,11 @@ def estimate_seconds(model: TextToImage, config: GenerationConfig, num_images: i
     return (time.perf_counter() - start) * num_images / num
 
 
-def _read_sources(
-    model: TextToImage,
-    prompts: Sequence[str],
-    config: GenerationConfig,
-    images: Sequence[np.ndarray] | np.ndarray | None,
-    masks: Sequence[np.ndarray] | np.ndarray | None,
-) -> list:
-    if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
+def _read_prompts(prompts: Sequence[str]) -> list[str]:
+    found = [] if isinstance(prompts, str) else list(prompts)
+    if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in found):
         raise ValueError(f"prompts must be a list of sentences, none of them empty; got {prompts}")
-    return read_sources(model.task, config, len(prompts), images=images, masks=masks)
+    return found
 
 
 def _recalled(album: Album, job: Job) -> Generated:

@@ -42,6 +42,24 @@ def check_folder(root: Path) -> dict[str, Any]:
     return index
 
 
+def check_weights_whole(root: Path, part: str, network: Any) -> None:
+    """Refuse weights of fewer tensors than a network has: libraries make up what is missing.
+
+    Tensors are counted, for libraries rename those of older models while they read them.
+
+    Raises:
+        ValueError: tensors are missing.
+    """
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in (root / part).glob("*.safetensors"):
+        with safe_open(path, framework="pt") as weights:
+            names |= set(weights.keys())
+    if len(names) < (needed := len(network.state_dict())):
+        raise ValueError(f"{part} has {len(names)} of its {needed} weights; fetch it again")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     what = path.name if path.name == "model_index.json" else f"{path.parent.name}/{path.name}"
     try:

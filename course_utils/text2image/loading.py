@@ -13,7 +13,7 @@ import torch
 
 from course_utils.hub import Artifact, Located, locate, read_lock
 from course_utils.runtime import pick_device, resolve_path
-from course_utils.text2image.folders import check_folder
+from course_utils.text2image.folders import NETWORKS, check_folder, check_weights_whole
 from course_utils.text2image.levels import LevelBy, find_level_by
 from course_utils.text2image.records import GenerationConfig, Task
 from course_utils.texts import text
@@ -131,6 +131,8 @@ def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Arti
                 use_safetensors=True,
                 **options,
             )
+        for part in NETWORKS:
+            check_weights_whole(root, part, getattr(pipeline, part))
     except Exception as error:  # the library lets through whatever its parts raise
         reason = (str(error).splitlines() or [""])[0][:500]
         raise ValueError(

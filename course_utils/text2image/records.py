@@ -1,6 +1,7 @@
 """What goes into `generate` and what comes out."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from jaxtyping import UInt8
 # Google zoom levels that Text2Earth (arXiv:2501.00895) knows: 2 ** (17 - level) metres per pixel.
 LEVELS = range(10, 19)
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
+_WHOLE = ("num_sample_steps", "height", "width", "level", "seed", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,18 @@ class GenerationConfig:
     negative_prompt: str = ""  # what to steer away from; unused without guidance
 
     def __post_init__(self) -> None:
-        """Refuse settings that no pipeline can follow.
+        """Refuse settings that no pipeline can follow; numbers of NumPy become those of Python.
 
         Raises:
             ValueError: naming each rule that is broken.
         """
+        values = {name: getattr(self, name) for name in _WHOLE}
+        given = {k: v for k, v in values.items() if (k, v) != ("level", None)}
+        if wrong := [k for k, v in given.items() if not isinstance(v, Integral)]:
+            raise ValueError(f"{' and '.join(wrong)} must be a whole number; got {self}")
+        for name, value in given.items():
+            object.__setattr__(self, name, int(value))
+        object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
         rules = {
             "num_sample_steps must be 1 or more": self.num_sample_steps >= 1,
             "guidance_scale must be 1 (none) or more": 1 <= self.guidance_scale < float("inf"),
@@ -40,6 +49,9 @@ class GenerationConfig:
                 self.level is None or self.level in LEVELS
             ),
             "batch_size must be 1 or more": self.batch_size >= 1,
+            "negative_prompt must be a sentence, '' for none": isinstance(
+                self.negative_prompt, str
+            ),
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError(f"{'; '.join(broken)}; got {self}")
@@ -54,4 +66,4 @@ class Generated:
     seed: int
     path: Path | None  # None if no folder was given
     provenance: dict[str, Any]
-    cached: bool  # read from the folder, not drawn now
+    cached: bool = False  # read from the folder, not drawn now
