@@ -462,7 +462,8 @@ def fit(
         The averaged weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.AdamW(_parameter_groups(net, budget.weight_decay), betas=(0.9, 0.98))
+    groups = _parameter_groups(net, budget.weight_decay)
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     ema = Ema(net, budget.ema_decay)
     step, used, judged = _restore(folder, net, ema, optimizer)
     began, saved, printed, recent = time.monotonic() - used, used, used, []
@@ -528,6 +529,8 @@ def _restore(folder: Path, net: nn.Module, ema: Ema, optimizer) -> tuple[int, fl
     net.load_state_dict(state["net"])
     ema.state = state["ema"]
     optimizer.load_state_dict(state["optimizer"])
+    for group in optimizer.param_groups:  # as it runs now, not as it was saved
+        group["fused"], group["foreach"] = True, None
     say(f"{folder.name}: continuing at step {state['step']}, {state['used'] / 60:.1f} minutes in")
     return state["step"], state["used"], state["judged"]
 
