@@ -6,7 +6,8 @@ The documented call draws one prompt at a time in 50 guided steps. The lab draws
 few steps; ``small_text2image_few_steps`` is the same model, distilled. All draw the same prompts.
 Prints images per second and ratios, and with each pool's images the lab's accuracy: its difference
 to the documented call's with a 95 % interval over seeds and test images. Exits with 1 if the lab's
-way is under 10 times faster or an interval of real + synthetic leaves 3 points.
+way is under 10 times faster or an interval of real + synthetic leaves 3 points. Each way draws one
+pool, from which all seeds take theirs: for another pool the interval makes no allowance.
 """
 
 import argparse

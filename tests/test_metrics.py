@@ -198,3 +198,24 @@ def test_values_that_are_not_finite_and_levels_that_are_none_raise():
 )
 def test_only_an_interval_clear_of_zero_is_a_claim(low, high, expected):
     assert verdict(Interval((low + high) / 2, low, high, 10.0)) == expected
+
+
+def test_the_interval_of_a_mean_is_student_s():
+    values = [0.2, 0.5, 0.45, 0.3]
+    found = metrics.mean_interval(values, level=0.9)
+    low, high = stats.t.interval(0.9, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.mean, found.low, found.high, found.df) == pytest.approx((0.3625, low, high, 3))
+    same = metrics.mean_interval([0.5, 0.5])
+    assert (same.low, same.high, same.df) == (0.5, 0.5, math.inf)
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
+def test_a_mean_without_an_interval_is_refused(values):
+    with pytest.raises(ValueError, match="two finite values or more"):
+        metrics.mean_interval(values)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_mean_s_level_is_a_share(level):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        metrics.mean_interval([1.0, 2.0], level=level)

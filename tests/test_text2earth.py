@@ -242,7 +242,7 @@ def test_a_few_step_network_reads_guidance_and_level_as_numbers_and_runs_once_a_
     unet.forward = watched
     made = {scale: None for scale in (2.0, 6.0)}
     for scale in made:
-        config = dataclasses.replace(CONFIG, guidance_scale=scale)
+        config = dataclasses.replace(CONFIG, guidance_scale=scale, negative_prompt="")
         (one,) = generate(model, ["a river"], config)
         assert sizes == [1] * 3
         noise = torch.randn(1, 4, 8, 12, generator=torch.Generator().manual_seed(one.seed))
@@ -258,6 +258,10 @@ def test_a_few_step_network_reads_guidance_and_level_as_numbers_and_runs_once_a_
         assert difference(one.image, np.asarray(image)) <= 2
         sizes.clear()
     assert difference(made[2.0], made[6.0]) > 0
+    refused = dataclasses.replace(CONFIG, guidance_scale=2.0, negative_prompt="clouds")
+    with pytest.warns(UserWarning, match="negative prompt has no effect: net reads the guidance"):
+        (same,) = generate(model, ["a river"], refused)
+    assert difference(same.image, made[2.0]) == 0
 
 
 def test_a_level_is_a_power_of_two_in_metres():

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import shutil
 import socket
 from collections.abc import Sequence
@@ -335,6 +336,16 @@ def test_a_run_stopped_while_writing_leaves_no_half_file(model, tmp_path, monkey
     made = list(generate(model, PROMPTS, CONFIG, root=tmp_path))
     names = {path.name for path in _manifest(tmp_path).parent.iterdir()}
     assert names == {m.path.name for m in made} | {"manifest.jsonl"}
+
+
+def test_what_a_killed_run_was_writing_is_swept_away_after_an_hour(model, tmp_path):
+    first = next(generate(model, ["a river"], CONFIG, root=tmp_path))
+    old, new = (first.path.with_name(f".{name}.part") for name in ("old", "new"))
+    for part in (old, new):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert next(generate(model, ["a river"], CONFIG, root=tmp_path)).cached
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("tail", [b'{"file_name": "torn', b"\xff\xfe", b"[]\n", b"\n"])

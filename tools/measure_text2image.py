@@ -247,8 +247,8 @@ def mean_rows(
         values = [run[metric, n] for run in runs]
         low = high = None
         if len(values) > 1:
-            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-            low, high = float(np.mean(values) - half), float(np.mean(values) + half)
+            bounds = metrics.mean_interval(values)
+            low, high = bounds.low, bounds.high
             if metric in SHARES:
                 low, high = max(0.0, low), min(1.0, high)
         mean = float(np.mean(values))

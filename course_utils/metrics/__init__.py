@@ -18,7 +18,7 @@ from course_utils.metrics.generation import (
     kernel_distance,
     kernel_interval,
 )
-from course_utils.metrics.intervals import Interval, crossed_interval, verdict
+from course_utils.metrics.intervals import Interval, crossed_interval, mean_interval, verdict
 from course_utils.metrics.neighbors import (
     CopiedShare,
     DensityCoverage,
@@ -48,6 +48,7 @@ __all__ = [
     "kernel_distance",
     "kernel_interval",
     "macro_f1",
+    "mean_interval",
     "nearest_neighbors",
     "per_class_recall",
     "precision_recall",

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Tensor
 
 from course_utils.metrics.features import CHUNK, require_features
-from course_utils.metrics.intervals import Interval
+from course_utils.metrics.intervals import Interval, mean_interval
 
 DEGREE = 3  # of the kernel
 
@@ -212,8 +212,4 @@ def kernel_interval(
         _part(b, len(b), generator).tensor_split(num_blocks),
         strict=True,
     )
-    values = torch.tensor([kernel_distance(*pair) for pair in pairs], dtype=torch.float64)
-    mean, spread = values.mean().item(), values.std().item() / math.sqrt(num_blocks)
-    half_width = stats.t.ppf((1 + level) / 2, num_blocks - 1).item() * spread
-    df = float(num_blocks - 1) if spread else math.inf
-    return Interval(mean, mean - half_width, mean + half_width, df)
+    return mean_interval([kernel_distance(*pair) for pair in pairs], level=level)

@@ -1,6 +1,7 @@
 """An honest interval around a mean, and what it allows to say."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,37 @@ class Interval:
     low: float
     high: float
     df: float  # degrees of freedom of Student's t; infinite where nothing varies
+
+
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    r"""Bound the mean of independent values, such as one number a seed.
+
+    $$\bar x \pm t_{n-1} \sqrt{\mathrm{var}(x) / n}$$
+
+    Args:
+        values: two or more.
+        level: coverage, between 0 and 1.
+
+    Returns:
+        Mean and interval; of zero width where nothing varies.
+
+    Raises:
+        ValueError: under two values, one that is not finite, a level outside (0, 1).
+
+    Source:
+        Student, "The probable error of a mean", Biometrika 1908.
+    """
+    numbers = torch.as_tensor(values, dtype=torch.float64)
+    if len(numbers) < 2 or not torch.isfinite(numbers).all():
+        raise ValueError(f"expected two finite values or more, got {values}")
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a share between 0 and 1, got {level}")
+    mean, error = numbers.mean().item(), numbers.std().item() / math.sqrt(len(numbers))
+    if error == 0:
+        return Interval(mean, mean, mean, math.inf)
+    df = len(numbers) - 1
+    half_width = stats.t.ppf((1 + level) / 2, df).item() * error
+    return Interval(mean, mean - half_width, mean + half_width, float(df))
 
 
 def crossed_interval(values: Float[Tensor, "s n"], *, level: float = 0.95) -> Interval:

@@ -139,7 +139,8 @@ def _draw_numbers(
         ax = fig.add_axes(((left + 2.0) / width, (top + 0.12) / height, *size))
         names = ["\n".join(textwrap.wrap(row["system"], 22)[:2]) for row in some]
         values = [row["value"] for row in some]
-        bars = ax.barh(range(len(some)), values, color=color, height=0.7)
+        colors = [SOURCE_COLORS.get(row.get("source"), color) for row in some]
+        bars = ax.barh(range(len(some)), values, color=colors, height=0.7)
         numbers = [f"{row['value']:.5g}{_unit(row)}" for row in some]
         ax.bar_label(bars, numbers, padding=4, fontsize=11)
         ax.set_yticks(range(len(some)), [plain(name) for name in names], fontsize=10)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 from course_utils.images import load_image, png_bytes, write_atomically
 
 MANIFEST = "manifest.jsonl"  # datasets.load_dataset("json", data_files=...) reads it
+ABANDONED = 3600  # seconds after which nobody is writing a file any more
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ def open_album(folder: Path) -> Album:
     Raises:
         OSError: the folder cannot be read, or not be mended.
     """
+    _sweep(folder)
     manifest = folder / MANIFEST
     lines = manifest.read_bytes().split(b"\n")[:-1] if manifest.exists() else []
     torn = manifest.exists() and manifest.read_bytes()[-1:] not in (b"", b"\n")
@@ -47,6 +50,14 @@ def open_album(folder: Path) -> Album:
         text = "".join(_line(entry) for entry in entries.values())
         write_atomically(manifest, text.encode())
     return Album(folder, entries)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs were writing; another run may still be at the newest ones."""
+    for part in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):  # then it stays: it does no harm
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
 
 
 def recall(album: Album, name: str) -> tuple[UInt8[np.ndarray, "h w c"], dict[str, Any]]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from course_utils.images import to_unit, unit_to_bytes
-from course_utils.text2image.jobs import Job, stack_images, stack_masks
+from course_utils.text2image.jobs import Job, has_halves, stack_images, stack_masks
 from course_utils.text2image.levels import telling
 from course_utils.text2image.loading import TextToImage, quiet
 from course_utils.text2image.records import GenerationConfig
@@ -74,8 +74,6 @@ class Artist:
         # One CPU generator an image, for x_T and for samplers that add noise on the way: an image
         # depends neither on its neighbours nor on the device.
         generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
-        # A network that reads the guidance scale as a number needs no unconditional half.
-        has_halves = config.guidance_scale > 1 and pipeline.unet.config.time_cond_proj_dim is None
         with (
             torch.inference_mode(),
             quiet(),
@@ -84,7 +82,7 @@ class Artist:
         ):
             embeds = torch.stack([self._encode(job.text) for job in jobs])
             negative = None
-            if has_halves:
+            if has_halves(self.model, config):
                 negative = self._encode(config.negative_prompt).expand_as(embeds)
             images = pipeline(
                 prompt_embeds=embeds,
@@ -101,22 +99,32 @@ class Artist:
         size = {"height": self.config.height, "width": self.config.width}
         if self.model.task == "text-to-image":
             # the pipeline scales it for its scheduler
-            return {**size, "latents": self._draw_noise(generators)}
+            return {**size, "latents": draw_noise(self.model, self.config, generators)}
         started = {"image": to_unit(stack_images(jobs)), "strength": self.strength}
         if self.model.task == "image-to-image":
             return started
         return {**size, **started, "mask_image": stack_masks(jobs).float()}
 
-    def _draw_noise(self, generators: Sequence[torch.Generator]) -> Float[Tensor, "n c h w"]:
-        pipeline, config = self.model.pipeline, self.config
-        factor, channels = pipeline.vae_scale_factor, pipeline.unet.config.in_channels
-        shape = (channels, config.height // factor, config.width // factor)
-        x_T = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        return x_T.to(pipeline.unet.dtype)
-
     def _encode_now(self, sentence: str) -> Float[Tensor, "tokens d"]:
-        pipeline = self.model.pipeline
-        return pipeline.encode_prompt([sentence], pipeline._execution_device, 1, False)[0][0]
+        return encode(self.model, [sentence])[0]
+
+
+def draw_noise(
+    model: TextToImage, config: GenerationConfig, generators: Sequence[torch.Generator]
+) -> Float[Tensor, "n c h w"]:
+    """Draw x_T of each image from its own generator, on the CPU."""
+    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
+    shape = (channels, config.height // factor, config.width // factor)
+    x_T = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return x_T.to(model.pipeline.unet.dtype)
+
+
+@torch.no_grad()
+def encode(model: TextToImage, sentences: list[str]) -> Float[Tensor, "n tokens d"]:
+    """Turn sentences into what the network reads, as the stock pipeline does."""
+    pipeline = model.pipeline
+    with quiet():
+        return pipeline.encode_prompt(sentences, pipeline._execution_device, 1, False)[0]
 
 
 @contextlib.contextmanager

@@ -101,6 +101,11 @@ def find_cut(tokenizer: Any, sentence: str) -> str:
     return tokenizer.decode(read.input_ids[first:-1])
 
 
+def has_halves(model: TextToImage, config: GenerationConfig) -> bool:
+    """Say whether each step asks twice; not where the network reads the guidance as a number."""
+    return config.guidance_scale > 1 and model.pipeline.unet.config.time_cond_proj_dim is None
+
+
 def find_complaints(
     model: TextToImage, jobs: Sequence[Job], config: GenerationConfig
 ) -> Iterator[str]:
@@ -113,6 +118,10 @@ def find_complaints(
         words, prompt = (textwrap.shorten(part, SHOWN, placeholder=" …") for part in cut[0])
         numbers = {"num": len(cut), "limit": tokenizer.model_max_length}
         yield text("generate.cut", **numbers, words=words, prompt=prompt)
+    reads_scale = model.pipeline.unet.config.time_cond_proj_dim is not None
+    if config.negative_prompt and reads_scale and "negative" not in said:
+        said.add("negative")
+        yield text("generate.no_negative", model=model.artifact)
     foreign = [job.prompt for job in jobs if NOT_ENGLISH.search(job.prompt)]
     if foreign and "english" not in said:
         said.add("english")

@@ -71,7 +71,8 @@ def load_pipeline(
         remote: ask the hub and its mirrors for what is not here; see `locate`.
 
     Returns:
-        The stock pipeline of the task, silent, with its origin.
+        The stock pipeline of the task, silent, with its origin; ``stand_in_for`` names what it
+        replaces, to be said wherever its images are shown.
 
     Raises:
         ValueError: the task or artifact is unknown, its folder is no readable pipeline (which part

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from course_utils.images import to_bytes
+from course_utils.text2image.artist import draw_noise, encode
 from course_utils.text2image.jobs import Job, read_jobs
 from course_utils.text2image.loading import TextToImage, quiet
 from course_utils.text2image.records import GenerationConfig
@@ -66,7 +67,7 @@ def trace(
         scheduler = type(model.pipeline.scheduler).from_config(model.pipeline.scheduler.config)
         scheduler.set_timesteps(config.num_sample_steps, device=inputs.embeddings.device)
     extra = model.pipeline.prepare_extra_step_kwargs(generator, 0.0)  # for noise on the way
-    x = _draw_noise(model, config, generator).to(inputs.embeddings)
+    x = draw_noise(model, config, [generator]).to(inputs.embeddings)
     x = x * scheduler.init_noise_sigma  # some samplers work on x_t / √ᾱ
     for step, t in enumerate(scheduler.timesteps):
         x_t = scheduler.scale_model_input(x, t)
@@ -150,7 +151,7 @@ def embed_prompts(
         ValueError: there is an empty prompt.
     """
     config = config or model.config
-    return _encode(model, [read_job(model, prompt, config).text for prompt in prompts])
+    return encode(model, [read_job(model, prompt, config).text for prompt in prompts])
 
 
 def read_job(model: TextToImage, prompt: str, config: GenerationConfig) -> Job:
@@ -185,21 +186,14 @@ def _read_inputs(
     unet = model.pipeline.unet.config
     if unet.time_cond_proj_dim is not None:
         raise ValueError("this network reads the guidance scale as a number; it cannot be traced")
-    cond = _encode(model, [job.text])
+    cond = encode(model, [job.text])
     if embeddings is not None:
         cond = embeddings[None].to(cond)
     halves, levels = [cond], [job.level or 0]
     if config.guidance_scale > 1:
-        halves, levels = [_encode(model, [config.negative_prompt]), cond], [0, *levels]
+        halves, levels = [encode(model, [config.negative_prompt]), cond], [0, *levels]
     labels = torch.tensor(levels, device=cond.device) if unet.class_embed_type else None
     return _Inputs(torch.cat(halves), labels)
-
-
-@torch.no_grad()
-def _encode(model: TextToImage, texts: list[str]) -> Float[Tensor, "n tokens d"]:
-    pipeline = model.pipeline
-    with quiet():
-        return pipeline.encode_prompt(texts, pipeline._execution_device, 1, False)[0]
 
 
 @torch.no_grad()
@@ -218,15 +212,6 @@ def _predict(
         return predicted
     uncond, cond = predicted.chunk(2)
     return uncond + guidance_scale * (cond - uncond)
-
-
-def _draw_noise(
-    model: TextToImage, config: GenerationConfig, generator: torch.Generator
-) -> Float[Tensor, "1 c h w"]:
-    """Draw x_T on the CPU, from the image's own seed, as `generate` does."""
-    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
-    shape = (channels, config.height // factor, config.width // factor)
-    return torch.randn(shape, generator=generator)[None]
 
 
 def _alpha_bar(scheduler: Any, step: int, t: Tensor) -> float:
