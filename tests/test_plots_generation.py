@@ -73,7 +73,7 @@ def curve(limit: int | float, slope: int | float) -> FrechetBySize:
 
 
 def published() -> list[dict]:
-    with open(DATA / "published_text2image.csv", encoding="utf-8", newline="") as file:
+    with open(DATA / "published" / "text2image.csv", encoding="utf-8", newline="") as file:
         return [{**row, "value": float(row["value"])} for row in csv.DictReader(file)]
 
 
@@ -258,7 +258,7 @@ def test_the_published_table_names_a_source_for_every_number():
 def test_a_column_read_by_pandas_has_no_unit_where_the_cell_is_empty():
     import pandas as pd
 
-    rows = pd.read_csv(DATA / "published_text2image.csv").to_dict("records")
+    rows = pd.read_csv(DATA / "published" / "text2image.csv").to_dict("records")
     figure = plots.plot_published(rows, OURS, note="x")
     assert not any("nan" in words.get_text() for words in words_of(figure))
 

@@ -77,7 +77,7 @@ def plot_published(
 
     Args:
         published: rows with ``system``, ``metric``, ``value``, ``unit`` ("" for none) and
-            ``better`` ("lower" or "higher"), as in ``data/published_text2image.csv``.
+            ``better`` ("lower" or "higher"), as in ``data/published/text2image.csv``.
         ours: such rows of what was measured here.
         note: what goes after "not comparable because", a sentence or two.
         caption: said above.
