@@ -54,7 +54,7 @@ def test_no_image_is_in_two_parts(rendered):
 
 def test_a_second_load_reads_the_cache_and_renders_nothing(rendered, monkeypatch):
     splits, cache = rendered
-    monkeypatch.setattr(sources.images, "_render_one", None)
+    monkeypatch.setattr(sources.renders, "_render_one", None)
     again = sources.load_examples("disasters", profile=TINY, cache=cache)
     assert images_of(again) == images_of(splits)
     assert "cache" in " ".join(again.notes)
@@ -72,7 +72,7 @@ def test_a_full_disk_costs_the_cache_but_not_the_images(rendered, tmp_path, monk
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources.images, "write_atomically", fail)
+    monkeypatch.setattr(sources.renders, "write_atomically", fail)
     splits = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
     assert images_of(splits) == images_of(rendered[0])
     assert "No space left" in " ".join(splits.notes)
@@ -90,8 +90,31 @@ def test_progress_sees_every_render(tmp_path):
 
 
 def test_an_unknown_task_is_refused_by_name():
-    with pytest.raises(ValueError, match="task 'weather' is not one of disasters"):
+    with pytest.raises(ValueError, match="task 'weather' is not one of disasters, scenes"):
         sources.load_examples("weather", profile=TINY)
+
+
+def test_scenes_are_the_chosen_classes_in_the_chosen_order():
+    splits = sources.load_examples("scenes", profile=TINY, classes=("river", "forest"), per_class=2)
+    assert splits.class_names == ("river", "forest")
+    assert splits.stand_in_for is None
+    assert [example.label for example in splits.train] == [0, 1, 0, 1]
+    other = sources.load_examples("scenes", profile=TINY, classes=("forest", "lake"), per_class=1)
+    assert other.train[0].digest() == splits.train[1].digest(), "other classes change no image"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"classes": ("river", "moon")}, "'moon'.*airport"),
+        ({"classes": ("river", "river")}, "different ones"),
+        ({"classes": ("river",)}, "two or more"),
+        ({"per_class": 0}, "per_class is 0"),
+    ],
+)
+def test_wrong_classes_and_numbers_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        sources.load_examples("scenes", profile=TINY, **settings)
 
 
 def make_folder(root, names):
@@ -102,6 +125,16 @@ def make_folder(root, names):
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"{index}.png")
     return root
+
+
+def test_a_folder_gives_as_many_classes_and_images_as_asked(tmp_path):
+    root = make_folder(tmp_path / "places", ["SeaLake", "Forest", "River"])
+    splits = sources.load_examples(
+        "scenes", profile=TINY, root=root, classes=("river", "lake"), per_class=3
+    )
+    assert splits.class_names == ("Forest", "River")
+    assert sorted(example.label for example in splits.train) == [0] * 3 + [1] * 3
+    assert "Forest, River" in " ".join(splits.notes)
 
 
 def test_a_folder_brings_its_own_classes(tmp_path):
