@@ -1,0 +1,84 @@
+"""Refuse what the formulas cannot mean: wrong shapes and types, steps out of range, NaN."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_tensors(**tensors: Any) -> None:
+    """Refuse tensors that are no batch of finite floats, or not all of one shape.
+
+    Args:
+        tensors: by the names under which the learner knows them.
+
+    Raises:
+        ValueError: no float tensor, under two axes, different shapes, NaN or infinity.
+    """
+    check_shapes(**tensors)
+    for name, x in tensors.items():
+        if not is_finite(x):
+            raise ValueError(
+                f"{name}: expected finite numbers, got NaN or infinity; look where they first "
+                "appear: in the data, or in what the network predicts"
+            )
+
+
+def check_shapes(**tensors: Any) -> None:
+    """Refuse what ``check_tensors`` refuses, but do not look at the values."""
+    for name, x in tensors.items():
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            raise ValueError(
+                f"{name}: expected a tensor of floats, got {_kind(x)}; images of bytes become "
+                "floats by course_utils.images.to_model"
+            )
+        if x.dim() < 2:
+            raise ValueError(
+                f"{name}: expected a batch with two axes or more, such as (n, c, h, w) or (n, d), "
+                f"got shape {tuple(x.shape)}; x[None] makes a batch of one"
+            )
+    if len({x.shape for x in tensors.values()}) > 1:
+        shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in tensors.items())
+        raise ValueError(f"expected tensors of one shape, got {shapes}")
+
+
+def check_t(t: Any, num_images: int, num_train_steps: int) -> None:
+    """Refuse steps that are not one integer from 0 to T-1 for each image.
+
+    Args:
+        t: steps, 0-based.
+        num_images: n.
+        num_train_steps: T.
+
+    Raises:
+        ValueError: no tensor of integers, another shape than (n,), or out of range.
+    """
+    integer = isinstance(t, Tensor) and not (t.is_floating_point() or t.is_complex())
+    if not integer or t.dtype == torch.bool:
+        raise ValueError(
+            f"t: expected a tensor of integers, one for each of {num_images} images, got "
+            f"{_kind(t)}; torch.full(({num_images},), 5) puts all of them at step 5"
+        )
+    if t.shape != (num_images,):
+        raise ValueError(
+            f"t: expected shape ({num_images},), one step for each image, got {tuple(t.shape)}"
+        )
+    if not num_images:
+        return
+    low, high = (int(end) for end in torch.aminmax(t))
+    if low < 0 or high >= num_train_steps:
+        raise ValueError(
+            f"t: expected steps from 0 to {num_train_steps - 1} (0-based, so the paper's t minus "
+            f"1), got {low if low < 0 else high}"
+        )
+
+
+def is_finite(x: Tensor) -> bool:
+    """Say whether no value is NaN or infinite, by one sum where that is enough."""
+    total = float(x.detach().sum())
+    return math.isfinite(total) or bool(torch.isfinite(x).all())  # large floats may overflow
+
+
+def _kind(x: Any) -> str:
+    return f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"{type(x).__name__} {x!r}"

@@ -1,0 +1,213 @@
+"""Start from a real image: draw a part of it anew, or all of it a little."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from course_utils.diffusion import NoiseSchedule, q_sample
+from course_utils.samplers.implicit import move_implicit, walk_implicit
+from course_utils.samplers.inputs import (
+    check_count,
+    check_generator,
+    check_share,
+    check_start,
+    read_mask,
+)
+from course_utils.samplers.records import Denoiser, SampleStep
+from course_utils.samplers.stepping import draw_noise, predict, widen
+from course_utils.samplers.timesteps import Move, Spacing, moves_between, sample_timesteps
+
+
+def inpaint_sample(
+    denoiser: Denoiser,
+    x_T: Float[Tensor, " n *shape"],
+    schedule: NoiseSchedule,
+    *,
+    x0: Float[Tensor, " n *shape"],
+    mask: Shaped[Tensor, "..."],
+    num_sample_steps: int = 50,
+    num_resamples: int = 5,
+    jump_length: int = 5,
+    spacing: Spacing = "trailing",
+    clip_x0: bool = False,
+    generator: torch.Generator,
+) -> Iterator[SampleStep]:
+    r"""Keep a part of an image and draw the rest to match (RePaint).
+
+    $$x_{prev} = m \odot \bigl(\sqrt{\bar\alpha_{prev}}\,x_0 + \sqrt{1-\bar\alpha_{prev}}\,\epsilon
+    \bigr) + (1-m) \odot x_{prev}^{unknown}$$
+
+    The unknown part takes DDPM's step (`ddim_sample` with η = 1). Known and unknown part are drawn
+    without each other, so they match badly at first. Resampling mends it: the state is noised back
+    by ``jump_length`` steps and denoised again, ``num_resamples - 1`` times on each stretch. Each
+    step but the last draws noise for the known part and for the unknown part, in this order, and
+    each jump once.
+
+    Args:
+        denoiser: predicts the noise, ``denoiser(x_t, t) -> eps_pred``. It need not know of masks.
+        x_T: the noise to start from, N(0, 1), any shape (n, …), any floating-point dtype.
+        schedule: the one of the training.
+        x0: the real images, of x_T's shape, dtype and device, in [-1, 1] for a network of images.
+        mask: True or 1 where x0 is kept; as many axes as x_T, each as long as there or 1.
+        num_sample_steps: S, from 1 to T.
+        num_resamples: how often each stretch is walked; 1 = no jumps.
+        jump_length: steps of a stretch, the paper's j, under S if there are jumps.
+        spacing: which steps are visited, see `sample_timesteps`.
+        clip_x0: clip each predicted image to [-1, 1], see `ddim_sample`.
+        generator: source of the noise.
+
+    Yields:
+        One record for each call of the network, so ``t`` rises where noise was put back. In the
+        last one, ``x_t`` is x0 where it is known, to the bit.
+
+    Raises:
+        ValueError: bad input, at the call; a denoiser's answer of another shape, at its step.
+
+    Source:
+        Lugmayr et al. 2022 (arXiv:2201.09865), algorithm 1 with eq. 8a (line 5 of the algorithm
+        lacks the square root), and jumps as in appendix B.
+    """
+    check_start(schedule, x_T=x_T, x0=x0)
+    check_generator(generator, "every step but the last draws noise")
+    is_known = read_mask(mask, x_T)
+    timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
+    path = resampling_path(num_sample_steps, num_resamples, jump_length)
+    moves = moves_between(schedule, timesteps)
+    return _walk_and_jump(
+        denoiser, x_T, moves, path, x0=x0, is_known=is_known, clip_x0=clip_x0, generator=generator
+    )
+
+
+def _walk_and_jump(
+    denoiser: Denoiser,
+    x: Float[Tensor, " n *shape"],
+    moves: list[Move],
+    path: list[int],
+    *,
+    x0: Float[Tensor, " n *shape"],
+    is_known: Bool[Tensor, "..."],
+    clip_x0: bool,
+    generator: torch.Generator,
+) -> Iterator[SampleStep]:
+    dtype, x0 = x.dtype, x0.detach()
+    for left, left_after in pairwise(path):
+        move = moves[len(moves) - left]
+        if left_after > left:
+            x = _mix(x, moves[len(moves) - left_after].alpha_bar / move.alpha_bar, generator)
+            continue
+        with torch.no_grad():
+            x0_pred, eps_pred = predict(denoiser, x, move, clip_x0=clip_x0)
+            known = x0 if move.is_last else _mix(x0, move.alpha_bar_prev, generator)
+            z = None if move.is_last else draw_noise(x, generator)
+            unknown = move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z).to(dtype)
+            x = torch.where(is_known, known, unknown)
+        yield SampleStep(move.t, x, x0_pred.to(dtype))
+
+
+def _mix(
+    x: Float[Tensor, " n *shape"], share: float, generator: torch.Generator
+) -> Float[Tensor, " n *shape"]:
+    """Noise an image to ᾱ = ``share``, or a state on until its ᾱ is ``share`` times what it was."""
+    noised = math.sqrt(share) * widen(x) + math.sqrt(1 - share) * draw_noise(x, generator)
+    return noised.to(x.dtype)
+
+
+def resampling_path(num_sample_steps: int, num_resamples: int, jump_length: int) -> list[int]:
+    """List how many steps are left, from S to 0, with the jumps back up.
+
+    Stretches of ``jump_length`` steps end where 1, 1 + j, 1 + 2j, … steps are left, and each is
+    walked ``num_resamples`` times.
+
+    Raises:
+        ValueError: a number is not whole or under 1, or no stretch fits in.
+
+    Source:
+        Lugmayr et al. 2022 (arXiv:2201.09865), appendix B.
+    """
+    check_count("num_resamples", num_resamples)
+    check_count("jump_length", jump_length)
+    if num_resamples > 1 and jump_length >= num_sample_steps:
+        raise ValueError(
+            f"expected jump_length under num_sample_steps = {num_sample_steps}, got {jump_length}: "
+            "jump less far, or switch jumps off with num_resamples=1"
+        )
+    ends = range(1, num_sample_steps - jump_length + 1, jump_length)
+    jumps = dict.fromkeys(ends, num_resamples - 1)
+    path = [num_sample_steps]
+    while path[-1] > 0:
+        path.append(path[-1] - 1)
+        if jumps.get(path[-1], 0) > 0:
+            jumps[path[-1]] -= 1
+            path.append(path[-1] + jump_length)
+    return path
+
+
+def sdedit(
+    denoiser: Denoiser,
+    x0: Float[Tensor, " n *shape"],
+    schedule: NoiseSchedule,
+    *,
+    strength: float | int,
+    num_sample_steps: int = 50,
+    eta: float | int = 0.0,
+    spacing: Spacing = "trailing",
+    clip_x0: bool = False,
+    generator: torch.Generator,
+) -> Iterator[SampleStep]:
+    r"""Noise real images part of the way, and denoise them again (SDEdit).
+
+    $$x_{t_0} = \sqrt{\bar\alpha_{t_0}}\,x_0 + \sqrt{1-\bar\alpha_{t_0}}\,\epsilon$$
+
+    From the S steps of the whole way the last ``strength`` x S are taken (at least one), and t_0 is
+    the first of them; so strength means what it means in diffusers' image-to-image pipelines. The
+    rest is `ddim_sample`. The noise at the start is drawn first.
+
+    Args:
+        denoiser: predicts the noise, ``denoiser(x_t, t) -> eps_pred``.
+        x0: the real images, in [-1, 1] for a network of images.
+        schedule: the one of the training.
+        strength: share of the way, in (0, 1]; 1 forgets all but what is left of x0 at step T-1.
+        num_sample_steps: S, the steps of the whole way, from 1 to T.
+        eta: as in `ddim_sample`; the paper's own sampler has η = 1.
+        spacing: which steps are visited, see `sample_timesteps`.
+        clip_x0: clip each predicted image to [-1, 1], see `ddim_sample`.
+        generator: source of the noise.
+
+    Yields:
+        One record a step taken.
+
+    Raises:
+        ValueError: bad input, at the call; a denoiser's answer of another shape, at its step.
+
+    Source:
+        Meng et al. 2022 (arXiv:2108.01073), algorithm 1 (there with a variance-exploding process;
+        appendix C has this one).
+    """
+    check_start(schedule, x0=x0)
+    check_share("strength", strength, zero=False)
+    check_share("eta", eta, zero=True)
+    check_generator(generator, "the image is noised first")
+    timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
+    num_taken = max(1, round(strength * num_sample_steps))
+    moves = moves_between(schedule, timesteps[-num_taken:])
+    settings = {"eta": eta, "clip_x0": clip_x0, "generator": generator}
+    return _noise_and_walk(denoiser, x0, schedule, moves, **settings)
+
+
+def _noise_and_walk(
+    denoiser: Denoiser,
+    x0: Float[Tensor, " n *shape"],
+    schedule: NoiseSchedule,
+    moves: list[Move],
+    *,
+    eta: float | int,
+    clip_x0: bool,
+    generator: torch.Generator,
+) -> Iterator[SampleStep]:
+    t = torch.full((len(x0),), moves[0].t, dtype=torch.int64, device=x0.device)
+    x_t = q_sample(x0.detach(), t, draw_noise(x0, generator), schedule)
+    yield from walk_implicit(denoiser, x_t, moves, eta=eta, clip_x0=clip_x0, generator=generator)
