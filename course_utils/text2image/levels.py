@@ -54,16 +54,15 @@ def split_level(prompt: str, level: int | None = None) -> tuple[int | None, str]
     return int(head), sentence
 
 
-def find_level_by(unet: Any, tokenizer: Any, artifact: str) -> LevelBy:
+def find_level_by(unet: Any, tokenizer: Any) -> LevelBy:
     """Find out how a model is told its level, from what it is made of.
 
     Text2Earth has a network that reads it as a number; the small models of the course read it in
-    the sentence (the first of them without words of its own for it, so they are known by name).
+    the sentence, with words of their own for it.
     """
     if unet.config.class_embed_type == "timestep":
         return "class_labels"
-    has_words = f"{LEVELS[0]}{MARK}" in tokenizer.get_vocab()
-    return "prompt" if has_words or artifact.startswith("small_text2image") else "none"
+    return "prompt" if f"{LEVELS[0]}{MARK}" in tokenizer.get_vocab() else "none"
 
 
 @contextlib.contextmanager

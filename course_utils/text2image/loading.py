@@ -98,7 +98,7 @@ def load_pipeline(
         trained_on=located.artifact.trained_on,
         origin=located.origin,
         task=task,
-        level_by=find_level_by(pipeline.unet, pipeline.tokenizer, located.artifact.name),
+        level_by=find_level_by(pipeline.unet, pipeline.tokenizer),
         id=located.artifact.id,
         revision=located.revision,
         notes=located.notes,
