@@ -187,8 +187,8 @@ def card(args: argparse.Namespace) -> str:
     measured = full.measured(args, args.name + SUFFIX)
     return f"""# {args.name}{SUFFIX}
 
-`{args.name}`, distilled to {NUM_STEPS} steps without a second, unconditional half: a tenth of the
-network evaluations of 20 guided steps. Same autoencoder, text encoder, tokenizer, data and licence;
+`{args.name}`, distilled to {NUM_STEPS} steps without a second, unconditional half: a fifth of the
+network evaluations of its usual 10 guided steps. Same autoencoder, text encoder, tokenizer, data and licence;
 read that model's card first.
 
 It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`; call it with
