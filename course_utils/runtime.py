@@ -27,13 +27,15 @@ class Profile:
     num_test: int = 1000  # test images of the procedural world; a data set brings its own number
     num_seeds: int = 3
     num_synthetic: int = 2400  # size of the one pool of generated images, all classes together
-    num_sample_steps: int = 10  # denoising steps per generated image
     batch_size: int = 64
     model: str = "small_clip"  # artifact name of the classifier
     generator: str = "small_text2image"  # artifact name of the text-to-image pipeline
+    pool_generator: str = "small_text2image_few_steps"  # the one that draws the lab's many images
 
 
-_T4 = Profile(name="t4", shots=60, num_seeds=5, num_sample_steps=50, generator="text2earth")
+_T4 = Profile(
+    name="t4", shots=60, num_seeds=5, generator="text2earth", pool_generator="text2earth"
+)
 _FULL = replace(_T4, name="full", num_seeds=10, batch_size=128)
 PROFILES = {profile.name: profile for profile in (Profile(), _T4, _FULL)}
 

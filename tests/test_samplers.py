@@ -138,7 +138,8 @@ def test_ddpm_walks_as_the_library_does(name, variance, clip, prediction_type):
             as_denoiser(prediction_type, schedule), x_T, schedule,
             variance=variance, clip_x0=clip, generator=generator(7),
         )  # fmt: skip
-        assert_same_trajectory(steps, oracle, x_T, tolerance)
+        steps = assert_same_trajectory(steps, oracle, x_T, tolerance)
+        assert [step.t for step in steps] == list(range(50))[::-1]
 
 
 def ddim_oracle(name, schedule, *, eta, clip, exact=True, **options):
@@ -173,7 +174,8 @@ def test_ddim_walks_as_the_library_does(spacing, eta, clip, num_sample_steps):
             raw_net, x_T, schedule, num_sample_steps=num_sample_steps, eta=eta, spacing=spacing,
             clip_x0=clip, generator=generator(7),
         )  # fmt: skip
-        assert_same_trajectory(steps, oracle, x_T, EXACT if exact else UNTOUCHED)
+        steps = assert_same_trajectory(steps, oracle, x_T, EXACT if exact else UNTOUCHED)
+        assert [step.t for step in steps] == sample_timesteps(50, num_sample_steps, spacing)
 
 
 @pytest.mark.parametrize("prediction_type", ["v_prediction", "sample"])
@@ -230,7 +232,8 @@ def test_the_solver_walks_as_the_library_does(name, clip, num_sample_steps):
             raw_net, x_T, schedule, num_sample_steps=num_sample_steps, clip_x0=clip
         )
         oracle = solver_oracle(name, num_sample_steps, exact=exact, clip=clip)
-        assert_same_trajectory(steps, oracle, x_T, tolerance)
+        steps = assert_same_trajectory(steps, oracle, x_T, tolerance)
+        assert [step.t for step in steps] == sample_timesteps(50, num_sample_steps)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace"])

@@ -20,6 +20,9 @@ class Ema:
         decay: d.
         num_updates: how often ``update_`` was called.
 
+    Raises:
+        ValueError: a decay that is not in [0, 1).
+
     Source:
         Ho et al. 2020 (arXiv:2006.11239), appendix B (d = 0.9999 over 800,000 steps); the warm-up
         is that of TensorFlow's ExponentialMovingAverage with ``num_updates``.

@@ -1,4 +1,4 @@
-"""Labelled images and the data sets made of them."""
+"""Labelled or captioned images and the data sets made of them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -55,6 +55,9 @@ class ClassFolder:
     class_names: tuple[str, ...]
     phrases: tuple[str, ...]
     skipped: tuple[str, ...]
+    name: str = ""
+    notes: tuple[str, ...] = ()  # what must be said beside every result
+    parts: tuple[str, ...] = ()  # of each example in the data set's own split, if it has one
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,42 @@ class Splits:
     name: str
     notes: tuple[str, ...] = ()
     stand_in_for: str | None = None  # the data set that this one replaces offline
+
+
+@dataclass(frozen=True, eq=False)  # see Example
+class CaptionedImage:
+    """An image and the sentences that people wrote about it."""
+
+    file_name: str  # in the set's own file
+    captions: tuple[str, ...]  # as written, mistakes and repetitions included
+    source: str  # name of the set
+    split: str = ""  # train, validation or test; "" where the set has no split
+    original_split: str = ""  # what the set's file says, such as "val"
+    class_name: str = ""  # the official name, if file names of the set tell it
+    path: Path | None = None
+    pixels: UInt8[np.ndarray, "h w 3"] | None = None
+
+    @property
+    def has_image(self) -> bool:
+        """Say whether there is an image, in a file or in memory."""
+        return self.path is not None or self.pixels is not None
+
+    def load(self) -> Image.Image:
+        """Give the image as RGB.
+
+        Raises:
+            ValueError: there are only the sentences.
+            ImageError: its file is none any more (`images.load_image`).
+        """
+        if not self.has_image:
+            raise ValueError(f"{self.file_name} of {self.source} came without its image")
+        return load_image(self.path) if self.pixels is None else Image.fromarray(self.pixels)
+
+
+@dataclass(frozen=True)
+class CaptionSet:
+    """The captioned images of a file, in its order, and what must be said about them."""
+
+    name: str
+    images: tuple[CaptionedImage, ...]
+    notes: tuple[str, ...] = ()

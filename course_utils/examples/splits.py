@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from course_utils.examples.records import Example
+from course_utils.examples.records import ClassFolder, Example
 from course_utils.runtime import seeded
 
 
@@ -53,6 +53,37 @@ def split_examples(
         raise ValueError(f"classes {missing.tolist()} have too few groups for three parts")
     parts = (tuple(examples[i] for i in np.flatnonzero(part_of == part)) for part in range(3))
     return tuple(parts)
+
+
+def split_folder(
+    folder: ClassFolder, *, num_classes: int | None = None, seed: int = 0
+) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
+    """Split by the data set's own parts, if it has all three, or else at random by class.
+
+    Args:
+        folder: from `scenes.load_scenes` or `folders.scan_folder`.
+        num_classes: use the first so many classes only; None takes all.
+        seed: decides who goes where, if there are no own parts.
+
+    Returns:
+        Train, validation and test; at random a half, a tenth and the rest of every class.
+
+    Raises:
+        ValueError: a class cannot be in every part.
+    """
+    num_classes = num_classes or len(folder.class_names)
+    if set(folder.parts) != {"train", "validation", "test"}:
+        some = [example for example in folder.examples if example.label < num_classes]
+        return split_examples(some, num_classes=num_classes, seed=seed)
+    both = list(zip(folder.examples, folder.parts, strict=True))
+    parts = tuple(
+        tuple(each for each, own in both if own == part and each.label < num_classes)
+        for part in ("train", "validation", "test")
+    )
+    for label, name in enumerate(folder.class_names[:num_classes]):
+        if not all(any(each.label == label for each in part) for part in parts):
+            raise ValueError(f"class {name!r} has no image in a part of the data set's own split")
+    return parts
 
 
 def _part_sizes(counts: np.ndarray, fractions: tuple[float, ...]) -> np.ndarray:

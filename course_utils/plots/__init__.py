@@ -3,8 +3,13 @@
 Every function returns a closed Figure, which a notebook shows once and `save_figure` writes.
 """
 
+from course_utils.plots.animation import Animation, animate, animate_reverse
+from course_utils.plots.captions import show_captions
 from course_utils.plots.counts import damage_by_type, damage_imbalance, event_counts
 from course_utils.plots.crops import crops_by_level, damage_scale
+from course_utils.plots.curves import plot_by_steps, plot_loss, plot_solver_order
+from course_utils.plots.diffusion import plot_schedules, show_noised, show_noising, to_pictures
+from course_utils.plots.distributions import compare_samples, plot_posterior
 from course_utils.plots.generation import show_attention, show_neighbors
 from course_utils.plots.images import show_by_class, show_images
 from course_utils.plots.lab import plot_accuracy_by_ratio, plot_gains
@@ -12,6 +17,12 @@ from course_utils.plots.maps import world_map
 from course_utils.plots.measures import acquisitions, building_sizes
 from course_utils.plots.pairs import show_pair, show_swipe
 from course_utils.plots.quality import plot_metric_bias, plot_published, plot_quality
+from course_utils.plots.reverse import (
+    reverse_pictures,
+    show_batches,
+    show_inpainting,
+    show_reverse,
+)
 from course_utils.plots.scenes import scene_maps
 from course_utils.plots.scores import compare_splits, confusion_figure
 from course_utils.plots.style import (
@@ -23,14 +34,20 @@ from course_utils.plots.style import (
     save_figure,
 )
 from course_utils.plots.sweeps import plot_trajectory, show_grid
+from course_utils.plots.timeline import plot_timeline
+from course_utils.plots.toy import plot_clouds, plot_paths, plot_vector_field
 
 __all__ = [
     "DAMAGE_COLORS",
     "DISASTER_COLORS",
     "DISASTER_MARKERS",
     "SOURCE_COLORS",
+    "Animation",
     "acquisitions",
+    "animate",
+    "animate_reverse",
     "building_sizes",
+    "compare_samples",
     "compare_splits",
     "confusion_figure",
     "crops_by_level",
@@ -40,19 +57,36 @@ __all__ = [
     "event_counts",
     "figure_bytes",
     "plot_accuracy_by_ratio",
+    "plot_by_steps",
+    "plot_clouds",
     "plot_gains",
+    "plot_loss",
     "plot_metric_bias",
+    "plot_paths",
+    "plot_posterior",
     "plot_published",
     "plot_quality",
+    "plot_schedules",
+    "plot_solver_order",
+    "plot_timeline",
     "plot_trajectory",
+    "plot_vector_field",
+    "reverse_pictures",
     "save_figure",
     "scene_maps",
     "show_attention",
+    "show_batches",
     "show_by_class",
+    "show_captions",
     "show_grid",
     "show_images",
+    "show_inpainting",
     "show_neighbors",
+    "show_noised",
+    "show_noising",
     "show_pair",
+    "show_reverse",
     "show_swipe",
+    "to_pictures",
     "world_map",
 ]

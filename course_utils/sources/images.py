@@ -1,12 +1,19 @@
-"""The one place that picks the images of an experiment: a folder, or the procedural world."""
+"""The one place that picks the images of an experiment: real ones, or the procedural world."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from course_utils import mini_earth
-from course_utils.examples import Example, Splits, scan_folder, split_examples, take_per_class
-from course_utils.runtime import Profile, resolve_path, seeded
+from course_utils.examples import (
+    ClassFolder,
+    Example,
+    Splits,
+    load_scenes,
+    split_folder,
+    take_per_class,
+)
+from course_utils.runtime import Profile, seeded
 from course_utils.sources.renders import render_part
 from course_utils.texts import text
 
@@ -38,26 +45,28 @@ def load_examples(
 ) -> Splits:
     """Load the training, validation and test images of a task.
 
-    With ``root``, real images in class folders, split by class into a half for training, a
-    tenth for validation and the rest for testing. Without it, renders of the procedural world
-    in ``mini_earth.TEST_STYLE``, which no shipped model has seen; each is a scene of its own.
+    With ``root``, real images, in the data set's own parts if it brings them, or else split by
+    class into a half for training, a tenth for validation and the rest for testing. Without it,
+    renders of the procedural world in ``mini_earth.TEST_STYLE``, which no shipped model has seen;
+    each is a scene of its own.
 
     Args:
         task: ``"disasters"``, the six types of xBD, or ``"scenes"``, kinds of land; a folder
             brings its own classes.
         profile: decides how many images are rendered.
-        root: a folder of class folders.
+        root: a folder of class folders, an archive of them, or the name of a data set in the lock,
+            such as ``eurosat``; see `examples.load_scenes`.
         classes: some of the task's classes, in this order; None takes all. A folder gives as many
             of its own, the first by name.
         per_class: at most this many training images a class; None leaves it to the profile.
-        cache: where renders are kept; None renders anew.
+        cache: where renders are kept, and archives unpacked; None renders anew.
         progress: wraps the loop over renders, given their number; ``tqdm`` fits.
 
     Returns:
         The three parts with their class names; ``notes`` is what must be said about them.
 
     Raises:
-        ValueError: for an unknown task or class, or a folder that is not usable as class folders.
+        ValueError: for an unknown task or class, or a root that is not usable as class folders.
 
     Source:
         Six disaster types: Gupta et al. 2019 (arXiv:1911.09296).
@@ -74,7 +83,8 @@ def load_examples(
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
     if root is not None:
-        return _from_folder(resolve_path(root), len(names) if classes else None, per_class)
+        folder = load_scenes(root, cache=cache, progress=progress)
+        return _from_folder(folder, len(names) if classes else None, per_class)
     sizes = {
         "train": per_class or _TRAIN_PER_SHOT * profile.shots,
         "validation": _NUM_VALIDATION,
@@ -94,15 +104,10 @@ def load_examples(
     )
 
 
-def _from_folder(root: Path, num_classes: int | None, per_class: int | None) -> Splits:
-    folder = scan_folder(root)
+def _from_folder(folder: ClassFolder, num_classes: int | None, per_class: int | None) -> Splits:
     names = folder.class_names[:num_classes]
-    train, validation, test = split_examples(
-        [example for example in folder.examples if example.label < len(names)],
-        num_classes=len(names),
-        seed=0,
-    )
-    notes = folder.skipped
+    train, validation, test = split_folder(folder, num_classes=len(names))
+    notes = folder.notes + folder.skipped
     if len(names) < len(folder.class_names):
         notes += (text("data.some_classes", names=", ".join(names), num=len(folder.class_names)),)
     return Splits(
@@ -111,7 +116,7 @@ def _from_folder(root: Path, num_classes: int | None, per_class: int | None) -> 
         test=test,
         class_names=names,
         phrases=folder.phrases[: len(names)],
-        name=root.name,
+        name=folder.name,
         notes=notes,
     )
 

@@ -1,23 +1,27 @@
 """The archives of the xView2 challenge: checked, then extracted so that a stop loses nothing."""
 
-import errno
 import hashlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BufferedIOBase
 from pathlib import Path
 from typing import Literal
 
+from course_utils.examples.archives import (
+    CHUNK,
+    ArchiveError,
+    ArchiveMissingError,
+    Member,
+    open_archive,
+    require_room,
+    write_member,
+)
 from course_utils.xbd.levels import XbdError, XbdMissingError
-from course_utils.xbd.members import Member, destination, open_archive
+from course_utils.xbd.members import destination
 
 KNOWN_MD5 = {  # as torchgeo 0.8.1 lists them
     "train_images_labels_targets.tar.gz": "a20ebbfb7eb3452785b63ad02ffd1e16",
     "test_images_labels_targets.tar.gz": "1b39c47e05d1319c17cc8763cee6fe0c",
 }
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,17 @@ def extract_archives(
     """
     paths = [Path(path).expanduser().absolute() for path in archives]
     root = Path(root).expanduser().absolute()
+    try:
+        yield from _extract_all(paths, root, checksums, skip_unknown)
+    except ArchiveMissingError as error:
+        raise XbdMissingError(str(error)) from error
+    except ArchiveError as error:
+        raise XbdError(str(error)) from error
+
+
+def _extract_all(
+    paths: list[Path], root: Path, checksums: Mapping[str, str], skip_unknown: bool
+) -> Iterator[ExtractStep]:
     plans: list[_Plan] = []
     seen: dict[str, str] = {}
     for path in paths:
@@ -86,7 +101,7 @@ def extract_archives(
             yield from _compare(path, checksums[path.name])
         plan = yield from _check(path, root, seen, skip_unknown or is_known)
         plans.append(plan)
-    _require_room(root, sum(sum(plan.missing.values()) for plan in plans))
+    require_room(root, sum(sum(plan.missing.values()) for plan in plans))
     for plan in plans:
         yield from _extract(plan, root)
 
@@ -96,7 +111,7 @@ def _compare(path: Path, expected: str) -> Iterator[ExtractStep]:
         raise XbdMissingError(f"there is no archive {path}; give the path of a tar or zip file")
     digest, done, total = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
             done += len(chunk)
             yield ExtractStep(path.name, "hashing", done, total)
@@ -149,17 +164,6 @@ def _is_there(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _require_room(root: Path, needed: int) -> None:
-    place = next(folder for folder in (root, *root.parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    if needed > free:
-        raise XbdError(
-            f"the archives hold {needed / 1e9:,.1f} GB that are not in {root} yet, but only "
-            f"{free / 1e9:,.1f} GB are free there; free some space, give another root, or fewer "
-            "archives"
-        )
-
-
 def _extract(plan: _Plan, root: Path) -> Iterator[ExtractStep]:
     name, total, done = plan.archive.name, sum(plan.files.values()), 0
     with open_archive(plan.archive) as (_, members):
@@ -170,27 +174,6 @@ def _extract(plan: _Plan, root: Path) -> Iterator[ExtractStep]:
             action = "written" if place in plan.missing else "kept"
             if action == "written":
                 with member.open() as source:
-                    _write(source, root / place, member.size)
+                    write_member(source, root / place, member.size)
             done += member.size
             yield ExtractStep(name, "extracting", done, total, place, action)
-
-
-def _write(source: BufferedIOBase, path: Path, size: int) -> None:
-    """Copy to a hidden file beside ``path``, then give it its name in one step."""
-    part = path.with_name(f".{path.name}.part")  # a killed run's is written over
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            shutil.copyfileobj(source, file, _CHUNK)
-        if part.stat().st_size != size:
-            raise XbdError(f"{path} has not the size that its archive says; download it again")
-        os.replace(part, path)
-    except OSError as error:
-        if error.errno is None:  # the archive cannot be read
-            raise
-        advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
-        reason = f"could not extract the file ({error.strerror or error}); {advice} and run again"
-        raise OSError(error.errno, f"{reason}: what was extracted is kept", str(path)) from error
-    finally:
-        if part.exists():  # also after Ctrl-C
-            part.unlink()

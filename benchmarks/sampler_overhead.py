@@ -1,0 +1,124 @@
+"""Time the samplers against the bare calls of the network that they make.
+
+    python benchmarks/sampler_overhead.py [--batch 64] [--steps 4] [--repeats 9] [--device cpu]
+
+The network is notebook 01's for tiles, 3 x 32 x 32, untrained: weights do not change the cost.
+Bare calls and sampler take turns, so that both meet the same neighbors on the machine; printed are
+medians over the repeats, of the time a step and of the ratio, with its quartiles. Guided samplers
+are compared with calls of twice the batch. Exits with 1 if a median ratio is over 1.03.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from tqdm import tqdm
+
+from course_utils.diffusion import NoiseSchedule
+from course_utils.samplers import (
+    ddim_sample,
+    ddpm_sample,
+    dpm_solver_sample,
+    guided,
+    inpaint_sample,
+)
+from course_utils.unet import UNet, UNetConfig
+
+LIMIT = 1.03
+SHAPE = (3, 32, 32)
+CONFIG = UNetConfig(num_classes=4)
+
+
+def ways(
+    net: UNet, x_T: torch.Tensor, labels: torch.Tensor, num_steps: int
+) -> dict[str, tuple[Callable[[], object], int]]:
+    """Name each sampler; how to run it, and how many rows each of its calls has."""
+    generator = torch.Generator().manual_seed(0)
+    schedule = NoiseSchedule.linear(num_steps, 0.01, 0.5)  # so that DDPM takes as many steps
+    push = guided(net, labels, guidance_scale=3.0)
+    steps = {"num_sample_steps": num_steps}
+    drawn = {**steps, "generator": generator}
+    mask = torch.zeros(1, 1, *SHAPE[1:], device=x_T.device)
+    edit = {"x0": torch.zeros_like(x_T), "mask": mask, "num_resamples": 1}
+    rows = len(x_T)
+    return {
+        "ddpm": (lambda: ddpm_sample(net, x_T, schedule, generator=generator), rows),
+        "ddim": (lambda: ddim_sample(net, x_T, schedule, **steps), rows),
+        "ddim, eta 1": (lambda: ddim_sample(net, x_T, schedule, eta=1.0, **drawn), rows),
+        "dpm solver": (lambda: dpm_solver_sample(net, x_T, schedule, **steps), rows),
+        "ddim, guided": (lambda: ddim_sample(push, x_T, schedule, **steps), 2 * rows),
+        "inpainting": (lambda: inpaint_sample(net, x_T, schedule, **edit, **drawn), rows),
+    }
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Time a run, on a GPU to its end there."""
+    start = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Measure, print, and say whether the target is met."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    device = torch.device(args.device)
+    net = UNet(CONFIG).to(device).eval()
+    x_T = torch.randn(args.batch, *SHAPE, generator=torch.Generator().manual_seed(0)).to(device)
+    labels = torch.arange(args.batch, device=device) % 4
+    times: dict[str, list[tuple[float, float]]] = {}
+    every = ways(net, x_T, labels, args.steps)
+    for repeat in tqdm(range(args.repeats + 1), desc="repeats", mininterval=5):
+        for name, (sample, num_rows) in every.items():
+            batch = x_T if num_rows == len(x_T) else torch.cat([x_T, x_T])
+            pair = (
+                seconds(bare(net, batch, args.steps), device),
+                seconds(lambda sample=sample: list(sample()), device),
+            )
+            if repeat:  # the first one warms up
+                times.setdefault(name, []).append(pair)
+    return report(times, args)
+
+
+def bare(net: UNet, x: torch.Tensor, num_steps: int) -> Callable[[], None]:
+    """Call the network as often as a sampler does, and nothing else."""
+
+    @torch.no_grad()
+    def run() -> None:
+        t = torch.full((len(x),), 5, device=x.device)
+        for _ in range(num_steps):
+            net(x, t)
+
+    return run
+
+
+def report(times: dict[str, list[tuple[float, float]]], args: argparse.Namespace) -> int:
+    """Print the table; 0 if the target is met."""
+    print(
+        f"\nbatch {args.batch}, {'x'.join(map(str, SHAPE))}, {args.steps} steps, {args.device}, "
+        f"{torch.get_num_threads()} threads, medians of {args.repeats}"
+    )
+    print(f"{'':16}{'network':>12}{'sampler':>12}{'ratio':>9}   quartiles")
+    worst = 0.0
+    for name, pairs in times.items():
+        network, sampler = (
+            1000 * statistics.median(side) / args.steps for side in zip(*pairs, strict=True)
+        )
+        low, ratio, high = statistics.quantiles([b / a for a, b in pairs], n=4)
+        worst = max(worst, ratio)
+        print(f"{name:16}{network:9.2f} ms{sampler:9.2f} ms{ratio:9.3f}   {low:.3f} {high:.3f}")
+    print(f"worst {worst:.3f}, allowed {LIMIT}")
+    return 0 if worst <= LIMIT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

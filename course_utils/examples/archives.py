@@ -1,0 +1,226 @@
+"""Archives that nobody has to trust: looked through first, never written outside a folder."""
+
+import errno
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from io import BufferedIOBase
+from pathlib import Path
+
+FILE, FOLDER = "a file", "a folder"
+CHUNK = 1 << 22
+_RAR = b"Rar!\x1a\x07"
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_NO_SYSTEM_ERROR = (None, errno.EINVAL)  # from gzip and bz2; from a seek to an absurd place
+_TAR_KINDS = {
+    tarfile.REGTYPE: FILE,
+    tarfile.AREGTYPE: FILE,
+    tarfile.DIRTYPE: FOLDER,
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
+
+
+class ArchiveError(ValueError):
+    """An archive that is damaged, of another kind, or holds what must not be written."""
+
+
+class ArchiveMissingError(ArchiveError, FileNotFoundError):
+    """An archive that is not there."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """An entry of an archive, not to be trusted."""
+
+    name: str
+    kind: str
+    size: int  # bytes when extracted, as the archive claims
+    open: Callable[[], BufferedIOBase]
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]]:
+    """Open a tar file (plain, gz, bz2 or xz) or a zip file.
+
+    Yields:
+        The file, whose ``tell()`` shows progress, and the members in the order of the archive. A
+        tar file has been read, checked and found whole when its last member has been passed.
+
+    Raises:
+        ArchiveMissingError: there is no such file.
+        ArchiveError: it is no such archive, damaged or cut off, also while members are read in the
+            block.
+    """
+    if not path.is_file():
+        raise ArchiveMissingError(f"there is no archive {path}; give the path of a tar or zip file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_RAR))
+            if start == _RAR:
+                raise ArchiveError(
+                    f"{path} is a RAR archive, which Python cannot read; extract it first "
+                    "(unrar x, 7-Zip, or tar -xf on Windows and macOS) and give the folder"
+                )
+            file.seek(0)
+            yield file, _zip_members(file) if start[:2] == b"PK" else _tar_members(file)
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, ValueError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
+            raise  # a complaint of the course's, or a full disk and the like
+        reason = " ".join(str(error).split())
+        raise ArchiveError(
+            f"{path} is no archive, damaged or cut off ({reason}); download it again, files that "
+            "are extracted already are kept"
+        ) from error
+
+
+def _tar_members(file: BufferedIOBase) -> Iterator[Member]:
+    with tarfile.open(fileobj=file, mode="r:*") as archive:
+        for info in archive:
+            kind = "a sparse file" if info.issparse() else _TAR_KINDS.get(info.type, "unknown")
+            yield Member(info.name, kind, info.size, partial(archive.extractfile, info))
+        # the library takes a missing, cut or broken header for the end: look what is really there
+        if archive.fileobj.tell() - archive.offset < tarfile.BLOCKSIZE:
+            raise tarfile.ReadError("it ends without the mark that closes a tar file")
+        while chunk := archive.fileobj.read(1 << 20):  # to the end, where gz has its checksum
+            if chunk.strip(b"\0"):
+                raise tarfile.ReadError("there is a broken header in its middle")
+
+
+def _zip_members(file: BufferedIOBase) -> Iterator[Member]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            kind = FOLDER if info.is_dir() else FILE
+            if stat.S_ISLNK(info.external_attr >> 16):
+                kind = "a symbolic link"
+            elif info.flag_bits & 1:
+                kind = "encrypted"
+            yield Member(info.filename, kind, info.file_size, partial(archive.open, info))
+
+
+def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
+    """Take the name of a member apart, or refuse the member.
+
+    Args:
+        member: an entry of an archive.
+        archive: name of the archive's file, for the message.
+
+    Returns:
+        Folders and file name; together they stay below any folder.
+
+    Raises:
+        ArchiveError: anything but a file or folder, or a name that leads out of its folder.
+    """
+    if member.kind not in (FILE, FOLDER) or member.size < 0:
+        kind = member.kind if member.size >= 0 else f"of {member.size} bytes"
+        raise ArchiveError(refusal(archive, member, f"is {kind}"))
+    parts = [part for part in member.name.split("/") if part not in ("", ".")]
+    is_absolute = member.name.startswith("/") or re.match(r"[A-Za-z]:", member.name)
+    if is_absolute or ".." in parts or "\\" in member.name or "\0" in member.name:
+        raise ArchiveError(refusal(archive, member, "would be written outside the folder"))
+    return tuple(parts)
+
+
+def refusal(archive: str, member: Member, reason: str) -> str:
+    """Say why a member is refused; all are looked at before the first is written."""
+    return f"{archive}: {member.name!r} {reason}; nothing was extracted from any archive"
+
+
+def require_room(root: Path, needed: int) -> None:
+    """Check that the disk of a folder, which need not exist yet, has room for so many bytes.
+
+    Raises:
+        ArchiveError: it has not.
+    """
+    place = next(folder for folder in (root, *root.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise ArchiveError(
+            f"the archives hold {needed / 1e9:,.1f} GB that are not in {root} yet, but only "
+            f"{free / 1e9:,.1f} GB are free there; free some space, give another root, or fewer "
+            "archives"
+        )
+
+
+def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
+    """Copy to a hidden file beside ``path``, then give it its name in one step.
+
+    Raises:
+        ArchiveError: the archive does not give as many bytes as it said.
+        OSError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")  # a killed run's is written over
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            shutil.copyfileobj(source, file, CHUNK)
+        if part.stat().st_size != size:
+            raise ArchiveError(f"{path} has not the size that its archive says; download it again")
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno is None:  # the archive cannot be read
+            raise
+        advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
+        reason = f"could not extract the file ({error.strerror or error}); {advice} and run again"
+        raise OSError(error.errno, f"{reason}: what was extracted is kept", str(path)) from error
+    finally:
+        if part.exists():  # also after Ctrl-C
+            part.unlink()
+
+
+def extract_images(archive: Path, root: Path, *, suffixes: tuple[str, ...]) -> int:
+    """Extract the files with certain endings, and only those, into the archive's own folders.
+
+    Every name is looked at before the first file is written. Hidden files and what Macs add
+    (``__MACOSX``) are left out. A file that is there in the right size is kept.
+
+    Args:
+        archive: a tar or zip file.
+        root: the folder to write to, made if missing.
+        suffixes: endings of file names, in lower case.
+
+    Returns:
+        How many files of the archive are now there.
+
+    Raises:
+        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no such file.
+        OSError: a file cannot be written.
+    """
+
+    def places(members: Iterator[Member]) -> Iterator[tuple[Member, Path]]:
+        for member in members:
+            parts = safe_parts(member, archive.name)
+            hidden = any(part.startswith((".", "__")) for part in parts)
+            if member.kind == FILE and parts and not hidden:
+                place = root.joinpath(*parts)
+                if place.suffix.lower() in suffixes:
+                    yield member, place
+
+    def is_missing(member: Member, place: Path) -> bool:
+        return not (place.is_file() and place.stat().st_size == member.size)
+
+    with open_archive(archive) as (_, members):
+        found = [(member.size, is_missing(member, place)) for member, place in places(members)]
+    if not found:
+        raise ArchiveError(
+            f"{archive} holds no images ({' '.join(suffixes)}); give another archive"
+        )
+    require_room(root, sum(size for size, missing in found if missing))
+    with open_archive(archive) as (_, members):
+        for member, place in places(members):
+            if is_missing(member, place):
+                with member.open() as source:
+                    write_member(source, place, member.size)
+    return len(found)

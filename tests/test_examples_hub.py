@@ -1,0 +1,615 @@
+"""RESISC45, EuroSAT, UC Merced and AID: the same images and labels, whichever way they come."""
+
+import csv
+import json
+import os
+import shutil
+import tarfile
+import types
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import huggingface_hub
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import encoded, noise_image, write_images
+from datasets import ClassLabel, Dataset, Features, Value
+from datasets import Image as ImageFeature
+
+from course_utils import examples, hub, sources
+from course_utils.examples import (
+    hub_sets,
+    load_scenes,
+    phrase_from_name,
+    read_scene_classes,
+    scenes,
+)
+from course_utils.runtime import Profile, data_root
+
+
+def words_of(words: str) -> list[str]:
+    return words.split()
+
+
+# as published, typed from the data sets' own pages and not from the course's table
+RESISC45 = words_of(
+    "airplane airport baseball_diamond basketball_court beach bridge chaparral church "
+    "circular_farmland cloud commercial_area dense_residential desert forest freeway golf_course "
+    "ground_track_field harbor industrial_area intersection island lake meadow medium_residential "
+    "mobile_home_park mountain overpass palace parking_lot railway railway_station "
+    "rectangular_farmland river roundabout runway sea_ice ship snowberg sparse_residential stadium "
+    "storage_tank tennis_court terrace thermal_power_station wetland"
+)
+EUROSAT = words_of(
+    "AnnualCrop Forest HerbaceousVegetation Highway Industrial Pasture PermanentCrop Residential "
+    "River SeaLake"
+)
+UCMERCED = words_of(
+    "agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest "
+    "freeway golfcourse harbor intersection mediumresidential mobilehomepark overpass parkinglot "
+    "river runway sparseresidential storagetanks tenniscourt"
+)
+AID = words_of(
+    "Airport BareLand BaseballField Beach Bridge Center Church Commercial DenseResidential Desert "
+    "Farmland Forest Industrial Meadow MediumResidential Mountain Park Parking Playground Pond "
+    "Port RailwayStation Resort River School SparseResidential Square Stadium StorageTanks Viaduct"
+)
+PUBLISHED = {  # classes, all images, the official layout: folders above the classes, file names
+    "resisc45": (RESISC45, 31_500, "NWPU-RESISC45", lambda name, i: f"{name}_{i + 1:03d}.jpg"),
+    "eurosat": (EUROSAT, 27_000, "2750", lambda name, i: f"{name}_{i + 1}.jpg"),
+    "ucmerced": (UCMERCED, 2_100, "UCMerced_LandUse/Images", lambda name, i: f"{name}{i:02d}.tif"),
+    "aid": (AID, 10_000, "AID", lambda name, i: f"{name.lower()}_{i + 1}.jpg"),
+}
+every_set = pytest.mark.parametrize("key", PUBLISHED)
+PER_CLASS = 3
+
+
+def picture(number: int, file_format: str = "PNG") -> bytes:
+    return encoded(noise_image(number, size=(4, 4)), file_format)
+
+
+def official_files(key: str) -> dict[str, bytes]:
+    """Make up a small data set in its official layout; every image is another one."""
+    names, _, above, file_name = PUBLISHED[key]
+    kind = "TIFF" if key == "ucmerced" else "JPEG"
+    return {
+        f"{above}/{name}/{file_name(name, i)}": picture(label * PER_CLASS + i, kind)
+        for label, name in enumerate(names)
+        for i in range(PER_CLASS)
+    }
+
+
+def write(root: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def labels_by_content(found: examples.ClassFolder) -> dict[bytes, int]:
+    return {example.path.read_bytes(): example.label for example in found.examples}
+
+
+# what the course knows of the sets
+
+
+@every_set
+def test_classes_come_in_the_published_order_with_the_published_number_of_images(key):
+    classes = read_scene_classes()[key]
+    names, total, *_ = PUBLISHED[key]
+    assert list(classes.class_names) == names
+    assert classes.num_images == total
+    assert len(set(classes.phrases)) == len(names)
+
+
+@every_set
+def test_names_become_words(key):
+    classes = read_scene_classes()[key]
+    for name, phrase in zip(classes.class_names, classes.phrases, strict=True):
+        assert phrase == phrase.lower()
+        if key == "ucmerced":  # its names have no joints to take apart
+            assert phrase.replace(" ", "") == name
+        else:
+            assert phrase == phrase_from_name(name)
+    assert "mobile home park" in read_scene_classes()["ucmerced"].phrases
+
+
+def test_the_lock_says_id_licence_and_source_of_every_set():
+    lock = hub.read_lock()
+    for key in PUBLISHED:
+        assert lock[key].role == "data"
+        assert lock[key].id.count("/") == 1
+        assert lock[key].license
+    assert lock["eurosat"].id == "timm/eurosat-rgb"
+    for key in ("rsicd", "ucm_captions", "sydney_captions", "rsicap"):
+        assert lock[key].role == "data"
+
+
+def test_the_published_table_agrees_with_the_classes_and_names_a_source():
+    with open(data_root() / "published" / "image_sets.csv", encoding="utf-8", newline="") as file:
+        rows = {row["data"]: row for row in csv.DictReader(file)}
+    assert set(rows) <= set(hub.read_lock())
+    for key, (names, total, *_) in PUBLISHED.items():
+        assert (rows[key]["num_images"], rows[key]["num_classes"]) == (str(total), str(len(names)))
+        assert rows[key]["title"] == read_scene_classes()[key].title
+    assert all(row["source"] for row in rows.values())
+
+
+@every_set
+def test_only_exactly_these_classes_are_these_classes(key):
+    classes = read_scene_classes()[key]
+    spelled = [phrase.title().replace(" ", "-") for phrase in reversed(classes.phrases)]
+    count = len(spelled)
+    assert classes.matches(spelled)
+    assert classes.labels_of(spelled, where="x") == tuple(range(count - 1, -1, -1))
+    first = classes.class_names[-1]
+    for wrong, words in (
+        (spelled[1:], f"missing: {first}"),
+        ([*spelled, "Moon"], "unknown: Moon"),
+        (["Moon", *spelled[1:]], f"missing: {first}; unknown: Moon"),
+        ([*spelled, spelled[0]], "a class occurs twice"),
+    ):
+        assert not classes.matches(wrong)
+        with pytest.raises(ValueError, match=f"x has not the {count} classes .*{words}"):
+            classes.labels_of(wrong, where="x")
+
+
+# folders and archives in the official layout
+
+
+@every_set
+def test_a_folder_in_the_official_layout_is_recognized(key, tmp_path):
+    files = official_files(key)
+    found = load_scenes(write(tmp_path / "here", files))
+    names, total, above, _ = PUBLISHED[key]
+    assert list(found.class_names) == names
+    assert found.phrases == read_scene_classes()[key].phrases
+    expected = {data: names.index(Path(name).parent.name) for name, data in files.items()}
+    assert labels_by_content(found) == expected
+    assert found.name == read_scene_classes()[key].title
+    (note,) = found.notes
+    assert f"{len(files)} of its {total:,} images" in note
+    assert hub.read_lock()[key].license in note
+    inner = load_scenes(tmp_path / "here" / above)
+    assert [each.path for each in inner.examples] == [each.path for each in found.examples]
+
+
+@pytest.mark.parametrize(("key", "kind"), [("ucmerced", "zip"), ("eurosat", "tar.gz")])
+def test_an_archive_in_the_official_layout_is_unpacked_once(key, kind, tmp_path, monkeypatch):
+    files, path = official_files(key), tmp_path / f"set.{kind}"
+    if kind == "zip":
+        write_zip(path, {**files, "readme.txt": b"hello", "__MACOSX/._a.jpg": b"junk"})
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(write(tmp_path / "x", files), arcname=".")
+    found = load_scenes(path, cache=tmp_path / "cache")
+    assert labels_by_content(found) == labels_by_content(load_scenes(write(tmp_path / "y", files)))
+    assert found.parts == ()
+    assert all(each.path.is_relative_to(tmp_path / "cache") for each in found.examples)
+    monkeypatch.setattr(scenes, "extract_images", None)
+    again = load_scenes(path, cache=tmp_path / "cache")
+    assert labels_by_content(again) == labels_by_content(found)
+    assert (again.notes, again.name, again.phrases) == (found.notes, found.name, found.phrases)
+
+
+def test_what_was_lost_from_the_cache_is_unpacked_again(tmp_path):
+    path = write_zip(tmp_path / "EuroSAT.zip", official_files("eurosat"))
+    found = load_scenes(path, cache=tmp_path / "cache")
+    found.examples[0].path.unlink()
+    assert len(load_scenes(path, cache=tmp_path / "cache").examples) == len(found.examples)
+    (index,) = (tmp_path / "cache").rglob("index.json")
+    index.write_text("{")
+    assert len(load_scenes(path, cache=tmp_path / "cache").examples) == len(found.examples)
+
+
+def test_an_archive_of_other_classes_is_read_like_a_folder_of_them(tmp_path):
+    names = [f"mine/{name}/{i}.png" for name in ("SeaLake", "tank_2") for i in range(3)]
+    path = write_zip(tmp_path / "m.zip", {name: picture(i) for i, name in enumerate(names)})
+    found = load_scenes(path, cache=tmp_path / "cache")
+    assert found.class_names == ("SeaLake", "tank_2")
+    assert found.phrases == ("sea lake", "tank 2")
+    assert (found.name, found.notes) == ("m.zip", ())
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "/evil.jpg", "2750/../../evil.jpg", "2750\\..\\evil.jpg", "C:/evil.jpg"]
+)
+def test_no_archive_writes_outside_of_its_folder(name, tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"2750/River/a.jpg": picture(1), name: picture(2)})
+    with pytest.raises(examples.ArchiveError, match="would be written outside the folder"):
+        load_scenes(path, cache=tmp_path / "cache")
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        link = tarfile.TarInfo("2750/River/a.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(examples.ArchiveError, match="is a symbolic link"):
+        load_scenes(path, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"Rar!\x1a\x07\x00rest", "RAR archive.*extract it first"),
+        (b"no archive", "is no archive, damaged or cut off"),
+        (b"", "is no archive, damaged or cut off"),
+    ],
+)
+def test_what_python_cannot_unpack_is_said_with_the_remedy(data, words, tmp_path):
+    (tmp_path / "NWPU-RESISC45.rar").write_bytes(data)
+    with pytest.raises(ValueError, match=words):
+        load_scenes(tmp_path / "NWPU-RESISC45.rar", cache=tmp_path / "cache")
+
+
+def test_an_archive_without_images_or_for_a_full_disk_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="holds no images"):
+        load_scenes(write_zip(tmp_path / "a.zip", {"a/readme.txt": b"x"}), cache=tmp_path)
+    path = write_zip(tmp_path / "b.zip", official_files("eurosat"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    with pytest.raises(ValueError, match="GB are free"):
+        load_scenes(path, cache=tmp_path / "cache")
+
+
+def test_a_folder_of_other_classes_is_read_as_before(tidy_folder):
+    found, scanned = load_scenes(tidy_folder), examples.scan_folder(tidy_folder)
+    assert [each.path for each in found.examples] == [each.path for each in scanned.examples]
+    assert (found.class_names, found.phrases) == (scanned.class_names, scanned.phrases)
+    assert (found.name, found.notes, found.parts) == ("tidy", (), ())
+
+
+def test_words_of_ones_own_beat_the_tables(tmp_path):
+    root = write(tmp_path / "here", official_files("eurosat"))
+    rows = "".join(f"{name},my {name}\n" for name in reversed(EUROSAT))
+    (root / "2750" / "classes.csv").write_text("name,phrase\n" + rows)
+    assert load_scenes(root).phrases == tuple(f"my {name}" for name in EUROSAT)
+
+
+def test_folders_in_another_spelling_and_order_get_official_names_and_labels(tmp_path):
+    for label, name in enumerate(EUROSAT):
+        spelled = (
+            phrase_from_name(name).replace("sea", "Sea").replace("permanent", "a_permanent"[2:])
+        )
+        write_images(tmp_path / "e" / spelled, 3, seed=label)
+    found = load_scenes(tmp_path / "e")
+    assert list(found.class_names) == EUROSAT
+    for each in found.examples:
+        folder = each.path.parent.name.lower().replace(" ", "")
+        assert EUROSAT[each.label].lower() == folder
+    labels = [each.label for each in found.examples]
+    assert labels == sorted(labels)
+
+
+def test_what_is_no_path_and_no_name_lists_the_names(tmp_path):
+    with pytest.raises(ValueError, match=r"'moon' is neither .* nor one of resisc45, eurosat, uc"):
+        load_scenes("moon", cache=tmp_path)
+    with pytest.raises(ValueError, match=r"looked at .*nowhere"):
+        load_scenes(tmp_path / "nowhere", cache=tmp_path)
+
+
+# repositories of the hub
+
+SPLIT = {"train": 3, "validation": 1, "test": 2}  # images a class
+
+
+def write_repository(
+    root: Path, names: list[str], split: dict[str, int] | None = None
+) -> dict[bytes, tuple[str, str]]:
+    """Write Parquet files as the hub has them; give each image's class and part by its bytes."""
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=names)})
+    truth, number = {}, 0
+    for part, per_class in (split or SPLIT).items():
+        rows: dict[str, list] = {"image": [], "label": []}
+        for label, name in enumerate(names):
+            for _ in range(per_class):
+                number += 1
+                data = picture(number, "JPEG" if number % 2 else "PNG")
+                truth[data] = (name, part)
+                rows["image"].append({"bytes": data, "path": None})
+                rows["label"].append(label)
+        path = root / "data" / f"{part}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Dataset.from_dict(rows, features=features).to_parquet(str(path))
+    return truth
+
+
+class Hub:
+    """A hub with repositories that are folders; remembers what it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folders: dict[str, Path] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.loaded: list[tuple[str, str | None, str | None]] = []
+        real = datasets.load_dataset
+
+        def load_dataset(path: str, *, revision, data_dir, cache_dir) -> object:
+            self.loaded.append((path, revision, data_dir))
+            folder = self.folders.get(path, path)
+            return real(str(folder), data_dir=data_dir, cache_dir=cache_dir)
+
+        def repo_info(_, repository, *, repo_type, revision, timeout) -> object:
+            assert (repo_type, timeout) == ("dataset", 10)
+            self.asked.append((repository, revision))
+            if repository not in self.folders:
+                raise ConnectionError("no network")
+            return types.SimpleNamespace(sha="c0ffee0" * 5)
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", repo_info)
+
+
+@pytest.fixture
+def the_hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    return Hub(monkeypatch)
+
+
+def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
+    turned = [phrase_from_name(name).title() for name in reversed(EUROSAT)]
+    turned[turned.index("Industrial")] = "Industrial Buildings"  # as one copy has it
+    truth = write_repository(tmp_path / "repo", turned)
+    the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
+    seen: list[int] = []
+
+    def progress(rows, total):
+        seen.append(total)
+        return rows
+
+    found = load_scenes("eurosat", cache=tmp_path / "cache", progress=progress)
+    assert seen == [len(truth)] == [60]
+    assert list(found.class_names) == EUROSAT
+    official = dict(zip(turned, reversed(EUROSAT), strict=True))
+    for example, part in zip(found.examples, found.parts, strict=True):
+        name, own = truth[example.path.read_bytes()]  # the original bytes
+        assert found.class_names[example.label] == official[name] == example.path.parent.name
+        assert part == own
+        is_jpeg = example.path.read_bytes().startswith(b"\xff\xd8")
+        assert example.path.suffix == (".jpg" if is_jpeg else ".png")
+    assert the_hub.asked == [("timm/eurosat-rgb", hub.read_lock()["eurosat"].revision)]
+    assert the_hub.loaded == [("timm/eurosat-rgb", "c0ffee0" * 5, None)]
+    assert "timm/eurosat-rgb@c0ffee0" in found.notes[0]
+
+    again = load_scenes("eurosat", cache=tmp_path / "cache")
+    assert len(the_hub.asked) == len(the_hub.loaded) == 1, "the second time asks nobody"
+    assert labels_by_content(again) == labels_by_content(found)
+    assert (again.parts, again.notes) == (found.parts, found.notes)
+
+
+def test_an_experiment_takes_a_data_set_by_name(the_hub, tmp_path):
+    truth = write_repository(tmp_path / "repo", EUROSAT)
+    the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
+    options = {"profile": Profile(), "root": "eurosat", "cache": tmp_path / "cache"}
+    splits = sources.load_examples("scenes", **options)
+    for part in ("train", "validation", "test"):
+        assert {truth[each.path.read_bytes()][1] for each in getattr(splits, part)} == {part}
+    sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
+    assert sizes == [30, 10, 20]
+    assert (splits.name, splits.stand_in_for) == ("EuroSAT", None)
+    assert splits.phrases[-1] == "sea lake"
+    assert "MIT" in " ".join(splits.notes)
+    two = sources.load_examples("scenes", classes=("river", "forest"), per_class=2, **options)
+    assert two.class_names == ("AnnualCrop", "Forest")
+    assert [len(two.train), len(two.validation), len(two.test)] == [4, 2, 4]
+
+
+def test_a_copy_is_asked_when_the_first_place_fails(the_hub, tmp_path):
+    write_repository(tmp_path / "repo", RESISC45, {"train": 1, "validation": 1, "test": 1})
+    the_hub.folders["mteb/resisc45"] = tmp_path / "repo"
+    found = load_scenes("resisc45", cache=tmp_path / "cache")
+    assert [name for name, _ in the_hub.asked] == ["timm/resisc45", "mteb/resisc45"]
+    assert "mteb/resisc45@c0ffee0" in found.notes[0]
+    assert Counter(found.parts) == {"train": 45, "validation": 45, "test": 45}
+
+
+def test_without_a_network_the_reasons_and_the_ways_out_are_said(the_hub, tmp_path):
+    with pytest.raises(hub.ArtifactError) as caught:
+        load_scenes("eurosat", cache=tmp_path / "cache")
+    for part in ("timm/eurosat-rgb: no network", "COURSE_MODELS", "HF_ENDPOINT", "EuroSAT.zip"):
+        assert part in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_data_set_without_a_split_is_split_by_the_course(the_hub, tmp_path):
+    truth = write_repository(tmp_path / "repo", UCMERCED, {"train": 10})
+    the_hub.folders["blanchon/UC_Merced"] = tmp_path / "repo"
+    found = load_scenes("ucmerced", cache=tmp_path / "cache")
+    assert set(found.parts) == {"train"}
+    parts = examples.split_folder(found)
+    assert [len(part) for part in parts] == [105, 21, 84]
+    assert len({each.path for part in parts for each in part}) == len(truth)
+
+
+def test_a_repository_of_plain_images_is_read_from_its_data_folder(the_hub, tmp_path):
+    files = {
+        f"data/{Path(n).parent.name}/{Path(n).name}": d for n, d in official_files("aid").items()
+    }
+    write(tmp_path / "repo", {**files, "thumbnail.png": picture(999)})  # which spoils the labels
+    the_hub.folders["blanchon/AID"] = tmp_path / "repo"
+    found = load_scenes("aid", cache=tmp_path / "cache")
+    assert list(found.class_names) == AID
+    assert the_hub.loaded[0][2] == "data"
+    expected = {data: AID.index(Path(name).parent.name) for name, data in files.items()}
+    assert labels_by_content(found) == expected
+
+
+def test_an_image_in_two_parts_is_kept_for_the_test_only(the_hub, tmp_path):
+    names = ["A", "B"]
+    write_repository(tmp_path / "repo", names, {"train": 4, "test": 4})
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=names)})
+    test = tmp_path / "repo" / "data" / "test-00000-of-00001.parquet"
+    train = tmp_path / "repo" / "data" / "train-00000-of-00001.parquet"
+    rows = [
+        Dataset.from_parquet(str(p)).cast_column("image", ImageFeature(decode=False))
+        for p in (test, train)
+    ]
+    both = {"image": [*rows[0]["image"], rows[1]["image"][0]], "label": [*rows[0]["label"], 0]}
+    Dataset.from_dict(both, features=features).to_parquet(str(test))
+    found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+    assert Counter(found.parts) == {"train": 7, "test": 9}
+    assert "train-00000" in " ".join(found.skipped)
+    assert (found.class_names, found.name, found.notes) == (("A", "B"), "repo", ())
+
+
+def test_a_folder_with_the_files_of_a_repository_needs_no_hub(the_hub, tmp_path, monkeypatch):
+    truth = write_repository(
+        tmp_path / "models" / "eurosat", EUROSAT, {"train": 2, "valid": 1, "test": 1}
+    )
+    monkeypatch.setenv("COURSE_MODELS", str(tmp_path / "models"))
+    found = load_scenes("eurosat", cache=tmp_path / "cache")
+    assert the_hub.asked == []
+    assert len(found.examples) == len(truth)
+    assert Counter(found.parts) == {"train": 20, "validation": 10, "test": 10}, (
+        "valid is validation"
+    )
+    assert list(found.class_names) == EUROSAT
+
+
+def test_a_local_folder_under_the_name_of_a_set_must_be_that_set(the_hub, tmp_path, monkeypatch):
+    write(tmp_path / "models" / "aid", official_files("eurosat"))
+    monkeypatch.setenv("COURSE_MODELS", str(tmp_path / "models"))
+    with pytest.raises(ValueError, match=r"not the 30 classes of AID.*missing: Airport.*Annual"):
+        load_scenes("aid", cache=tmp_path / "cache")
+    assert the_hub.asked == []
+
+
+def test_a_set_with_other_classes_than_its_name_says_is_refused(the_hub, tmp_path):
+    write_repository(tmp_path / "repo", [*EUROSAT[:-1], "Moon"], {"train": 1})
+    the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
+    with pytest.raises(ValueError, match=r"EuroSAT .missing: SeaLake; unknown: Moon"):
+        load_scenes("eurosat", cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "words"),
+    [
+        (
+            {"image": [{"bytes": b"x", "path": None}], "label": [3]},
+            Features({"image": ImageFeature(), "label": Value("int64")}),
+            "one column of labels with names, got .. among",
+        ),
+        (
+            {"text": ["x"], "label": [0]},
+            Features({"text": Value("string"), "label": ClassLabel(names=["A", "B"])}),
+            "one column of images, got .. among",
+        ),
+        (
+            {"image": [{"bytes": picture(1), "path": None}], "label": [-1]},
+            Features({"image": ImageFeature(), "label": ClassLabel(names=["A", "B"])}),
+            "row 0 of 'train' has the label -1, expected 0 … 1",
+        ),
+        (
+            {"image": [{"bytes": picture(1), "path": None}], "label": [0]},
+            Features({"image": ImageFeature(), "label": ClassLabel(names=["../A", "B"])}),
+            "cannot be names of folders",
+        ),
+    ],
+)
+def test_a_repository_that_is_no_labelled_set_is_refused(rows, features, words, tmp_path):
+    path = tmp_path / "repo" / "train.parquet"
+    path.parent.mkdir()
+    Dataset.from_dict(rows, features=features).to_parquet(str(path))
+    with pytest.raises(ValueError, match=words):
+        load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+
+
+def test_a_broken_parquet_file_is_said_and_one_beside_class_folders_does_no_harm(
+    tidy_folder, tmp_path
+):
+    for root in (tmp_path / "repo", tidy_folder):
+        write(root, {"train.parquet": b"PAR1 not really"})
+    with pytest.raises(ValueError, match=r"repo: its Parquet files cannot be read"):
+        load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+    assert len(load_scenes(tidy_folder, cache=tmp_path / "cache").class_names) == 3
+
+
+def test_a_full_disk_is_said_and_the_next_run_starts_over(the_hub, tmp_path, monkeypatch):
+    write_repository(tmp_path / "repo", EUROSAT, {"train": 3})
+    real, left = hub_sets.write_atomically, [5]
+
+    def fill_up(path, data):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(28, "No space left on device", str(path))
+        real(path, data)
+
+    monkeypatch.setattr(hub_sets, "write_atomically", fill_up)
+    with pytest.raises(OSError, match="No space left"):
+        load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+    monkeypatch.setattr(hub_sets, "write_atomically", real)
+    assert len(load_scenes(tmp_path / "repo", cache=tmp_path / "cache").examples) == 30
+
+
+def test_progress_bars_of_the_library_are_as_before(tmp_path):
+    write_repository(tmp_path / "repo", ["A", "B"], {"train": 3})
+    before = datasets.are_progress_bars_disabled()
+    load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+    assert datasets.are_progress_bars_disabled() == before
+
+
+def test_a_class_that_is_missing_in_a_part_is_named():
+    found = examples.ClassFolder(
+        examples=tuple(examples.Example(i % 2, "real", Path(str(i))) for i in range(5)),
+        class_names=("A", "B"),
+        phrases=("a", "b"),
+        skipped=(),
+        parts=("train", "train", "validation", "test", "test"),
+    )
+    with pytest.raises(ValueError, match="class 'B' has no image in a part"):
+        examples.split_folder(found)
+
+
+# real images
+
+
+@pytest.mark.parametrize(
+    ("folder", "key", "num"),
+    [
+        ("EuroSAT_RGB", "eurosat", 1000),
+        ("UCMerced_LandUse_jpg", "ucmerced", 420),
+        ("AID_150px", "aid", 150),
+    ],
+)
+def test_real_folders_are_recognized(test_data, folder, key, num):
+    found = load_scenes(test_data / folder)
+    assert found.class_names == read_scene_classes()[key].class_names
+    assert len(found.examples) == num
+    for each in found.examples:
+        assert found.class_names[each.label] == each.path.parent.name
+
+
+def test_real_parquet_of_eurosat_is_read_by_its_own_labels(test_data, tmp_path):
+    table = pq.read_table(test_data / "train" / "eurosat_rgb_train.parquet")
+    labels = table["label"].to_numpy()
+    few = table.take(np.concatenate([np.flatnonzero(labels == label)[:6] for label in range(10)]))
+    (tmp_path / "repo").mkdir()
+    pq.write_table(few, tmp_path / "repo" / "train.parquet")
+    found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+    names = json.loads(few.schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    rows = zip(few["image"].to_pylist(), few["label"].to_pylist(), strict=True)
+    truth = {image["bytes"]: names[label] for image, label in rows}
+    got = {data: found.class_names[label] for data, label in labels_by_content(found).items()}
+    assert got == truth
+    assert len(got) == 60
+
+
+def test_a_real_archive_gives_what_its_folder_gives(test_data, tmp_path):
+    path = tmp_path / "AID.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted((test_data / "AID_150px").rglob("*.jpg")):
+            archive.write(file, os.path.join("AID", file.relative_to(test_data / "AID_150px")))
+    found = load_scenes(path, cache=tmp_path / "cache")
+    assert labels_by_content(found) == labels_by_content(load_scenes(test_data / "AID_150px"))
