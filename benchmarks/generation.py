@@ -2,8 +2,9 @@
 
     python benchmarks/generation.py [--per-class 96] [--seeds 10]
 
-The documented call draws one prompt at a time in 50 guided steps. The lab draws in batches, with
-few steps; ``small_text2image_few_steps`` is the same model, distilled. All draw the same prompts.
+The documented call draws one prompt at a time in 50 guided steps. The lab draws in batches with
+``small_text2image_few_steps``, which is the same model, distilled; batches of ten guided steps are
+there for comparison. All draw the same prompts.
 Prints images per second and ratios, and with each pool's images the lab's accuracy: its difference
 to the documented call's with a 95 % interval over seeds and test images. Exits with 1 if the lab's
 way is under 10 times faster or an interval of real + synthetic leaves 3 points. Each way draws one
@@ -26,9 +27,10 @@ from course_utils.text2image import GenerationConfig
 
 GUIDANCE_SCALE = 3.0
 TEMPLATES = zero_shot.TEMPLATES["satellite"]
+LAB = "the lab: batches, distilled to 4 steps"
 WAYS = {  # name -> (artifact, steps)
-    "in batches, 10 steps": ("small_text2image", 10),
-    "in batches, distilled to 4 steps": ("small_text2image_few_steps", 4),
+    "batches, 10 steps": ("small_text2image", 10),
+    LAB: ("small_text2image_few_steps", 4),
 }
 
 
@@ -121,8 +123,8 @@ def report(drawn: dict, results: dict, *, num_images: int, shots: int) -> int:
     print(f"\n{num_images} images, guidance {GUIDANCE_SCALE:g}, {torch.get_num_threads()} threads")
     for name, (_, seconds) in drawn.items():
         ratio = drawn[slow][1] / seconds
-        met &= name == slow or ratio >= 10
-        print(f"{name:36}{num_images / seconds:8.1f} images/s{ratio:8.1f} times")
+        met &= name != LAB or ratio >= 10
+        print(f"{name:42}{num_images / seconds:8.1f} images/s{ratio:8.1f} times")
     print(f"\naccuracy, {shots} real images a class, {num_seeds} seeds, {num_test} test images;")
     print(f"difference to '{slow}' in points, 95 % interval")
     for (arm, ratio), right in reference.items():
@@ -132,7 +134,7 @@ def report(drawn: dict, results: dict, *, num_images: int, shots: int) -> int:
         for name in list(drawn)[1:]:
             interval = metrics.crossed_interval(results[name][arm, ratio] - right)
             low, high = 100 * interval.low, 100 * interval.high
-            met &= arm == "synthetic" or (low >= -3 and high <= 3)
+            met &= name != LAB or arm == "synthetic" or (low >= -3 and high <= 3)
             line += f"   {100 * interval.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
         print(line)
     return 0 if met else 1
