@@ -42,7 +42,7 @@ def _same_random_state(request: pytest.FixtureRequest) -> Iterator[None]:
 
     def state() -> tuple:
         algorithm, keys, *rest = np.random.get_state()  # noqa: NPY002 (looked at, not used)
-        return algorithm, keys.tobytes(), rest, bytes(torch.get_rng_state())
+        return algorithm, keys.tobytes(), rest, torch.get_rng_state().numpy().tobytes()
 
     before = state()
     yield

@@ -89,7 +89,10 @@ def figures() -> dict[str, Figure]:
         "schedules": plots.plot_schedules(THREE, caption="T = 1000"),
         "short": plots.plot_schedules({"a $x$": NoiseSchedule.linear(2, 0.1, 0.2)}),
         "noising": plots.show_noising(image, THREE, [0, 9, 99, 500, 999], eps=noise, caption="a"),
-        "one noising": plots.show_noising(image[:1], {"linear": LINEAR}, [3], eps=noise[:1]),
+        "one noising": plots.show_noising(
+            image[:1], {"linear": LINEAR}, range(0, 1000, 111), eps=noise[:1]
+        ),
+        "one image": plots.show_noising(image[:1], {"a": LINEAR}, [3], eps=noise[:1]),
         "noised": plots.show_noised(image, 300, LINEAR, eps=noise, caption="a tile"),
         "clouds of samples": plots.compare_samples(
             {f"t = {t}": {"step by step": points, "in one jump": points + 1} for t in range(4)},

@@ -115,7 +115,7 @@ def affine_map(sample, num_draws, monkeypatch):
     """
     num_rows, count = 1 + 2 + 2 * num_draws, 0
 
-    def draw(x, _):
+    def draw(x, *_):
         nonlocal count
         noise = torch.zeros_like(x)
         noise[3 + 2 * count : 5 + 2 * count] = IDENTITY
@@ -340,7 +340,6 @@ def test_inpainting_comes_to_the_conditional_distribution_with_more_resamples():
         )  # fmt: skip
         assert (last.x_t[:, 0] == 1).all()
         means.append(last.x_t[:, 1].mean().item())
-        print(means[-1], last.x_t[:, 1].var())
     assert means == sorted(means)
     assert means[0] < 0.65
     assert means[-1] == pytest.approx(0.9, abs=0.05)

@@ -100,11 +100,7 @@ def show_noising(
         raise ValueError(f"{len(schedules)} schedules and {len(timesteps)} steps: nothing to show")
     rows = [[noised(x0, t, schedule, eps) for t in timesteps] for schedule in schedules.values()]
     columns = [f"t = {t}" for t in timesteps]
-    if len(schedules) == 1:
-        (schedule,) = schedules.values()
-        columns = [f"t = {t}\nSNR {schedule.exact_snr[t]:.2g}" for t in timesteps]
-    below = say("plot.image_to_noise")
-    options = {"column_title": below, "caption": caption}
+    options = {"column_title": say("plot.image_to_noise"), "caption": caption}
     return show_grid(rows, row_labels=list(schedules), column_labels=columns, **options)
 
 

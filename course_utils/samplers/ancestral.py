@@ -68,10 +68,10 @@ def _walk(
     clip_x0: bool,
     generator: torch.Generator,
 ) -> Iterator[SampleStep]:
-    dtype, betas = x.dtype, schedule.exact_beta.tolist()
+    dtype, x, betas = x.dtype, widen(x), schedule.exact_beta.tolist()
     for move in moves_between(schedule, list(range(schedule.num_train_steps))[::-1]):
         with torch.no_grad():
-            x0_pred, _ = predict(denoiser, x, move, clip_x0=clip_x0)
+            x0_pred, _ = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
             if move.is_last:
                 x = x0_pred
             else:
@@ -79,6 +79,5 @@ def _walk(
                 to_x0 = math.sqrt(move.alpha_bar_prev) * beta / (1 - move.alpha_bar)
                 to_x_t = math.sqrt(1 - beta) * noise_left
                 sigma = math.sqrt(beta * noise_left if variance == "small" else beta)
-                x = to_x0 * x0_pred + to_x_t * widen(x) + sigma * draw_noise(x, generator)
-            x = x.to(dtype)
-        yield SampleStep(move.t, x, x0_pred.to(dtype))
+                x = to_x0 * x0_pred + to_x_t * x + sigma * draw_noise(x, generator, dtype)
+        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))

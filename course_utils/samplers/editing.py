@@ -93,27 +93,29 @@ def _walk_and_jump(
     clip_x0: bool,
     generator: torch.Generator,
 ) -> Iterator[SampleStep]:
-    dtype, x0 = x.dtype, x0.detach()
+    dtype, x, x0 = x.dtype, widen(x), widen(x0.detach())
     for left, left_after in pairwise(path):
         move = moves[len(moves) - left]
         if left_after > left:
-            x = _mix(x, moves[len(moves) - left_after].alpha_bar / move.alpha_bar, generator)
+            share = moves[len(moves) - left_after].alpha_bar / move.alpha_bar
+            x = _mix(x, share, draw_noise(x, generator, dtype))
             continue
         with torch.no_grad():
-            x0_pred, eps_pred = predict(denoiser, x, move, clip_x0=clip_x0)
-            known = x0 if move.is_last else _mix(x0, move.alpha_bar_prev, generator)
-            z = None if move.is_last else draw_noise(x, generator)
-            unknown = move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z).to(dtype)
+            x0_pred, eps_pred = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
+            known, z = x0, None
+            if not move.is_last:
+                known = _mix(x0, move.alpha_bar_prev, draw_noise(x, generator, dtype))
+                z = draw_noise(x, generator, dtype)
+            unknown = move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z)
             x = torch.where(is_known, known, unknown)
-        yield SampleStep(move.t, x, x0_pred.to(dtype))
+        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))
 
 
 def _mix(
-    x: Float[Tensor, " n *shape"], share: float, generator: torch.Generator
+    x: Float[Tensor, " n *shape"], share: float, z: Float[Tensor, " n *shape"]
 ) -> Float[Tensor, " n *shape"]:
     """Noise an image to ᾱ = ``share``, or a state on until its ᾱ is ``share`` times what it was."""
-    noised = math.sqrt(share) * widen(x) + math.sqrt(1 - share) * draw_noise(x, generator)
-    return noised.to(x.dtype)
+    return math.sqrt(share) * x + math.sqrt(1 - share) * z
 
 
 def resampling_path(num_sample_steps: int, num_resamples: int, jump_length: int) -> list[int]:
@@ -209,5 +211,5 @@ def _noise_and_walk(
     generator: torch.Generator,
 ) -> Iterator[SampleStep]:
     t = torch.full((len(x0),), moves[0].t, dtype=torch.int64, device=x0.device)
-    x_t = q_sample(x0.detach(), t, draw_noise(x0, generator), schedule)
+    x_t = q_sample(x0.detach(), t, draw_noise(x0, generator, x0.dtype), schedule)
     yield from walk_implicit(denoiser, x_t, moves, eta=eta, clip_x0=clip_x0, generator=generator)

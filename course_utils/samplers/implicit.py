@@ -10,7 +10,7 @@ from torch import Tensor
 from course_utils.diffusion import NoiseSchedule
 from course_utils.samplers.inputs import check_generator, check_share, check_start
 from course_utils.samplers.records import Denoiser, SampleStep
-from course_utils.samplers.stepping import draw_noise, predict
+from course_utils.samplers.stepping import draw_noise, predict, widen
 from course_utils.samplers.timesteps import Move, Spacing, moves_between, sample_timesteps
 
 
@@ -77,12 +77,13 @@ def walk_implicit(
     generator: torch.Generator | None,
 ) -> Iterator[SampleStep]:
     """Make the moves, one record each."""
+    dtype, x = x.dtype, widen(x)
     for move in moves:
         with torch.no_grad():
-            x0_pred, eps_pred = predict(denoiser, x, move, clip_x0=clip_x0)
-            z = draw_noise(x, generator) if eta > 0 and not move.is_last else None
-            x = move_implicit(x0_pred, eps_pred, move, eta=eta, z=z).to(x.dtype)
-        yield SampleStep(move.t, x, x0_pred.to(x.dtype))
+            x0_pred, eps_pred = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
+            z = draw_noise(x, generator, dtype) if eta > 0 and not move.is_last else None
+            x = move_implicit(x0_pred, eps_pred, move, eta=eta, z=z)
+        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))
 
 
 def move_implicit(

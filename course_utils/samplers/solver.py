@@ -60,10 +60,10 @@ def dpm_solver_sample(
 def _walk(
     denoiser: Denoiser, x: Float[Tensor, " n *shape"], moves: list[Move], *, clip_x0: bool
 ) -> Iterator[SampleStep]:
-    dtype, before, h_before = x.dtype, None, 0.0
+    dtype, x, before, h_before = x.dtype, widen(x), None, 0.0
     for move in moves:
         with torch.no_grad():
-            x0_pred, _ = predict(denoiser, x, move, clip_x0=clip_x0)
+            x0_pred, _ = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
             if move.is_last:
                 x = x0_pred
             else:
@@ -73,10 +73,9 @@ def _walk(
                     direction = (1 + lead) * x0_pred - lead * before
                 shrink = math.sqrt((1 - move.alpha_bar_prev) / (1 - move.alpha_bar))
                 to_x0 = -math.sqrt(move.alpha_bar_prev) * math.expm1(-h)
-                x = shrink * widen(x) + to_x0 * direction
+                x = shrink * x + to_x0 * direction
                 before, h_before = x0_pred, h
-            x = x.to(dtype)
-        yield SampleStep(move.t, x, x0_pred.to(dtype))
+        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))
 
 
 def _log_snr(alpha_bar: float) -> float:
