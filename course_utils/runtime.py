@@ -33,9 +33,7 @@ class Profile:
     pool_generator: str = "small_text2image_few_steps"  # the one that draws the lab's many images
 
 
-_T4 = Profile(
-    name="t4", shots=60, num_seeds=5, generator="text2earth", pool_generator="text2earth"
-)
+_T4 = Profile("t4", shots=60, num_seeds=5, generator="text2earth", pool_generator="text2earth")
 _FULL = replace(_T4, name="full", num_seeds=10, batch_size=128)
 PROFILES = {profile.name: profile for profile in (Profile(), _T4, _FULL)}
 

@@ -126,10 +126,9 @@ class UNet(nn.Module):
 
     $$\epsilon_\theta(x_t, t, y) = a(t)\,x_t + b(t)\,f_\theta(x_t, t, y)$$
 
-    At late steps x_t is almost nothing but noise. The first term hands it on as it is, and the
-    network f only has to find the little that is image; without it, all pixels of the noise would
-    have to pass through f, which takes long to learn. a and b are learned, and start at 1; the
-    last layer of f starts at zero.
+    At late steps x_t is almost nothing but noise. The first term hands it on, and f only has to
+    find the little that is image; without it, all the noise would have to pass through f, which
+    takes long to learn. a and b are learned and start at 1; the last layer of f starts at zero.
 
     Source:
         Ho et al. 2020 (arXiv:2006.11239), appendix B; scale and shift, Dhariwal and Nichol 2021
@@ -185,7 +184,8 @@ class UNet(nn.Module):
             ValueError: shapes or labels of another kind than the network was built for.
         """
         _check(x_t, t, self.config)
-        embedding = self._embed(t, labels, x_t.dtype)
+        step = self.embed_step(timestep_embedding(t, 4 * self.config.channels[0]).to(x_t.dtype))
+        embedding = F.silu(step + self._embed(labels, t))
         pixels = F.pixel_unshuffle(x_t, self.config.patch)
         h = self.first(pixels.contiguous(memory_format=torch.channels_last))
         seen = []
@@ -197,21 +197,17 @@ class UNet(nn.Module):
             h = F.interpolate(h, scale_factor=2.0) if level else h  # each pixel becomes four
             h = block(torch.cat([h, seen.pop()], dim=1), embedding)
         found = F.pixel_shuffle(self.last(F.silu(self.last_norm(h))), self.config.patch)
-        a, b = (1 + self.balance(embedding))[:, :, None, None].chunk(2, dim=1)
+        a, b = (1 + self.balance(F.silu(step)))[:, :, None, None].chunk(2, dim=1)
         return a * x_t + b * found
 
-    def _embed(
-        self, t: Int[Tensor, " n"], labels: Tensor | None, dtype: torch.dtype
-    ) -> Float[Tensor, "n d"]:
-        """Say step and condition in one vector an image."""
-        config = self.config
-        step = self.embed_step(timestep_embedding(t, 4 * config.channels[0]).to(dtype))
-        if labels is None and config.num_classes is not None:
-            labels = torch.full_like(t, config.num_classes)
+    def _embed(self, labels: Tensor | None, t: Tensor) -> Tensor | float:
+        """Say what the labels add to the embedding of the step."""
+        if labels is None and self.null_label is not None:
+            labels = torch.full_like(t, self.null_label)
         if labels is None:
-            return F.silu(step)
-        _check_labels(labels, len(t), config)
-        return F.silu(step + self.embed_label(labels))
+            return 0.0
+        _check_labels(labels, len(t), self.config)
+        return self.embed_label(labels)
 
 
 def _check(x_t: Tensor, t: Tensor, config: UNetConfig) -> None:
@@ -223,10 +219,8 @@ def _check(x_t: Tensor, t: Tensor, config: UNetConfig) -> None:
             f"multiples of {multiple}, got {x_t.dtype} of shape {tuple(x_t.shape)}"
         )
     if t.shape != (len(x_t),) or t.is_floating_point():
-        raise ValueError(
-            f"t: expected {len(x_t)} integers, one step for each image, got {t.dtype} of shape "
-            f"{tuple(t.shape)}"
-        )
+        got = f"{t.dtype} of shape {tuple(t.shape)}"
+        raise ValueError(f"t: expected {len(x_t)} integers, one step for each image, got {got}")
 
 
 def _check_labels(labels: Tensor, num_images: int, config: UNetConfig) -> None:
@@ -236,10 +230,8 @@ def _check_labels(labels: Tensor, num_images: int, config: UNetConfig) -> None:
     shape = (num_images,) if dim is None else (num_images, dim)
     kind = "integers" if dim is None else "floats"
     if labels.shape != shape or labels.is_floating_point() != (dim is not None):
-        raise ValueError(
-            f"labels: expected {kind} of shape {shape}, got {labels.dtype} of shape "
-            f"{tuple(labels.shape)}"
-        )
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise ValueError(f"labels: expected {kind} of shape {shape}, got {got}")
     if dim is not None or labels.is_cuda or torch.compiler.is_compiling() or not num_images:
         return  # a GPU would have to stop for a look at the numbers
     low, high = (int(end) for end in torch.aminmax(labels))

@@ -1,6 +1,8 @@
 import dataclasses
 import shutil
 import socket
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from tiny_models import write_tiny_clip
 
 from course_utils.examples import Example
-from course_utils.images import ImageError
+from course_utils.images import ImageError, load_image
 from course_utils.zero_shot import (
+    TEMPLATE_SOURCES,
     TEMPLATES,
     Clip,
     class_weights,
@@ -91,7 +94,7 @@ def test_preprocessing_is_that_of_the_folder(clip, folder):
     with torch.random.fork_rng(devices=[]):
         reference = open_clip.create_model_and_transforms(f"local-dir:{folder}")[2]
     image = noise_image(1, size=(45, 70))
-    torch.testing.assert_close(clip.preprocess(image), reference(image))
+    assert torch.equal(clip.preprocess(image), reference(image))
     grey = clip.preprocess(noise_image(1, size=(32, 32), mode="L").convert("RGB"))
     raw = torch.from_numpy(np.array(noise_image(1, size=(32, 32), mode="L"))) / 255
     torch.testing.assert_close(grey[2], (raw - 0.4) / 0.3)
@@ -113,9 +116,45 @@ def test_class_weights_are_those_of_open_clip(clip, net, folder, templates):
     torch.testing.assert_close(class_weights(clip, names, templates), expected)
 
 
-def test_every_ensemble_has_a_place_for_the_class():
+def test_every_ensemble_has_a_place_for_the_class_and_a_source():
     assert all("{}" in template for templates in TEMPLATES.values() for template in templates)
     assert "satellite" in TEMPLATES
+    assert TEMPLATES.keys() == TEMPLATE_SOURCES.keys()
+
+
+def test_openais_templates_are_those_of_its_list():
+    assert TEMPLATES["openai_eurosat"] == (
+        "a centered satellite photo of {}.",
+        "a centered satellite photo of a {}.",
+        "a centered satellite photo of the {}.",
+    )
+    resisc45 = TEMPLATES["openai_resisc45"]
+    assert len(set(resisc45)) == 18
+    assert {"satellite imagery of {}.", "aerial photo of a {}.", "aerial view of the {}."} <= {
+        *resisc45
+    }
+    assert all(len(set(templates)) == len(templates) for templates in TEMPLATES.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("SeaLake", "sea lake"),
+        ("sea_ice", "sea ice"),
+        ("storage_tanks2", "storage tanks 2"),
+        ("semi-desert", "semi-desert"),
+        ("Öde Fläche", "Öde Fläche"),
+        ("BBQ area of McDonald", "BBQ area of McDonald"),
+    ],
+)
+def test_identifiers_become_words_and_phrases_stay_as_they_are(clip, name, phrase):
+    expected = clip.encode_text([f"an image of {phrase}."])
+    torch.testing.assert_close(class_weights(clip, [name], ["an image of {}."]), expected)
+
+
+def test_classes_that_no_prompt_can_tell_apart_are_refused(clip):
+    with pytest.raises(ValueError, match=r"two classes called \['sea lake'\] apart"):
+        class_weights(clip, ["SeaLake", "river", "sea_lake"], ["{}"])
 
 
 def test_braces_in_a_class_name_are_left_alone(clip):
@@ -146,6 +185,15 @@ def test_logits_are_scaled_cosines():
     logits = zero_shot_logits(images, weights, logit_scale=20.0)
     cosine = torch.nn.functional.cosine_similarity(images[:, None], weights[None], dim=-1)
     torch.testing.assert_close(logits, 20 * cosine)
+
+
+def test_a_bias_is_added_so_that_a_sigmoid_gives_probabilities():
+    images, weights = torch.eye(2), torch.eye(3)[:2, :2]
+    logits = zero_shot_logits(images, weights, logit_scale=110.0, logit_bias=-12.9)
+    torch.testing.assert_close(logits, torch.tensor([[97.1, -12.9], [-12.9, 97.1]]))
+    probabilities = logits.sigmoid()
+    assert probabilities[0, 0] > 0.99
+    assert probabilities[0, 1] < 0.01
 
 
 def test_features_come_in_order_whatever_the_batch_size(clip, examples):
@@ -251,6 +299,74 @@ def test_an_unreadable_image_is_named_and_the_others_are_kept(clip, examples, tm
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         image_features(clip, [*examples, broken], cache=tmp_path / "cache", batch_size=2)
     assert next(extract_features(clip, examples, cache=tmp_path / "cache")).done == 7
+
+
+@pytest.fixture(params=["in turn", "ahead"])
+def busy_clip(request, clip, monkeypatch) -> Clip:
+    """A clip for which three threads decode, as on a GPU while the batch before is encoded."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr("course_utils.zero_shot.extraction.CHUNK", 2)
+    if request.param == "ahead":
+        monkeypatch.setattr("course_utils.zero_shot.extraction._takes_turns", lambda device: False)
+    return clip
+
+
+def test_threads_change_neither_features_nor_order_nor_progress(busy_clip, examples, tmp_path):
+    expected = torch.cat(
+        [busy_clip.encode_image(busy_clip.preprocess(e.load())[None]) for e in examples]
+    )
+    steps = list(extract_features(busy_clip, examples, cache=tmp_path, batch_size=4))
+    torch.testing.assert_close(steps[-1].features, expected)
+    assert [step.done for step in steps] == [0, 5, 7, 7]
+
+
+def test_no_thread_runs_while_the_caller_has_its_turn(busy_clip, examples):
+    before = threading.active_count()
+    running: set[int] = set()
+
+    class Watched(Example):
+        def load(self) -> object:
+            running.add(id(self))
+            image = super().load()
+            running.discard(id(self))
+            return image
+
+    watched = [Watched(e.label, e.source, e.path, e.pixels) for e in examples]
+    for _ in extract_features(busy_clip, watched, batch_size=1):
+        assert not running
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_thread_costs_only_its_own_batch(busy_clip, examples, tmp_path):
+    (tmp_path / "broken.jpg").write_text("not a picture")
+    broken = Example(label=0, source="real", path=tmp_path / "broken.jpg")
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        image_features(busy_clip, [*examples, broken], cache=tmp_path / "cache", batch_size=2)
+    assert next(extract_features(busy_clip, examples, cache=tmp_path / "cache")).done == 7
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(busy_clip, tmp_path):
+    files = []
+    for i in range(40):  # a palette with transparency in bytes makes Pillow warn
+        path = tmp_path / f"{i}.png"
+        image = noise_image(i, size=(32, 32), mode="P")
+        path.write_bytes(encoded(image, "PNG", transparency=bytes([i] * 9)))
+        files.append(Example(label=0, source="real", path=path))
+    before = list(warnings.filters)
+    features = image_features(busy_clip, files, batch_size=8)
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", stacklevel=1)
+    pixels = torch.stack([busy_clip.preprocess(load_image(e.path)) for e in files])
+    torch.testing.assert_close(features, busy_clip.encode_image(pixels))
+
+
+def test_preprocessing_is_the_same_in_one_step_and_in_two(clip):
+    images = [noise_image(i, size=(20 + 9 * i, 61)) for i in range(4)]
+    pixels = torch.stack([clip.preprocess.pixels(image) for image in images])
+    assert (pixels.dtype, tuple(pixels.shape)) == (torch.uint8, (4, 3, 32, 32))
+    together = clip.preprocess.normalize(pixels)
+    assert torch.equal(together, torch.stack([clip.preprocess(image) for image in images]))
 
 
 def test_no_examples_are_refused(clip):

@@ -188,8 +188,8 @@ def card(args: argparse.Namespace) -> str:
     return f"""# {args.name}{SUFFIX}
 
 `{args.name}`, distilled to {NUM_STEPS} steps without a second, unconditional half: a fifth of the
-network evaluations of its usual 10 guided steps. Same autoencoder, text encoder, tokenizer, data and licence;
-read that model's card first.
+network evaluations of its usual 10 guided steps. Same autoencoder, text encoder, tokenizer, data
+and licence; read that model's card first.
 
 It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`; call it with
 `num_inference_steps={NUM_STEPS}`. The guidance scale is an input of the denoiser (learned for

@@ -83,8 +83,7 @@ def load_examples(
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
     if root is not None:
-        folder = load_scenes(root, cache=cache, progress=progress)
-        return _from_folder(folder, len(names) if classes else None, per_class)
+        return _from_folder(load_scenes(root, cache=cache, progress=progress), classes, per_class)
     sizes = {
         "train": per_class or _TRAIN_PER_SHOT * profile.shots,
         "validation": _NUM_VALIDATION,
@@ -104,8 +103,10 @@ def load_examples(
     )
 
 
-def _from_folder(folder: ClassFolder, num_classes: int | None, per_class: int | None) -> Splits:
-    names = folder.class_names[:num_classes]
+def _from_folder(
+    folder: ClassFolder, classes: Sequence[str] | None, per_class: int | None
+) -> Splits:
+    names = folder.class_names[: len(classes) if classes else None]
     train, validation, test = split_folder(folder, num_classes=len(names))
     notes = folder.notes + folder.skipped
     if len(names) < len(folder.class_names):

@@ -1,0 +1,78 @@
+"""One augmentation after the other, and pixels moved but once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Generator
+
+from course_utils.augment.affine import Affine, then
+from course_utils.augment.records import Augmentation, Batch
+
+Step = tuple[Augmentation, Any]  # and what it drew
+
+
+def augment_batch(batch: Batch, augmentation: Augmentation, *, generator: Generator) -> Batch:
+    """Draw and apply.
+
+    Args:
+        batch: images with all that must move along.
+        augmentation: one of this package's, or anything with the same two methods.
+        generator: on the CPU.
+
+    Raises:
+        ValueError: as the augmentation says.
+    """
+    params = augmentation.draw(len(batch), *batch.size, generator)
+    return augmentation.apply(batch, params)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """Do several augmentations in their order.
+
+    Moves that follow each other directly are fused into one (see ``affine.then``): each pixel is
+    interpolated once, so the result is sharper than step by step, and a part that one move pushes
+    out of the frame can come back by the next. A ``Compose`` inside is as if its parts stood there.
+    """
+
+    augmentations: tuple[Augmentation, ...]
+
+    def __post_init__(self) -> None:
+        parts = []
+        for part in self.augmentations:
+            parts += part.augmentations if isinstance(part, Compose) else [part]
+        object.__setattr__(self, "augmentations", tuple(parts))
+
+    def draw(self, num: int, height: int, width: int, generator: Generator) -> tuple[Any, ...]:
+        """Draw for each augmentation, for images of the size that those before it leave."""
+        params = []
+        for augmentation in self.augmentations:
+            params.append(augmentation.draw(num, height, width, generator))
+            if isinstance(params[-1], Affine):
+                height, width = params[-1].size
+        return tuple(params)
+
+    def apply(self, batch: Batch, params: tuple[Any, ...]) -> Batch:
+        """Apply each as drawn, neighboring moves as one.
+
+        Raises:
+            ValueError: not one draw for each augmentation, or one of another batch.
+        """
+        if len(params) != len(self.augmentations):
+            raise ValueError(
+                f"expected what {len(self.augmentations)} augmentations drew, got {len(params)}"
+            )
+        for augmentation, drawn in _fuse(zip(self.augmentations, params, strict=True)):
+            batch = augmentation.apply(batch, drawn)
+        return batch
+
+
+def _fuse(steps: Iterable[Step]) -> list[Step]:
+    """Make one step of moves that follow each other directly."""
+    fused: list[Step] = []
+    for augmentation, drawn in steps:
+        if isinstance(drawn, Affine) and fused and isinstance(fused[-1][1], Affine):
+            drawn = then(fused.pop()[1], drawn)
+        fused.append((augmentation, drawn))
+    return fused

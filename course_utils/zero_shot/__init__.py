@@ -1,0 +1,31 @@
+"""CLIP family: prompts to class weights, images to features, scores.
+
+``load_clip`` loads OpenAI's CLIP, RemoteCLIP, GeoRSCLIP, Git-RSCLIP, the small CLIP or a folder,
+``class_weights`` and ``image_features`` use it, ``zero_shot_logits`` compares.
+"""
+
+from course_utils.zero_shot.extraction import FeatureStep, extract_features, image_features
+from course_utils.zero_shot.loading import load_clip
+from course_utils.zero_shot.pixels import Preprocess
+from course_utils.zero_shot.prompts import (
+    TEMPLATE_SOURCES,
+    TEMPLATES,
+    class_weights,
+    zero_shot_logits,
+)
+from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images
+
+__all__ = [
+    "ACTIVATIONS",
+    "TEMPLATES",
+    "TEMPLATE_SOURCES",
+    "Clip",
+    "FeatureStep",
+    "Preprocess",
+    "class_weights",
+    "embed_images",
+    "extract_features",
+    "image_features",
+    "load_clip",
+    "zero_shot_logits",
+]

@@ -1,0 +1,126 @@
+"""Images to features: decoded in threads, encoded in batches, each image once a model."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from course_utils.examples import Example
+from course_utils.zero_shot.pixels import Preprocess
+from course_utils.zero_shot.records import Clip
+from course_utils.zero_shot.store import read_store, write_store
+
+CHUNK = 8  # images that a thread decodes at a time
+
+
+@dataclass(frozen=True)
+class FeatureStep:
+    """Progress of `extract_features`, counted in examples; the last one holds the features."""
+
+    done: int
+    total: int
+    from_cache: int
+    features: Float[Tensor, "n d"] | None = None  # unit rows in the order of the examples
+    note: str = ""  # what went wrong with the cache, if anything did
+
+
+def extract_features(
+    clip: Clip, examples: Sequence[Example], *, cache: Path | None = None, batch_size: int = 64
+) -> Iterator[FeatureStep]:
+    """Encode images of any size, each once per model whatever list it comes in.
+
+    Args:
+        clip: the model; on a GPU it encodes in mixed precision.
+        examples: what to encode.
+        cache: folder with one file of features a model; None remembers nothing.
+        batch_size: images a forward pass.
+
+    Yields:
+        A record after the cache was read, after each batch, and at the end with the features.
+
+    Raises:
+        ValueError: there are no examples, or one cannot be read (`images.ImageError`).
+    """
+    digests = [example.digest() for example in examples]
+    if not digests:
+        raise ValueError("there are no examples to encode; give at least one")
+    path = None if cache is None else Path(cache) / f"features_{clip.fingerprint[:24]}.safetensors"
+    known, note = read_store(path, clip.fingerprint)
+    todo = {d: e for d, e in zip(digests, examples, strict=True) if d not in known}
+    copies = Counter(digests)
+    from_cache = done = len(digests) - sum(copies[digest] for digest in todo)
+    yield FeatureStep(done, len(digests), from_cache, note=note)
+    left = iter(todo)
+    try:
+        for rows in _encode(clip, list(todo.values()), batch_size):
+            batch = [next(left) for _ in rows]
+            known.update(zip(batch, rows, strict=True))
+            done += sum(copies[digest] for digest in batch)
+            yield FeatureStep(done, len(digests), from_cache, note=note)
+    finally:  # also when the loop is left early, by an unreadable image or by Ctrl-C
+        if path is not None and done > from_cache:
+            note = write_store(path, clip.fingerprint, known) or note
+    features = torch.stack([known[digest] for digest in digests])
+    yield FeatureStep(done, len(digests), from_cache, features, note)
+
+
+def image_features(
+    clip: Clip, examples: Sequence[Example], *, cache: Path | None = None, batch_size: int = 64
+) -> Float[Tensor, "n d"]:
+    """Run `extract_features` to its end and return the unit rows."""
+    return list(extract_features(clip, examples, cache=cache, batch_size=batch_size))[-1].features
+
+
+def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Float[Tensor, "m d"]]:
+    """Decode and encode batch by batch; while a GPU encodes one, threads decode the next."""
+    takes_turns = _takes_turns(clip.device)
+    num_threads = torch.get_num_threads() if takes_turns else os.cpu_count() or 1
+    batches = [examples[i : i + batch_size] for i in range(0, len(examples), batch_size)]
+    with ThreadPoolExecutor(num_threads) as pool:
+        ahead: list[Future] = []
+        for batch, following in zip(batches, [*batches[1:], []], strict=False):
+            with _quiet_in_threads():
+                parts = ahead or _start(pool, clip.preprocess, batch)
+                images = torch.cat([part.result() for part in parts]).to(clip.device)
+                ahead = [] if takes_turns else _start(pool, clip.preprocess, following)
+                rows = clip.encode_image(clip.preprocess.normalize(images))
+                wait(ahead)  # no thread may run on while the caller has its turn
+            yield rows
+
+
+def _takes_turns(device: torch.device) -> bool:
+    """Say whether decoding and encoding share the same cores, and would only slow each other."""
+    return device.type == "cpu"
+
+
+def _start(
+    pool: ThreadPoolExecutor, preprocess: Preprocess, examples: list[Example]
+) -> list[Future]:
+    parts = [examples[i : i + CHUNK] for i in range(0, len(examples), CHUNK)]
+    return [pool.submit(_decode, preprocess, part) for part in parts]
+
+
+def _decode(preprocess: Preprocess, examples: list[Example]) -> UInt8[Tensor, "m 3 h w"]:
+    return torch.stack([preprocess.pixels(example.load()) for example in examples])
+
+
+@contextmanager
+def _quiet_in_threads() -> Iterator[None]:
+    """Set the filters of `images.load_image` around all threads.
+
+    It sets and restores them itself, which goes wrong when several threads do so at a time; if
+    what they restore is the same, it does not matter, and here the true filters come back.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
