@@ -166,7 +166,10 @@ def test_a_judge_that_was_never_trained_is_said_to_be(tmp_path):
 
 def test_the_prompts_have_the_words_of_the_lab():
     for name in mini_earth.DISASTERS:
-        assert measure_text2image.class_phrase("mini_earth", name) == lab_images._PHRASES[name]
+        assert (
+            measure_text2image.class_phrase("mini_earth", name)
+            == lab_images.TASKS["disasters"][name]
+        )
     assert (
         measure_text2image.class_phrase("mini_earth", "denseresidential")
         == (mini_earth.SCENE_PHRASES["dense_residential"][0])

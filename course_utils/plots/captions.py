@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -33,6 +34,7 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
     """
     if not len(images):
         raise ValueError("no captioned images to show")
+    pictures = [np.asarray(image.load()) if image.has_image else None for image in images]
     blocks = [_lines_of(image) for image in images]
     heights = [max(_SIDE, _LINE * (len(lines) + 0.5)) for lines in blocks]
     fig, axes = plt.subplots(
@@ -44,8 +46,8 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
         squeeze=False,
         layout="constrained",
     )
-    for (left, right), image, lines, height in zip(axes, images, blocks, heights, strict=True):
-        _show_image(left, image)
+    for (left, right), picture, lines, height in zip(axes, pictures, blocks, heights, strict=True):
+        _show_image(left, picture)
         right.set_axis_off()
         for number, (words, color, weight) in enumerate(lines):
             place = 1 - (number + 0.25) * _LINE / height
@@ -54,10 +56,10 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
     return finish(fig, caption)
 
 
-def _show_image(ax: Axes, image: CaptionedImage) -> None:
+def _show_image(ax: Axes, picture: UInt8[np.ndarray, "h w 3"] | None) -> None:
     ax.set(xticks=[], yticks=[])
-    if image.has_image:
-        ax.imshow(np.asarray(image.load()), interpolation="nearest")
+    if picture is not None:
+        ax.imshow(picture, interpolation="nearest")
         ax.set_anchor("N")
         return
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="N")

@@ -38,11 +38,12 @@ def plot_loss(
     """
     if not runs or not all(len(steps) for steps in runs.values()):
         raise ValueError("every run needs steps to show")
+    for name, records in runs.items():
+        if not all(np.isfinite(record.loss) and record.loss > 0 for record in records):
+            raise ValueError(f"{name}: losses must be finite and above 0: did the training fail?")
     fig, ax = plt.subplots(figsize=(9, 4.4), layout="constrained")
     for i, (name, records) in enumerate(runs.items()):
         steps, y = (np.array([getattr(r, key) for r in records]) for key in ("step", "loss"))
-        if not (np.isfinite(y) & (y > 0)).all():
-            raise ValueError(f"{name}: losses must be finite and above 0: did the training fail?")
         shown = np.unique(np.linspace(0, len(y) - 1, _NUM_DOTS).round().astype(int))
         style = {"s": 7, "alpha": 0.3, "linewidth": 0}
         ax.scatter(steps[shown], y[shown], color=COLORS[i % len(COLORS)], **style)
@@ -147,11 +148,11 @@ def plot_solver_order(
     """
     if not errors:
         raise ValueError("no solvers to show")
+    slopes = {name: -fitted_order(records) for name, records in errors.items()}
     fig, ax = plt.subplots(figsize=(9, 4.8), layout="constrained")
     for i, (name, records) in enumerate(errors.items()):
-        slope = -fitted_order(records)
         x, y = (np.array([getattr(r, key) for r in records]) for key in _ERROR)
-        label = say("plot.slope", name=plain(name), slope=f"{slope:.2f}")
+        label = say("plot.slope", name=plain(name), slope=f"{slopes[name]:.2f}")
         ax.plot(x, y, label=label, **_style(i))
         if name in orders:
             guide = y[-1] * (x / x[-1]) ** -orders[name]

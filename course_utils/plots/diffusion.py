@@ -132,10 +132,11 @@ def show_noised(
     Raises:
         ValueError: the schedule has no such step.
     """
+    picture = noised(x0, t, schedule, eps)  # before there is a figure, for it may be refused
     fig, (left, right) = plt.subplots(
         1, 2, figsize=(9, 3.7), width_ratios=(1, 1.7), layout="constrained"
     )
-    draw_image(left, noised(x0, t, schedule, eps))
+    draw_image(left, picture)
     left.set_title(f"$x_t$, t = {t}", fontsize=13)
     signal = schedule.exact_alpha_bar.sqrt().numpy()
     noise = (1 - schedule.exact_alpha_bar).sqrt().numpy()
