@@ -292,16 +292,17 @@ def test_up_to_the_image_the_solver_is_ahead_at_every_step_count():
 @pytest.mark.parametrize("t_end", [None, 49])
 def test_the_computed_error_is_the_mean_over_drawn_starts(t_end):
     schedule = NoiseSchedule.linear(100, 1e-3, 0.02)  # at its end x_T is not yet N(0, I)
-    denoiser = gaussian_denoiser(MEAN, COVARIANCE, schedule)
+    mean = 20 * MEAN
+    denoiser = gaussian_denoiser(mean, COVARIANCE, schedule)
     share, num = schedule.exact_alpha_bar[-1], 20_000
     spread = share * COVARIANCE + (1 - share) * IDENTITY
-    x_T = share.sqrt() * MEAN + standard(num) @ torch.linalg.cholesky(spread).T
+    x_T = share.sqrt() * mean + standard(num) @ torch.linalg.cholesky(spread).T
     steps = list(ddim_sample(denoiser, x_T, schedule, num_sample_steps=10))
     end = steps[-1 if t_end is None else 4].x_t
-    exact = gaussian_flow(x_T, MEAN, COVARIANCE, schedule, t=99, t_end=t_end)
+    exact = gaussian_flow(x_T, mean, COVARIANCE, schedule, t=99, t_end=t_end)
     drawn = (end - exact).square().mean().sqrt().item()
     (computed,) = solver_error(
-        ddim_sample, MEAN, COVARIANCE, schedule, num_sample_steps=[10], t_end=t_end
+        ddim_sample, mean, COVARIANCE, schedule, num_sample_steps=[10], t_end=t_end
     )
     assert computed.error == pytest.approx(drawn, rel=0.02)
 

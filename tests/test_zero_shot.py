@@ -340,9 +340,11 @@ def test_no_thread_runs_while_the_caller_has_its_turn(busy_clip, examples):
 def test_an_error_in_a_thread_costs_only_its_own_batch(busy_clip, examples, tmp_path):
     (tmp_path / "broken.jpg").write_text("not a picture")
     broken = Example(label=0, source="real", path=tmp_path / "broken.jpg")
+    before = list(warnings.filters)
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         image_features(busy_clip, [*examples, broken], cache=tmp_path / "cache", batch_size=2)
     assert next(extract_features(busy_clip, examples, cache=tmp_path / "cache")).done == 7
+    assert warnings.filters == before
 
 
 def test_threads_leave_the_filters_of_warnings_as_they_were(busy_clip, tmp_path):

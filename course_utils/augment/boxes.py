@@ -1,13 +1,13 @@
 """Boxes of whole pixels, and Cutout, which hides what is in one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Generator, Tensor
 
 from course_utils.augment.draws import Bounds, check_bounds, check_count, uniform
-from course_utils.augment.records import Batch
+from course_utils.augment.records import Batch, with_parts
 
 
 def boxes_around(
@@ -92,7 +92,7 @@ def erase(
     """
     check_count("boxes", boxes, len(images))
     hidden = box_masks(boxes.to(images.device), height=images.shape[2], width=images.shape[3])
-    return images.masked_fill(hidden[:, None], 0)
+    return images * ~hidden[:, None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Cutout:
 
     def apply(self, batch: Batch, params: Int64[Tensor, "n 4"]) -> Batch:
         """Hide the boxes (see ``erase``)."""
-        return replace(batch, images=erase(batch.images, params))
+        return with_parts(batch, images=erase(batch.images, params))
 
 
 def random_centers(

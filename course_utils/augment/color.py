@@ -1,13 +1,13 @@
 """Change colors: brightness, contrast, saturation, hue; masks and polygons stay."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32
 from torch import Generator, Tensor
 
 from course_utils.augment.draws import Bounds, check_bounds, check_count, uniform
-from course_utils.augment.records import Batch
+from course_utils.augment.records import Batch, with_parts
 
 GRAY_WEIGHTS = (0.2989, 0.587, 0.114)  # how bright the eye finds red, green and blue; ITU-R BT.601
 TINY = 1e-12  # instead of 0, to divide by
@@ -73,10 +73,10 @@ def adjust_hue(
 ) -> Float32[Tensor, "n c h w"]:
     r"""Turn each pixel's hue on the color circle; its smallest and largest value stay.
 
-    With the hue H in sixths of a circle (red 0, green 2, blue 4), turned and taken modulo 6,
+    With the hue H in turns (red 0, green 1/3, blue 2/3), turned and without its whole turns,
 
-    $$R' = m + C\,t_3, \quad G' = M - C\,t_2, \quad B' = M - C\,t_4, \qquad
-    t_c = [\,|H - c| - 1\,]_0^1$$
+    $$R' = m + C\,(6 t_3 - 1), \quad G' = M - C\,(6 t_2 - 1), \quad B' = M - C\,(6 t_4 - 1), \qquad
+    t_c = \left[\,|H - c/6|\,\right]_{1/6}^{1/3}$$
 
     where m and M are the smallest and the largest channel and C = M - m: what the way to HSV and
     back comes to.
@@ -94,20 +94,26 @@ def adjust_hue(
     _check_rgb(images)
     smallest, largest = images.amin(dim=1), images.amax(dim=1)
     chroma = largest - smallest
-    hue = _hue(images, largest, chroma).add_(_per_image(degrees, images)[:, 0], alpha=1 / 60)
-    hue.sub_((hue / 6).floor_(), alpha=6)
-    red, green, blue = ((hue - c).abs_().sub_(1).clamp_(0, 1).mul_(chroma) for c in (3, 2, 4))
-    return torch.stack([red.add_(smallest), largest - green, largest - blue], dim=1)
+    shift = (_per_image(degrees, images)[:, 0] / 360).frac() + 2  # so that no sum is below 0
+    hue = torch.addcdiv(
+        shift, _hue_times_chroma(images, largest, chroma), chroma.clamp(min=TINY), value=1 / 6
+    )
+    hue.frac_()
+    low, high = smallest - chroma, largest + chroma
+    turned = torch.empty_like(images)
+    for channel, (base, sign, c) in enumerate(((low, 1, 3), (high, -1, 2), (high, -1, 4))):
+        ramp = (hue - c / 6).abs_().clamp_(1 / 6, 1 / 3)
+        torch.addcmul(base, chroma, ramp, value=6 * sign, out=turned[:, channel])
+    return turned
 
 
-def _hue(images: Tensor, largest: Tensor, chroma: Tensor) -> Tensor:
-    """Give the hue in sixths of a circle, -1 to 5; that of gray is 0."""
+def _hue_times_chroma(images: Tensor, largest: Tensor, chroma: Tensor) -> Tensor:
+    """Give the hue in sixths of a turn, -1 to 5, times chroma, which is 0 for gray."""
     red, green, blue = images.unbind(dim=1)
     from_green = (blue - red).add_(chroma, alpha=2)
     from_blue = (red - green).add_(chroma, alpha=4)
-    hue = torch.where(largest == green, from_green, from_blue)
-    hue = torch.where(largest == red, green - blue, hue)
-    return hue.div_(chroma.clamp(min=TINY))
+    hue = torch.lerp(from_blue, from_green, (largest == green).float())  # torch.where is slow
+    return torch.lerp(hue, green - blue, (largest == red).float())
 
 
 def gray(images: Float32[Tensor, "n c h w"]) -> Float32[Tensor, "n 1 h w"]:
@@ -149,7 +155,7 @@ class Brightness(_ByFactor):
 
     def apply(self, batch: Batch, params: Float32[Tensor, " n"]) -> Batch:
         """Adjust the brightness (see ``adjust_brightness``)."""
-        return replace(batch, images=adjust_brightness(batch.images, params))
+        return with_parts(batch, images=adjust_brightness(batch.images, params))
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ class Contrast(_ByFactor):
 
     def apply(self, batch: Batch, params: Float32[Tensor, " n"]) -> Batch:
         """Adjust the contrast (see ``adjust_contrast``)."""
-        return replace(batch, images=adjust_contrast(batch.images, params))
+        return with_parts(batch, images=adjust_contrast(batch.images, params))
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class Saturation(_ByFactor):
 
     def apply(self, batch: Batch, params: Float32[Tensor, " n"]) -> Batch:
         """Adjust the saturation (see ``adjust_saturation``)."""
-        return replace(batch, images=adjust_saturation(batch.images, params))
+        return with_parts(batch, images=adjust_saturation(batch.images, params))
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ class Hue:
 
     def apply(self, batch: Batch, params: Float32[Tensor, " n"]) -> Batch:
         """Turn the hues (see ``adjust_hue``)."""
-        return replace(batch, images=adjust_hue(batch.images, params))
+        return with_parts(batch, images=adjust_hue(batch.images, params))
 
 
 def _per_image(params: Tensor, images: Tensor) -> Tensor:

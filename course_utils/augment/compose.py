@@ -1,14 +1,17 @@
 """One augmentation after the other, and pixels moved but once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from torch import Generator
 
 from course_utils.augment.affine import Affine, then
-from course_utils.augment.records import Augmentation, Batch
+from course_utils.augment.draws import take
+from course_utils.augment.records import Augmentation, Batch, join
 
+AT_A_TIME = 64  # images that a CPU works on
 Step = tuple[Augmentation, Any]  # and what it drew
 
 
@@ -56,6 +59,9 @@ class Compose:
     def apply(self, batch: Batch, params: tuple[Any, ...]) -> Batch:
         """Apply each as drawn, neighboring moves as one.
 
+        On a CPU a few images at a time go through all steps, up to one that mixes images: what a
+        step makes is then still in the cache when the next one needs it, and memory is used again.
+
         Raises:
             ValueError: not one draw for each augmentation, or one of another batch.
         """
@@ -63,9 +69,24 @@ class Compose:
             raise ValueError(
                 f"expected what {len(self.augmentations)} augmentations drew, got {len(params)}"
             )
-        for augmentation, drawn in _fuse(zip(self.augmentations, params, strict=True)):
-            batch = augmentation.apply(batch, drawn)
+        steps = _fuse(zip(self.augmentations, params, strict=True))
+        for mixes, run in groupby(steps, key=lambda step: hasattr(step[1], "order")):
+            batch = _apply(batch, list(run), len(batch) if mixes else AT_A_TIME)
         return batch
+
+
+def _apply(batch: Batch, steps: Sequence[Step], at_a_time: int) -> Batch:
+    """Let some images at a time go through all steps."""
+    if batch.images.is_cuda:
+        at_a_time = len(batch)
+    done = []
+    for start in range(0, len(batch), at_a_time):
+        rows = slice(start, start + at_a_time)
+        some = batch[rows]
+        for augmentation, drawn in steps:
+            some = augmentation.apply(some, take(drawn, rows))
+        done.append(some)
+    return join(done)
 
 
 def _fuse(steps: Iterable[Step]) -> list[Step]:

@@ -1,6 +1,6 @@
 """Copy-Paste: take buildings from one image and put them into another, on top of what is there."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from course_utils.augment.draws import Real, check_count, check_order, check_share, partners
 from course_utils.augment.mixing import mix_targets
 from course_utils.augment.outlines import Outlines, cover, keep_areas, rasterize
-from course_utils.augment.records import Batch
+from course_utils.augment.records import Batch, with_parts
 
 NUM_CHANCES = 256  # buildings of an image that are chosen apart; the 257th goes as the first does
 
@@ -72,7 +72,7 @@ class CopyPaste:
             masks = torch.where(pasted, masks[order], masks)
         images = torch.where(pasted[:, None], batch.images[order], batch.images)
         targets = mix_targets(batch.targets, 1 - pasted.float().mean(dim=(1, 2)), order)
-        return replace(batch, images=images, masks=masks, polygons=polygons, targets=targets)
+        return with_parts(batch, images=images, masks=masks, polygons=polygons, targets=targets)
 
     def _choose(self, polygons: tuple[Outlines, ...], params: Paste) -> list[Outlines]:
         """Choose the buildings that come into each image."""

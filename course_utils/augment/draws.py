@@ -1,6 +1,7 @@
 """What all draws share: numbers between bounds, partners, and the checks of both."""
 
 import math
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -86,3 +87,11 @@ def beta(num: int, alpha: Real, generator: Generator) -> Float64[Tensor, " {num}
 def partners(num: int, generator: Generator) -> Int64[Tensor, " {num}"]:
     """Draw for each image one to mix with; each is taken once, and may meet itself."""
     return torch.randperm(num, generator=generator)
+
+
+def take(params: Any, rows: slice) -> Any:
+    """Take what was drawn for some images: of each tensor in it, these rows."""
+    if isinstance(params, Tensor):
+        return params[rows]
+    parts = {field.name: getattr(params, field.name) for field in fields(params)}
+    return replace(params, **{n: p[rows] for n, p in parts.items() if isinstance(p, Tensor)})

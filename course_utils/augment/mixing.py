@@ -1,7 +1,7 @@
 """Mix two images, and their labels by the same share: Mixup and CutMix."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import shapely
 import torch
@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from course_utils.augment.boxes import box_lam, box_masks, cutmix_boxes, random_centers
 from course_utils.augment.draws import Real, beta, check_count, check_order, partners
 from course_utils.augment.outlines import Outlines, cover, within
-from course_utils.augment.records import Batch, check_images, check_targets
+from course_utils.augment.records import Batch, check_images, check_targets, with_parts
 
 
 def mixup(
@@ -133,7 +133,7 @@ class Mixup:
                 "or CopyPaste, or a Batch of images and targets only"
             )
         images, targets = mixup(batch.images, batch.targets, lam=params.lam, order=params.order)
-        return replace(batch, images=images, targets=targets)
+        return with_parts(batch, images=images, targets=targets)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class CutMix:
                     polygons, params.order.tolist(), params.boxes.tolist(), strict=True
                 )
             )
-        return replace(batch, images=images, masks=masks, polygons=polygons, targets=targets)
+        return with_parts(batch, images=images, masks=masks, polygons=polygons, targets=targets)
 
 
 def _put_in(own: Outlines, others: Outlines, box: list[int]) -> Outlines:

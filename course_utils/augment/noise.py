@@ -1,126 +1,160 @@
 """Disturb pixels as sensors do: Gaussian noise, speckle, salt and pepper."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Generator, Tensor
 
 from course_utils.augment.draws import Bounds, check_bounds, check_count, uniform
-from course_utils.augment.records import Batch
+from course_utils.augment.records import Batch, with_parts
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """What was drawn: standard normal noise, and how strong it is in each image."""
+    """What was drawn: how strong the noise is in each image, and the seed of its pixels.
 
-    eps: Float32[Tensor, "n c h w"]  # of 1 channel: the same in all channels of the image
-    sigma: Float32[Tensor, " n"]
+    A seed stands for as many numbers as the image has, and is the same noise whenever applied.
+    """
+
+    strength: Float32[Tensor, " n"]
+    seeds: Int64[Tensor, " n"]
+
+    def pixels(self, shape: tuple[int, ...], fill: Callable) -> Float32[Tensor, "n ..."]:
+        """Draw each image's noise from its seed; ``fill`` is ``Tensor.normal_`` or the like."""
+        noise, generator = torch.empty(len(self.seeds), *shape), Generator()
+        for image, seed in zip(noise, self.seeds.tolist(), strict=True):
+            fill(image, generator=generator.manual_seed(seed))
+        return noise
 
 
-@dataclass(frozen=True, eq=False)
-class Specks:
-    """What was drawn: a number in [0, 1) a pixel, and which share of pixels fails in each image."""
-
-    level: Float32[Tensor, "n h w"]
-    share: Float32[Tensor, " n"]
-
-
-def add_noise(images: Float32[Tensor, "n c h w"], noise: Noise) -> Float32[Tensor, "n c h w"]:
+def add_noise(
+    images: Float32[Tensor, "n c h w"],
+    *,
+    eps: Float32[Tensor, "n c h w"],
+    sigma: Float32[Tensor, " n"],
+) -> Float32[Tensor, "n c h w"]:
     """Add noise, as of a sensor's electronics: x' = x + σ ε, clipped to [0, 1].
 
+    Args:
+        images: in [0, 1].
+        eps: drawn from N(0, 1).
+        sigma: deviation of each image's noise, in unit range.
+
     Raises:
-        ValueError: noise of another number or size of images.
+        ValueError: noise of another shape, or not one deviation an image.
     """
-    eps, sigma = _fitting(noise, images)
-    return torch.addcmul(images, eps, sigma).clamp_(0, 1)
+    _check_shape("eps", eps, images.shape)
+    return torch.addcmul(images, eps.to(images), _per_image(sigma, images)).clamp_(0, 1)
 
 
-def speckle(images: Float32[Tensor, "n c h w"], noise: Noise) -> Float32[Tensor, "n c h w"]:
+def speckle(
+    images: Float32[Tensor, "n c h w"],
+    *,
+    eps: Float32[Tensor, "n c h w"],
+    sigma: Float32[Tensor, " n"],
+) -> Float32[Tensor, "n c h w"]:
     r"""Multiply by noise, as in a radar image: x' = x (1 + σ ε), clipped to [0, 1].
 
     A mean of L radar looks has $\sigma = 1/\sqrt L$; its gamma distribution is close to this normal
     one where L is large.
 
+    Args:
+        images: in [0, 1].
+        eps: drawn from N(0, 1).
+        sigma: deviation of each image's noise, a share of the pixel's value.
+
     Raises:
-        ValueError: noise of another number or size of images.
+        ValueError: noise of another shape, or not one deviation an image.
     """
-    eps, sigma = _fitting(noise, images)
-    return torch.addcmul(images, images * eps, sigma).clamp_(0, 1)
+    _check_shape("eps", eps, images.shape)
+    return torch.addcmul(images, images * eps.to(images), _per_image(sigma, images)).clamp_(0, 1)
 
 
 def salt_and_pepper(
-    images: Float32[Tensor, "n c h w"], specks: Specks
+    images: Float32[Tensor, "n c h w"],
+    *,
+    level: Float32[Tensor, "n h w"],
+    share: Float32[Tensor, " n"],
 ) -> Float32[Tensor, "n c h w"]:
     """Turn single pixels black or white in all channels, as dead and saturated detectors do.
 
-    A pixel is black where its level is below half the share, white from one minus that half.
+    Args:
+        images: in [0, 1].
+        level: a number a pixel, drawn evenly from [0, 1): below half the share it becomes black,
+            from 1 minus that half white.
+        share: of each image's pixels, how many to turn.
 
     Raises:
-        ValueError: levels of another number or size of images.
+        ValueError: levels of another shape, or not one share an image.
     """
-    check_count("share", specks.share, len(images))
-    level = specks.level.to(images)[:, None]
-    if level.shape[::2] != images.shape[::2] or level.shape[3] != images.shape[3]:
-        raise ValueError(f"level: expected for {tuple(images.shape)}, got {tuple(level.shape)}")
-    half = specks.share.to(images)[:, None, None, None] / 2
+    _check_shape("level", level, (len(images), *images.shape[2:]))
+    level, half = level.to(images)[:, None], _per_image(share, images) / 2
     return images.masked_fill(level < half, 0).masked_fill_(level >= 1 - half, 1)
 
 
-def _fitting(noise: Noise, images: Tensor) -> tuple[Tensor, Tensor]:
-    n, c, h, w = images.shape
-    check_count("sigma", noise.sigma, n)
-    if noise.eps.shape not in ((n, c, h, w), (n, 1, h, w)):
+def _check_shape(name: str, noise: Tensor, shape: tuple[int, ...]) -> None:
+    if noise.shape != shape:
         raise ValueError(
-            f"eps: expected {(n, c, h, w)}, or 1 channel for all, got {tuple(noise.eps.shape)}; "
-            "draw for this batch, with its num_channels"
+            f"{name}: expected the shape {tuple(shape)} of the images, got {tuple(noise.shape)}"
         )
-    return noise.eps.to(images), noise.sigma.to(images)[:, None, None, None]
+
+
+def _per_image(strength: Tensor, images: Tensor) -> Tensor:
+    check_count("strength of the noise", strength, len(images))
+    return strength.to(images)[:, None, None, None]
+
+
+def _draw(num: int, strength: Bounds, generator: Generator) -> Noise:
+    seeds = torch.randint(2**32, (num,), generator=generator)
+    return Noise(uniform(num, strength, generator), seeds)
 
 
 @dataclass(frozen=True)
-class _Normal:
-    """Bounds of the noise's deviation ``sigma``, one drawn an image, in unit range.
-
-    ``num_channels`` is that of the images; with 1, all channels get the same noise.
+class GaussianNoise:
+    """Add normal noise to each channel; ``sigma`` bounds its deviation, in unit range.
 
     Raises:
-        ValueError: bounds below 0 or not in order, or no channels.
+        ValueError: bounds below 0 or not in order.
     """
 
     sigma: Bounds = (0.0, 0.05)
-    num_channels: int = 3
 
     def __post_init__(self) -> None:
         check_bounds("sigma", self.sigma, low=0)
-        if self.num_channels < 1:
-            raise ValueError(f"num_channels: expected 1 or more, got {self.num_channels}")
 
     def draw(self, num: int, height: int, width: int, generator: Generator) -> Noise:
-        """Draw a deviation an image and a normal number a pixel and channel."""
-        sigma = uniform(num, self.sigma, generator)
-        eps = torch.randn(num, self.num_channels, height, width, generator=generator)
-        return Noise(eps, sigma)
-
-
-@dataclass(frozen=True)
-class GaussianNoise(_Normal):
-    """Add normal noise; ``sigma`` bounds its deviation, in unit range."""
+        """Draw a deviation and a seed an image."""
+        return _draw(num, self.sigma, generator)
 
     def apply(self, batch: Batch, params: Noise) -> Batch:
         """Add the noise (see ``add_noise``)."""
-        return replace(batch, images=add_noise(batch.images, params))
+        eps = params.pixels(batch.images.shape[1:], Tensor.normal_)
+        return with_parts(batch, images=add_noise(batch.images, eps=eps, sigma=params.strength))
 
 
 @dataclass(frozen=True)
-class Speckle(_Normal):
-    """Multiply by noise about 1; ``sigma`` bounds its deviation, a share of the value."""
+class Speckle:
+    """Multiply by normal noise about 1; ``sigma`` bounds its deviation, a share of the value.
+
+    Raises:
+        ValueError: bounds below 0 or not in order.
+    """
 
     sigma: Bounds = (0.0, 0.2)
 
+    def __post_init__(self) -> None:
+        check_bounds("sigma", self.sigma, low=0)
+
+    def draw(self, num: int, height: int, width: int, generator: Generator) -> Noise:
+        """Draw a deviation and a seed an image."""
+        return _draw(num, self.sigma, generator)
+
     def apply(self, batch: Batch, params: Noise) -> Batch:
         """Multiply by the noise (see ``speckle``)."""
-        return replace(batch, images=speckle(batch.images, params))
+        eps = params.pixels(batch.images.shape[1:], Tensor.normal_)
+        return with_parts(batch, images=speckle(batch.images, eps=eps, sigma=params.strength))
 
 
 @dataclass(frozen=True)
@@ -136,11 +170,12 @@ class SaltAndPepper:
     def __post_init__(self) -> None:
         check_bounds("pixel_shares", self.pixel_shares, low=0, high=1)
 
-    def draw(self, num: int, height: int, width: int, generator: Generator) -> Specks:
-        """Draw a share an image and a level a pixel."""
-        share = uniform(num, self.pixel_shares, generator)
-        return Specks(torch.rand(num, height, width, generator=generator), share)
+    def draw(self, num: int, height: int, width: int, generator: Generator) -> Noise:
+        """Draw a share and a seed an image."""
+        return _draw(num, self.pixel_shares, generator)
 
-    def apply(self, batch: Batch, params: Specks) -> Batch:
+    def apply(self, batch: Batch, params: Noise) -> Batch:
         """Turn pixels black and white (see ``salt_and_pepper``)."""
-        return replace(batch, images=salt_and_pepper(batch.images, params))
+        level = params.pixels(batch.size, Tensor.uniform_)
+        turned = salt_and_pepper(batch.images, level=level, share=params.strength)
+        return with_parts(batch, images=turned)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -50,21 +51,47 @@ class Batch:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, rows: slice) -> "Batch":
+        """Take some images and all that is theirs."""
+        parts = {name: part for name, part in vars(self).items() if part is not None}
+        return with_parts(self, **{name: part[rows] for name, part in parts.items()})
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.images.shape[2], self.images.shape[3]
 
 
+def with_parts(batch: Batch, **parts: Any) -> Batch:
+    """Replace parts by such as are right by construction: nothing is checked again."""
+    changed = object.__new__(Batch)
+    vars(changed).update(vars(batch) | parts)
+    return changed
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Put batches behind each other that have images of one size, and the same parts."""
+    together = {}
+    for name, first in vars(batches[0]).items():
+        parts = [getattr(batch, name) for batch in batches]
+        if isinstance(first, Tensor):
+            together[name] = torch.cat(parts)
+        elif first is not None:
+            together[name] = tuple(chain.from_iterable(parts))
+    return Batch(**together)
+
+
 @runtime_checkable
 class Augmentation(Protocol[P]):
     """Settings, a draw that is random, and an apply that is not.
 
-    What was drawn is data: it can be looked at, kept, applied again, or written by hand.
+    What was drawn is data: it can be looked at, kept, applied again, or written by hand. It is a
+    tensor or a dataclass of tensors, whose first axis is the image. Where images of the batch mix,
+    each one's partner is called ``order``.
     """
 
     def draw(self, num: int, height: int, width: int, generator: Generator) -> P:
-        """Draw the parameters of ``num`` images; of tensors in them, the first axis is the image.
+        """Draw the parameters of ``num`` images.
 
         Args:
             num: of images, 1 or more.

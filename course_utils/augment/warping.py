@@ -1,7 +1,5 @@
 """Move images, masks and polygons along one matrix an image."""
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
@@ -10,7 +8,7 @@ from torch.nn import functional as F
 from course_utils.augment.affine import Affine, shift, stretch
 from course_utils.augment.draws import check_count
 from course_utils.augment.outlines import move_polygons
-from course_utils.augment.records import Batch
+from course_utils.augment.records import ROUNDING, Batch, with_parts
 
 
 def warp(batch: Batch, affine: Affine) -> Batch:
@@ -43,37 +41,50 @@ def warp(batch: Batch, affine: Affine) -> Batch:
     if batch.polygons is not None and affine.padding == "reflection":
         raise ValueError('polygons cannot go on in a mirror: use padding="zeros", or masks')
     grid = source_grid(affine).to(batch.images.device)
-    mode = "nearest" if affine.is_lossless else "bilinear"
-    parts = {"images": _sample(batch.images, grid, mode, affine.padding)}
+    is_closed = affine.padding == "reflection" or stays_inside(affine)
+    inside = None if is_closed else is_inside(grid)[:, None]
+    edge = "reflection" if affine.padding == "reflection" else "border"
+
+    def look_up(pixels: Tensor, mode: str) -> Tensor:
+        points = grid.to(pixels.dtype)
+        found = F.grid_sample(pixels, points, mode=mode, padding_mode=edge, align_corners=False)
+        return found if inside is None else found.mul_(inside)
+
+    parts = {"images": look_up(batch.images, "nearest" if affine.is_lossless else "bilinear")}
     if batch.masks is not None:  # float64 holds each whole number that a mask may
-        masks = _sample(batch.masks.double()[:, None], grid.double(), "nearest", affine.padding)
+        masks = look_up(batch.masks.double()[:, None], "nearest")
         parts["masks"] = masks[:, 0].to(batch.masks.dtype)
     if batch.polygons is not None:
         parts["polygons"] = move_polygons(batch.polygons, affine.matrix, affine.size)
-    return replace(batch, **parts)
+    return with_parts(batch, **parts)
 
 
 def source_grid(affine: Affine) -> Float32[Tensor, "n h w 2"]:
     """Say for each new pixel center where it came from; -1 and 1 are the edges of the frame."""
-    (source_height, source_width), (height, width) = affine.source_size, affine.size
-    to_frame = shift(-1, -1) @ stretch(2 / source_width, 2 / source_height)
-    to_source = (to_frame @ torch.linalg.inv(affine.matrix))[:, :2].float()
+    to_source = _to_source(affine)[:, :2].float()
     along_x, along_y, origin = to_source[..., None, None].unbind(2)  # each n 2 1 1
+    height, width = affine.size
     x, y = torch.arange(width) + 0.5, torch.arange(height) + 0.5
     return (along_y * y[:, None] + origin + along_x * x).movedim(1, -1)
 
 
-def _sample(images: Tensor, grid: Tensor, mode: str, padding: str) -> Tensor:
-    """Look images up at the points of a grid."""
-    mirrored = padding == "reflection"
-    edge = "reflection" if mirrored else "border"
-    found = F.grid_sample(images, grid, mode=mode, padding_mode=edge, align_corners=False)
-    if not mirrored:
-        found *= is_inside(grid)[:, None]
-    return found
-
-
-def is_inside(grid: Float32[Tensor, "n h w 2"] | Tensor) -> Bool[Tensor, "n h w"]:
+def is_inside(grid: Float32[Tensor, "n h w 2"]) -> Bool[Tensor, "n h w"]:
     """Say which points lie in the frame."""
     x, y = grid.unbind(-1)
     return (x.abs() <= 1) & (y.abs() <= 1)
+
+
+def stays_inside(affine: Affine) -> bool:
+    """Say whether all came from inside the frame: if the new corners did, so did what is between.
+
+    Up to rounding, since pixel centers are well inside the corners.
+    """
+    height, width = affine.size
+    corners = torch.tensor([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]).double()
+    return bool(((_to_source(affine) @ corners)[:, :2].abs() <= 1 + ROUNDING).all())
+
+
+def _to_source(affine: Affine) -> Tensor:
+    height, width = affine.source_size
+    to_frame = shift(-1, -1) @ stretch(2 / width, 2 / height)
+    return to_frame @ torch.linalg.inv(affine.matrix)

@@ -43,9 +43,9 @@ def inpaint_sample(
 
     The unknown part takes DDPM's step (`ddim_sample` with η = 1). Known and unknown part are drawn
     without each other, so they match badly at first. Resampling mends it: the state is noised back
-    by ``jump_length`` steps and denoised again, ``num_resamples - 1`` times on each stretch. Each
-    step but the last draws noise for the known part and for the unknown part, in this order, and
-    each jump once.
+    by ``jump_length`` steps and denoised again, ``num_resamples - 1`` times on each stretch. Noise
+    is drawn once for each jump and for each step but the last; every pixel of it goes either into
+    the known part or into the unknown one.
 
     Args:
         denoiser: predicts the noise, ``denoiser(x_t, t) -> eps_pred``. It need not know of masks.
@@ -104,8 +104,8 @@ def _walk_and_jump(
             x0_pred, eps_pred = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
             known, z = x0, None
             if not move.is_last:
-                known = _mix(x0, move.alpha_bar_prev, draw_noise(x, generator, dtype))
-                z = draw_noise(x, generator, dtype)
+                z = draw_noise(x, generator, dtype)  # a pixel is known or not, and uses it once
+                known = _mix(x0, move.alpha_bar_prev, z)
             unknown = move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z)
             x = torch.where(is_known, known, unknown)
         yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))

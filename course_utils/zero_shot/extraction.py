@@ -90,10 +90,13 @@ def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Fl
         for batch, following in zip(batches, [*batches[1:], []], strict=False):
             with _quiet_in_threads():
                 parts = ahead or _start(pool, clip.preprocess, batch)
+                wait(parts)  # all of them, also if one fails: no thread may outlast the filters
                 images = torch.cat([part.result() for part in parts]).to(clip.device)
                 ahead = [] if takes_turns else _start(pool, clip.preprocess, following)
-                rows = clip.encode_image(clip.preprocess.normalize(images))
-                wait(ahead)  # no thread may run on while the caller has its turn
+                try:
+                    rows = clip.encode_image(clip.preprocess.normalize(images))
+                finally:
+                    wait(ahead)  # nor run on while the caller has its turn
             yield rows
 
 
