@@ -11,9 +11,8 @@ least; torchvision works through a list of PIL images (of tensors, where it need
 through one batch. Then the whole, on two cores: a DataLoader with two worker processes against
 ``augment_batch`` with two threads in this process. Wall time a batch is over an epoch, after one in
 which the workers started; the ways take turns, and the medians count. Of torchvision's first and
-second interface the faster one counts. Where other work keeps the cores busy, trust the table more.
- Exits with 1 if the course is
-under 2 times faster.
+second interface the faster one counts. Exits with 1 if the course is under 2 times faster. Where
+other work keeps the cores busy, trust the table more.
 """
 
 import argparse

@@ -145,10 +145,7 @@ def test_a_batch_is_as_many_batches_of_one(augmentation):
     params = augmentation.draw(5, 24, 24, generator())
     whole = augmentation.apply(batch, params)
     for i in range(5):
-        single = Batch(
-            batch.images[i : i + 1], masks=batch.masks[i : i + 1], targets=batch.targets[i : i + 1]
-        )
-        alone = augmentation.apply(single, only(params, i))
+        alone = augmentation.apply(batch[i : i + 1], only(params, i))
         torch.testing.assert_close(alone.images[0], whole.images[i], rtol=0, atol=1e-5)
         assert torch.equal(alone.masks[0], whole.masks[i])
         assert torch.equal(alone.targets[0], whole.targets[i])
@@ -191,6 +188,21 @@ def test_settings_that_change_nothing_change_nothing(augmentation):
     same = augment.augment_batch(batch, augmentation, generator=generator())
     assert_equal_batches(same, batch, rtol=0, atol=0)
     assert all(len(found) == 1 and found[0].equals(square) for found in same.polygons)
+
+
+def test_a_slice_of_a_batch_has_all_that_is_theirs():
+    batch = dataclasses.replace(
+        some_batch(), polygons=[[shapely.box(i, 0, 9, 9)] for i in range(5)]
+    )
+    some = batch[1:3]
+    assert (len(some), len(batch)) == (2, 5)
+    assert torch.equal(some.images, batch.images[1:3])
+    assert torch.equal(some.masks, batch.masks[1:3])
+    assert torch.equal(some.targets, batch.targets[1:3])
+    assert some.polygons == batch.polygons[1:3]
+    assert Batch(batch.images)[1:].masks is None
+    with pytest.raises(ValueError, match=r"one or more"):
+        batch[5:]
 
 
 # moves
@@ -731,6 +743,15 @@ def test_parameters_of_another_batch_are_refused(augmentation, no_hook):
     batch = for_(augmentation, some_batch())
     with pytest.raises(ValueError, match=r"expected"):
         augmentation.apply(batch, augmentation.draw(4, 24, 24, generator()))
+
+
+@named([augment.Compose((augment.Flip(), augment.Hue())), augment.Compose((augment.CutMix(),))])
+@pytest.mark.parametrize("num", [4, 5, 64, 130])
+def test_a_composition_refuses_parameters_to_spare_and_too_few(augmentation, num, no_hook):
+    batch = some_batch(num, 8, 8)
+    for other in (num - 1, num + 1):
+        with pytest.raises(ValueError, match=r"expected"):
+            augmentation.apply(batch, augmentation.draw(other, 8, 8, generator()))
 
 
 @named(IMAGE_BY_IMAGE[:9])

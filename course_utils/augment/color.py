@@ -45,7 +45,7 @@ def adjust_contrast(
     Raises:
         ValueError: another number of channels, or not one factor an image.
     """
-    mean = gray(images).mean(dim=(1, 2, 3), keepdim=True)
+    mean = gray(images.mean(dim=(2, 3), keepdim=True))
     return torch.lerp(mean, images, _per_image(factors, images)).clamp_(0, 1)
 
 

@@ -81,7 +81,8 @@ def _apply(batch: Batch, steps: Sequence[Step], at_a_time: int) -> Batch:
         at_a_time = len(batch)
     done = []
     for start in range(0, len(batch), at_a_time):
-        rows = slice(start, start + at_a_time)
+        stop = start + at_a_time
+        rows = slice(start, stop if stop < len(batch) else None)  # parameters to spare are seen
         some = batch[rows]
         for augmentation, drawn in steps:
             some = augmentation.apply(some, take(drawn, rows))

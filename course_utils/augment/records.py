@@ -24,8 +24,8 @@ class Batch:
 
     ``images`` are in unit range, as ``images.to_unit`` makes them. ``masks`` hold a whole number a
     pixel, such as a damage level, 0 for background. ``polygons`` are each image's outlines in
-    pixels. ``targets`` are soft labels,
-    rows of shares that sum to 1; ``targets_from_labels`` makes them of class numbers.
+    pixels. ``targets`` are soft labels, rows of shares that sum to 1; ``targets_from_labels`` makes
+    them of class numbers. ``batch[2:5]`` is a batch of three of the images.
 
     Raises:
         ValueError: no images; not float32, or values outside [0, 1]; a mask of another size or
@@ -54,7 +54,7 @@ class Batch:
     def __getitem__(self, rows: slice) -> "Batch":
         """Take some images and all that is theirs."""
         parts = {name: part for name, part in vars(self).items() if part is not None}
-        return with_parts(self, **{name: part[rows] for name, part in parts.items()})
+        return Batch(**{name: part[rows] for name, part in parts.items()})
 
     @property
     def size(self) -> tuple[int, int]:
