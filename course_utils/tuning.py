@@ -36,11 +36,12 @@ class TuneConfig:
 class HeadData:
     """What one head learns from: rows of the shared features, their labels, and a batch order.
 
-    A row may occur several times. ``seed`` orders the batches and nothing else.
+    A row may occur several times. Labels are class numbers, or soft: a row of shares that sum to 1
+    for each image. ``seed`` orders the batches and nothing else.
     """
 
     rows: Int[Tensor, " n"]
-    labels: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"] | Float[Tensor, "n k"]
     seed: int
 
 
@@ -75,7 +76,10 @@ def tune_heads(
 ) -> Iterator[TuneStep]:
     r"""Train one head for each ``HeadData``, all in the same tensor operations.
 
-    $$L_a = -\frac{1}{|B_a|}\sum_{i \in B_a} \log\mathrm{softmax}(W_a f_i + b_a)_{y_i}$$
+    $$L_a = -\frac{1}{|B_a|}\sum_{i \in B_a} \sum_k y_{ik} \log\mathrm{softmax}(W_a f_i + b_a)_k$$
+
+    where $y_i$ has one 1 if the label is a class number. If any head's labels are soft, all are
+    trained so, which for class numbers is the same up to rounding.
 
     Every head starts from the text: $W_a = e^\tau W$, $b_a = 0$. AdamW works on each number by
     itself, so training heads side by side changes nothing in any of them. The learning rate
@@ -92,14 +96,16 @@ def tune_heads(
         One record a step.
 
     Raises:
-        ValueError: for no heads, a head without images, or a label or row out of range.
+        ValueError: for no heads, a head without images, a label or row out of range, not one label
+            an image, or soft labels that are no shares of these classes.
 
     Source:
         He et al. 2023 (arXiv:2210.07574), section 3.2, "classifier tuning"; text initialization
         as in Wortsman et al. 2022 (arXiv:2109.01903).
     """
     _check(features, heads, weights)
-    rows, labels = _batches(heads, config)
+    rows, places = _batches(heads, config)
+    labels = _join_labels(heads, weights)
     num_heads = len(heads)
     w = (logit_scale * weights).repeat(num_heads, 1, 1).requires_grad_()
     bias = torch.zeros(num_heads, len(weights), dtype=w.dtype, device=w.device, requires_grad=True)
@@ -111,7 +117,8 @@ def tune_heads(
         batch = features[rows[:, step].to(features.device)]
         with torch.enable_grad():
             logits = torch.einsum("abd,akd->abk", batch, w) + bias[:, None]
-            target = labels[:, step].to(features.device)
+            target = labels[places[:, step]].to(features.device)
+            target = target.mT if target.is_floating_point() else target
             losses = functional.cross_entropy(logits.mT, target, reduction="none").mean(1)
             optimizer.zero_grad()
             losses.sum().backward()
@@ -130,18 +137,52 @@ def _check(
     for number, head in enumerate(heads):
         if not len(head.rows):
             raise ValueError(f"head {number} has no training images")
-        if int(head.labels.min()) < 0 or int(head.labels.max()) >= len(weights):
+        if len(head.labels) != len(head.rows):
+            raise ValueError(
+                f"head {number} has {len(head.rows)} images but {len(head.labels)} labels"
+            )
+        if head.labels.is_floating_point():
+            _check_soft(number, head.labels, len(weights))
+        elif int(head.labels.min()) < 0 or int(head.labels.max()) >= len(weights):
             raise ValueError(f"head {number} has labels outside 0 … {len(weights) - 1}")
         if int(head.rows.min()) < 0 or int(head.rows.max()) >= len(features):
             raise ValueError(f"head {number} names rows outside 0 … {len(features) - 1}")
 
 
+def _check_soft(number: int, labels: Tensor, num_classes: int) -> None:
+    sums = labels.sum(dim=-1)
+    if labels.shape[1:] != (num_classes,) or not (
+        (labels >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4)
+    ):
+        raise ValueError(
+            f"head {number} has soft labels of shape {tuple(labels.shape)}: expected rows of "
+            f"{num_classes} shares from 0 that sum to 1"
+        )
+
+
+def _join_labels(
+    heads: Sequence[HeadData], weights: Float[Tensor, "k d"]
+) -> Int[Tensor, " m"] | Float[Tensor, "m k"]:
+    """Put the labels of all heads behind each other: class numbers, or soft rows if any are."""
+    if not any(head.labels.is_floating_point() for head in heads):
+        return torch.cat([head.labels for head in heads])
+    rows = []
+    for head in heads:
+        soft = head.labels.is_floating_point()
+        rows.append(head.labels if soft else functional.one_hot(head.labels, len(weights)))
+    return torch.cat([each.to(weights.dtype).cpu() for each in rows])
+
+
 def _batches(
     heads: Sequence[HeadData], config: TuneConfig
 ) -> tuple[Int[Tensor, "a s b"], Int[Tensor, "a s b"]]:
-    """Order each head's images in shuffled epochs, cut into batches of one size."""
+    """Order each head's images in shuffled epochs, cut into batches of one size.
+
+    Returns:
+        Rows of the features, and places among the labels of all heads.
+    """
     needed = config.num_steps * config.batch_size
-    rows, labels = [], []
+    rows, places, start = [], [], 0
     for head in heads:
         generator = torch.Generator().manual_seed(head.seed)
         num_epochs = -(-needed // len(head.rows))
@@ -149,8 +190,9 @@ def _batches(
             [torch.randperm(len(head.rows), generator=generator) for _ in range(num_epochs)]
         )[:needed]
         rows.append(head.rows[order].view(config.num_steps, config.batch_size))
-        labels.append(head.labels[order].view(config.num_steps, config.batch_size))
-    return torch.stack(rows), torch.stack(labels)
+        places.append(start + order.view(config.num_steps, config.batch_size))
+        start += len(head.labels)
+    return torch.stack(rows), torch.stack(places)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Heads trained together against heads trained alone, and against plain AdamW in a loop."""
 
+import jaxtyping
 import pytest
 import torch
 from torch.nn import functional
@@ -30,6 +31,12 @@ def problem():
     features = functional.normalize(centers[labels] + 1.2 * unit(60, 8, seed=2), dim=-1)
     weights = functional.normalize(centers + 1.2 * unit(3, 8, seed=3), dim=-1)
     return features, labels, weights
+
+
+@pytest.fixture
+def no_hook(monkeypatch):
+    """Run as learners do: nobody checks the annotations, so the package must."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def last(steps):
@@ -75,6 +82,42 @@ def test_a_head_trained_among_others_equals_the_same_head_in_a_plain_loop(proble
         alone = train_plainly(features, head, weights, config)
         torch.testing.assert_close(together.weights[number], alone.weight, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(together.bias[number], alone.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_soft_labels_that_are_sure_train_the_same_heads_as_class_numbers(problem):
+    features, labels, weights = problem
+    config = TuneConfig(num_steps=25, learning_rate=0.05, batch_size=8)
+    hard = [HeadData(torch.arange(n), labels[:n], seed=n) for n in (60, 7)]
+    sure = functional.one_hot(labels, 3).float()
+    soft = [HeadData(head.rows, sure[: len(head.rows)], head.seed) for head in hard]
+    expected = last(tune_heads(features, hard, weights, config, logit_scale=SCALE)).heads
+    for heads in (soft, [hard[0], soft[1]]):  # also where only one of them is soft
+        trained = last(tune_heads(features, heads, weights, config, logit_scale=SCALE)).heads
+        torch.testing.assert_close(trained.weights, expected.weights, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(trained.bias, expected.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_a_soft_label_costs_each_class_its_share(problem):
+    features, _, weights = problem
+    generator = torch.Generator().manual_seed(4)
+    shares = torch.rand(60, 3, generator=generator)
+    shares /= shares.sum(1, keepdim=True)
+    heads = [HeadData(torch.arange(60), shares, seed=0)]
+    config = TuneConfig(num_steps=1, batch_size=60)
+    step = last(tune_heads(features, heads, weights, config, logit_scale=SCALE))
+    scores = (SCALE * features @ weights.T).double()
+    logs = scores - scores.exp().sum(1, keepdim=True).log()
+    torch.testing.assert_close(step.loss[0].double(), -(shares * logs).sum(1).mean())
+
+
+@pytest.mark.parametrize(
+    "labels", [torch.ones(2, 3), torch.eye(2), torch.tensor([[1.5, -0.5, 0.0]] * 2), torch.ones(2)]
+)
+def test_soft_labels_that_are_no_shares_of_the_classes_are_refused(problem, labels, no_hook):
+    features, _, weights = problem
+    head = HeadData(torch.arange(2), labels, seed=0)
+    with pytest.raises(ValueError, match="expected rows of 3 shares"):
+        next(tune_heads(features, [head], weights, TuneConfig(), logit_scale=SCALE))
 
 
 def test_before_the_first_step_every_head_is_the_zero_shot_classifier(problem):
@@ -130,9 +173,10 @@ def test_training_works_where_gradients_are_switched_off(problem):
         ([0, 1], [0, 3], "labels outside 0 … 2"),
         ([0, 1], [0, -1], "labels outside 0 … 2"),
         ([0, 60], [0, 1], "rows outside 0 … 59"),
+        ([0, 1, 2], [0, 1], "3 images but 2 labels"),
     ],
 )
-def test_a_head_with_impossible_data_is_refused(problem, rows, labels, message):
+def test_a_head_with_impossible_data_is_refused(problem, rows, labels, message, no_hook):
     features, _, weights = problem
     head = HeadData(torch.tensor(rows, dtype=torch.long), torch.tensor(labels, dtype=torch.long), 0)
     with pytest.raises(ValueError, match=message):
