@@ -15,6 +15,7 @@ import psutil
 import torch
 
 LANGUAGES = ("en", "zh")
+DATA_SETS = ("resisc45", "eurosat", "ucmerced", "aid")  # of the lock, that COURSE_DATA may name
 PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "datasets")
 
 
@@ -46,7 +47,7 @@ class Runtime:
     device: torch.device
     out: Path
     cache: Path
-    data: str | Path | None  # a folder of real images; None is the procedural world
+    data: str | Path | None  # real images: a folder, a name in DATA_SETS; None: procedural world
     xbd: Path | None  # real scenes of xBD; None is the procedural world
     models: Path | None  # a folder that is searched for artifacts first
     language: str
@@ -69,9 +70,9 @@ def setup(
     """Decide profile, device, folders, language and seed from arguments and variables.
 
     An argument beats its variable (``COURSE_PROFILE``, ``COURSE_LANG``, ``COURSE_SEED``), which
-    beats the default; an empty variable counts as unset. ``COURSE_DATA``, ``COURSE_XBD``
-    and ``COURSE_MODELS`` name folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` folders to write
-    (``outputs/<name>``, ``outputs/cache``). The language goes to ``COURSE_LANG``, for `texts`.
+    beats the default; an empty variable counts as unset. ``COURSE_DATA`` (or a name in DATA_SETS),
+    ``COURSE_XBD``, ``COURSE_MODELS`` are folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` to
+    write (``outputs/<name>``, ``outputs/cache``). ``COURSE_LANG`` gets the language, for `texts`.
 
     Args:
         profile: a name in `PROFILES`; ``mini`` by default.
@@ -96,7 +97,7 @@ def setup(
         device=pick_device(),
         out=_out_folder(name),
         cache=cache,
-        data=_folder("COURSE_DATA", "Named data sets come with the hub; give a folder."),
+        data=_folder("COURSE_DATA", f"Give a folder, or {', '.join(DATA_SETS)}.", DATA_SETS),
         xbd=_folder("COURSE_XBD", "Give the folder above train, tier3, test and hold."),
         models=_folder("COURSE_MODELS", "Give the folder that holds a folder per artifact."),
         language=language,
@@ -117,10 +118,10 @@ def _seed() -> int:
         raise ValueError(f"COURSE_SEED: expected a whole number, got {value!r}") from None
 
 
-def _folder(variable: str, advice: str) -> Path | None:
+def _folder(variable: str, advice: str, names: tuple[str, ...] = ()) -> str | Path | None:
     value = _variable(variable)
-    if value is None:
-        return None
+    if value is None or (value in names and not resolve_path(value).is_dir()):
+        return value
     path = resolve_path(value)
     if not path.is_dir():
         raise FileNotFoundError(f"{variable}={value!r} is no folder: looked at {path}. {advice}")

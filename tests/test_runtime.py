@@ -14,6 +14,7 @@ import torch
 from nbclient import NotebookClient
 
 from course_utils import runtime, texts
+from course_utils.examples import read_scene_classes
 
 
 @pytest.fixture(autouse=True)
@@ -95,9 +96,23 @@ def test_a_folder_to_read_must_exist_and_the_error_says_where_we_looked(
     assert tmp_path in (run.data, run.models)
 
 
-def test_the_name_of_a_data_set_is_answered_plainly(monkeypatch):
-    monkeypatch.setenv("COURSE_DATA", "eurosat")
-    with pytest.raises(FileNotFoundError, match="Named data sets come with the hub; give a folder"):
+def test_the_name_of_a_data_set_is_kept_unless_a_folder_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert tuple(read_scene_classes()) == runtime.DATA_SETS, "those that load_scenes takes"
+    for name in runtime.DATA_SETS:
+        monkeypatch.setenv("COURSE_DATA", name)
+        assert runtime.setup().data == name
+    (tmp_path / "aid").mkdir()
+    assert runtime.setup().data == tmp_path / "aid"
+
+
+@pytest.mark.parametrize("value", ["moon", "rsicd", "./eurosat", "EuroSAT"])
+def test_what_is_neither_a_folder_nor_a_data_set_is_answered_with_the_names(
+    value, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA", value)
+    with pytest.raises(FileNotFoundError, match=r"Give a folder.*resisc45, eurosat, ucmerced, aid"):
         runtime.setup()
 
 
