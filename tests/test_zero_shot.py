@@ -371,9 +371,12 @@ def test_preprocessing_is_the_same_in_one_step_and_in_two(clip):
     assert torch.equal(together, torch.stack([clip.preprocess(image) for image in images]))
 
 
-def test_no_examples_are_refused(clip):
+def test_no_examples_and_empty_batches_are_refused(clip, examples):
     with pytest.raises(ValueError, match="no examples"):
         image_features(clip, [])
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"batch_size is {size}, expected at least 1"):
+            image_features(clip, examples, batch_size=size)
 
 
 def test_loading_needs_no_network(folder, monkeypatch):

@@ -48,8 +48,11 @@ def extract_features(
         A record after the cache was read, after each batch, and at the end with the features.
 
     Raises:
-        ValueError: there are no examples, or one cannot be read (`images.ImageError`).
+        ValueError: there are no examples, one cannot be read (`images.ImageError`), or batches
+            are empty.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
     digests = [example.digest() for example in examples]
     if not digests:
         raise ValueError("there are no examples to encode; give at least one")
