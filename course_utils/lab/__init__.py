@@ -1,10 +1,12 @@
 """The experiment: arms x ratios x seeds, trained alike, in one tidy table with its controls.
 
 ``plan_budget`` and ``draw_arms`` say what is compared, ``run_arms`` trains and ``tabulate``
-judges it, ``findings`` and ``write_report`` say what came out.
+judges it, ``findings`` and ``write_report`` say what came out. ``augmented_copies`` makes what the
+arms of classical augmentation learn from.
 """
 
 from course_utils.lab.arms import RATIOS, Arm, Budget, draw_arms, plan_budget, write_prompts
+from course_utils.lab.augmented import FAMILIES, Copies, augmented_copies
 from course_utils.lab.report import (
     arm_label,
     findings,
@@ -15,12 +17,15 @@ from course_utils.lab.report import (
 from course_utils.lab.results import Results, Trained, run_arms, save_results, tabulate
 
 __all__ = [
+    "FAMILIES",
     "RATIOS",
     "Arm",
     "Budget",
+    "Copies",
     "Results",
     "Trained",
     "arm_label",
+    "augmented_copies",
     "draw_arms",
     "findings",
     "plan_budget",

@@ -1,0 +1,402 @@
+"""Measure what classical augmentation does to a classifier of disasters in ``mini_earth``.
+
+    python -m tools.measure_augmentation --work WORK
+
+Two studies on the test images, which choose nothing. *training*: a frozen CLIP with a head that
+starts from text, tuned on 1 to 100 real images a class and augmented copies of them, for every
+family of ``lab.FAMILIES``; controls are the same images repeated, and shuffled labels. Each seed
+has real images of its own. Steps and learning rate are chosen on validation images for real-only,
+at each amount. *legality*: test images that are augmented more and more strongly, shown to heads
+that saw real images only. Writes ``data/measured/augmentation.csv``; features are kept in WORK.
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import shapely
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from course_utils import augment, lab, metrics, mini_earth, sources, tuning, zero_shot
+from course_utils.augment import Augmentation
+from course_utils.augment.outlines import Outlines
+from course_utils.examples import Example, Splits
+from course_utils.runtime import PROFILES, derive_seed, seeded
+from course_utils.tuning import HeadData, TuneConfig
+from tools import training
+from tools.measure_text2image import commit, text_of
+
+REPO = Path(__file__).resolve().parents[1]
+AMOUNTS = (1, 2, 4, 8, 16, 32, 100)  # real images a class
+COLUMNS = (
+    *("study", "family", "strength", "per_class", "copies", "accuracy", "low", "high"),
+    *("gain", "gain_low", "gain_high", "verdict", "num_test", "seeds", "num_steps"),
+    *("learning_rate", "model", "world", "command", "commit", "machine"),
+)
+# What is asked of the frozen heads: of each operation the strengths, the one without effect first.
+Strengths = Mapping[str, tuple[tuple[float, ...], type[Augmentation] | object]]
+STRENGTHS: Strengths = {
+    "quarter_turns": ((0, 1, 2, 3), lambda x: augment.QuarterTurn((int(x),))),
+    "flip": ((0, 1), lambda x: augment.Flip(x, 0)),
+    "rotation": ((0, 10, 20, 30, 45), lambda x: augment.Rotate((x, x), padding="reflection")),
+    "scale": ((1, 0.5, 0.7, 1.4, 2, 3), lambda x: augment.Scale((x, x), padding="reflection")),
+    "crop": ((1, 0.7, 0.5, 0.25, 0.1), lambda x: augment.RandomResizedCrop((x, x), (1, 1))),
+    "brightness": ((1, 0.4, 0.7, 1.4, 2), lambda x: augment.Brightness((x, x))),
+    "contrast": ((1, 0.25, 0.5, 2, 4), lambda x: augment.Contrast((x, x))),
+    "saturation": ((1, 0, 0.5, 2, 4), lambda x: augment.Saturation((x, x))),
+    "hue": ((0, -120, -60, -30, 30, 60, 120, 180), lambda x: augment.Hue((x, x))),
+    "gaussian_noise": ((0, 0.02, 0.05, 0.1, 0.2), lambda x: augment.GaussianNoise((x, x))),
+    "salt_and_pepper": ((0, 0.01, 0.03, 0.1, 0.2), lambda x: augment.SaltAndPepper((x, x))),
+    "cutout": ((0, 0.25, 0.5, 0.75), lambda x: augment.Cutout((x, x))),
+}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--work", type=Path, required=True, help="folder for renders and features")
+    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
+    add("--table", type=Path, default=REPO / "data" / "measured" / "augmentation.csv")
+    add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
+    add("--copies", type=int, default=8, help="augmented, of each real image")
+    add("--seeds", type=int, default=5)
+    add("--num-test", type=int, default=PROFILES["mini"].num_test)
+    add("--threads", type=int, default=1)
+    return parser.parse_args(argv)
+
+
+def command(args: argparse.Namespace) -> str:
+    """Say what was run, without a path of this machine."""
+    amounts = " ".join(map(str, args.amounts))
+    return (
+        f"python -m tools.measure_augmentation --work WORK --amounts {amounts} "
+        f"--copies {args.copies} --seeds {args.seeds} --num-test {args.num_test}"
+    )
+
+
+# --- Images -----------------------------------------------------------------------------------
+
+
+def load(args: argparse.Namespace) -> Splits:
+    """Render enough training images that every seed has its own."""
+    profile = replace(PROFILES["mini"], num_test=args.num_test)
+    num = max(args.amounts) * args.seeds
+    return sources.load_examples("disasters", profile=profile, per_class=num, cache=args.work)
+
+
+def rows_of(data: Splits, num_seeds: int, *, per_class: int, seed: int) -> list[int]:
+    """List one seed's training images: of each class every S-th, from the seed's own on."""
+    num_classes = len(data.class_names)
+    return [
+        (rank * num_seeds + seed) * num_classes + k
+        for rank in range(per_class)
+        for k in range(num_classes)
+    ]
+
+
+def outlines(name: str, index: int, *, size: int) -> Outlines:
+    """Outline the buildings of a training image, as ``sources`` rendered it."""
+    seed = derive_seed("mini_earth", "train", name, index) % (1 << 48)
+    scene = mini_earth.disaster_scene(name, mini_earth.TEST_STYLE, seed=seed)
+    frame = shapely.box(0, 0, size, size)
+    shapes = [shapely.Polygon(o.points) for o in mini_earth.outlines(scene, size=size)]
+    seen = [shapely.intersection(shapely.make_valid(shape), frame) for shape in shapes]
+    return tuple(shape for shape in seen if isinstance(shape, shapely.Polygon) and shape.area > 0)
+
+
+# --- Features ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Features of images with their soft labels."""
+
+    features: Tensor  # n d, unit rows
+    targets: Tensor  # n k
+
+
+class Encoder:
+    """Encodes what is asked for once, and keeps it in a folder."""
+
+    def __init__(self, args: argparse.Namespace, clip: zero_shot.Clip, data: Splits) -> None:
+        self.args, self.clip, self.data = args, clip, data
+        self.folder = args.work / f"augmented-{clip.fingerprint[:12]}-{mini_earth.world_key()}"
+        self.outlines: dict[int, Outlines] = {}
+
+    def plain(self, examples: Sequence[Example], name: str) -> Tensor:
+        """Encode images as they are."""
+        labels = torch.tensor([example.label for example in examples])
+        return self._kept(name, lambda: Encoded(self._encode(examples), labels)).features
+
+    def copies(self, family: str, *, per_class: int, seed: int) -> Encoded:
+        """Augment one seed's images and encode the copies."""
+        name = f"{family}-{per_class}-{self.args.copies}-{seed}of{self.args.seeds}"
+        return self._kept(name, lambda: self._make(family, per_class, seed))
+
+    def _make(self, family: str, per_class: int, seed: int) -> Encoded:
+        rows = rows_of(self.data, self.args.seeds, per_class=per_class, seed=seed)
+        made = lab.augmented_copies(
+            [self.data.train[row] for row in rows],
+            lab.FAMILIES[family],
+            num_classes=len(self.data.class_names),
+            num_copies=self.args.copies,
+            generator=seeded(derive_seed("augmentation", family, per_class, seed)),
+            size=self.clip.image_size,
+            polygons=[self._outlined(row) for row in rows] if family == "copy_paste" else None,
+        )
+        return Encoded(self._encode(made.examples), made.targets)
+
+    def _outlined(self, row: int) -> Outlines:
+        if row not in self.outlines:
+            index, k = divmod(row, len(self.data.class_names))
+            size = self.clip.image_size
+            self.outlines[row] = outlines(self.data.class_names[k], index, size=size)
+        return self.outlines[row]
+
+    def _encode(self, examples: Sequence[Example]) -> Tensor:
+        return zero_shot.image_features(self.clip, examples)
+
+    def _kept(self, name: str, make) -> Encoded:
+        path = self.folder / f"{name}.safetensors"
+        if path.is_file():
+            return Encoded(**load_file(path))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = make()
+        part = path.with_suffix(".part")
+        save_file({"features": made.features, "targets": made.targets}, part)
+        part.replace(path)
+        training.say(f"encoded {name}: {len(made.features)} images")
+        return made
+
+
+# --- Training ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of the table; ``gain`` is its paired difference to real-only, or to strength 0."""
+
+    study: str
+    family: str
+    strength: float | None
+    per_class: int
+    copies: int
+    accuracy: metrics.Interval
+    gain: metrics.Interval
+    config: TuneConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What both studies share."""
+
+    weights: Tensor
+    logit_scale: float
+    validation: tuple[Tensor, Tensor]
+    test: Tensor
+    labels: Tensor
+
+
+def heads_of(
+    arms: Mapping[str, Sequence[Encoded]], bank: list[Tensor]
+) -> list[tuple[str, HeadData]]:
+    """Turn each arm's images of each seed into rows of one bank of features, which is filled."""
+    heads, start = [], 0
+    for arm, seeds in arms.items():
+        for seed, images in enumerate(seeds):
+            rows = start + torch.arange(len(images.features))
+            order = derive_seed("augmentation", "batches", arm, seed)
+            heads.append((arm, HeadData(rows, images.targets, order)))
+            bank.append(images.features)
+            start += len(rows)
+    return heads
+
+
+def join(*parts: Encoded) -> Encoded:
+    """Put images behind each other."""
+    return Encoded(
+        torch.cat([part.features for part in parts]), torch.cat([part.targets for part in parts])
+    )
+
+
+def shuffled(images: Encoded, seed: int) -> Encoded:
+    """Give images each other's labels."""
+    generator = seeded(derive_seed("augmentation", "shuffle", seed))
+    return replace(
+        images, targets=images.targets[torch.randperm(len(images.targets), generator=generator)]
+    )
+
+
+def arms_of(encoder: Encoder, real: Sequence[Encoded], per_class: int) -> dict[str, list[Encoded]]:
+    """Make every arm of one amount: a list over seeds."""
+    copies = encoder.args.copies
+    arms = {"real": list(real), "real_duplicated": [join(*[r] * (1 + copies)) for r in real]}
+    for family in lab.FAMILIES:
+        arms[family] = [
+            join(images, encoder.copies(family, per_class=per_class, seed=seed))
+            for seed, images in enumerate(real)
+        ]
+    arms["shuffled"] = [shuffled(images, seed) for seed, images in enumerate(arms["legal"])]
+    return arms
+
+
+def choose(given: Given, bank: Tensor, heads: Sequence[HeadData]) -> TuneConfig:
+    """Choose steps and learning rate for real-only on validation images."""
+    scale = given.logit_scale
+    trials = tuning.choose_config(
+        bank, heads, given.weights, logit_scale=scale, validation=given.validation
+    )
+    return tuning.best_trial(list(trials)).config
+
+
+def train(
+    given: Given, bank: Tensor, heads: Sequence[HeadData], config: TuneConfig
+) -> tuning.Heads:
+    """Train heads together."""
+    steps = tuning.tune_heads(bank, heads, given.weights, config, logit_scale=given.logit_scale)
+    *_, last = steps
+    return last.heads
+
+
+def training_rows(
+    args: argparse.Namespace, given: Given, encoder: Encoder, real: Mapping[int, Sequence[Encoded]]
+) -> Iterator[Row]:
+    """Train every arm at every amount."""
+    zero = (given.logit_scale * given.test @ given.weights.T).argmax(-1) == given.labels
+    level = metrics.crossed_interval(zero[None].double())
+    nothing = metrics.Interval(0.0, 0.0, 0.0, float("inf"))
+    yield Row("training", "zero_shot", None, 0, 0, level, nothing, TuneConfig())
+    for per_class in args.amounts:
+        bank: list[Tensor] = []
+        named = heads_of(arms_of(encoder, real[per_class], per_class), bank)
+        features = torch.cat(bank)
+        config = choose(given, features, [head for arm, head in named if arm == "real"])
+        trained = train(given, features, [head for _, head in named], config)
+        right = (trained.logits(given.test).argmax(-1) == given.labels).double()
+        by_arm = {
+            arm: right[[i for i, (name, _) in enumerate(named) if name == arm]]
+            for arm in dict(named)
+        }
+        for arm, hits in by_arm.items():
+            level = metrics.crossed_interval(hits)
+            gain = metrics.crossed_interval(hits - by_arm["real"])
+            num = 0 if arm == "real" else args.copies
+            yield Row("training", arm, None, per_class, num, level, gain, config)
+            training.say(f"{per_class} a class, {arm}: {level.mean:.3f}, {gain.mean:+.3f}")
+
+
+def legality_rows(
+    args: argparse.Namespace, given: Given, encoder: Encoder, real: Sequence[Encoded]
+) -> Iterator[Row]:
+    """Show augmented test images to heads that saw the most real images, and no augmented one."""
+    bank: list[Tensor] = []
+    heads = [head for _, head in heads_of({"real": real}, bank)]
+    features, per_class = torch.cat(bank), max(args.amounts)
+    config = choose(given, features, heads)
+    trained = train(given, features, heads, config)
+    for name, (strengths, make) in STRENGTHS.items():
+        before = None
+        for strength in strengths:
+            kept = f"test-{name}-{strength:g}-{args.num_test}"
+            seen = encoder._kept(
+                kept, lambda f=make(strength), n=kept: augmented_test(encoder, f, n)
+            )
+            hits = (trained.logits(seen.features).argmax(-1) == given.labels).double()
+            before = hits if before is None else before
+            level, gain = (metrics.crossed_interval(h) for h in (hits, hits - before))
+            yield Row("legality", name, float(strength), per_class, 0, level, gain, config)
+            training.say(f"{name} {strength:g}: {level.mean:.3f}, {gain.mean:+.3f}")
+
+
+def augmented_test(encoder: Encoder, augmentation: Augmentation, name: str) -> Encoded:
+    """Augment each test image once."""
+    made = lab.augmented_copies(
+        encoder.data.test,
+        augmentation,
+        num_classes=len(encoder.data.class_names),
+        num_copies=1,
+        generator=seeded(derive_seed("augmentation", "legality", name)),
+        size=encoder.clip.image_size,
+    )
+    return Encoded(encoder._encode(made.examples), made.targets)
+
+
+# --- The table --------------------------------------------------------------------------------
+
+
+def write_table(args: argparse.Namespace, rows: Sequence[Row], model: str, num_test: int) -> None:
+    """Write all rows; an older table is replaced as a whole."""
+    shared = {
+        "num_test": num_test,
+        "model": model,
+        "world": mini_earth.world_key(),
+        "command": command(args),
+        "commit": commit(),
+        "machine": training.provenance([])["machine"],
+    }
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        cells = {
+            **{name: getattr(row, name) for name in COLUMNS[:5]},
+            **{"accuracy": row.accuracy.mean},
+            **{"low": max(0.0, row.accuracy.low), "high": min(1.0, row.accuracy.high)},
+            **{"gain": row.gain.mean, "gain_low": row.gain.low, "gain_high": row.gain.high},
+            **{"verdict": metrics.verdict(row.gain)},
+            **{"num_steps": row.config.num_steps, "learning_rate": row.config.learning_rate},
+            **{"seeds": 0 if row.family == "zero_shot" else args.seeds},
+            **shared,
+        }
+        writer.writerow({name: text_of(cell) for name, cell in cells.items()})
+    training.write_bytes(args.table, buffer.getvalue().encode())
+    training.say(f"wrote {args.table.name}")
+
+
+def measure(args: argparse.Namespace) -> list[Row]:
+    """Render, encode, train, test, and write everything."""
+    data, clip = load(args), zero_shot.load_clip(args.clip, device="cpu")
+    training.say(f"{len(data.train)} training, {len(data.test)} test images of {data.name}")
+    encoder = Encoder(args, clip, data)
+    total = max(args.amounts) * args.seeds
+    train_features = encoder.plain(data.train, f"train-{total}")
+    labels = torch.tensor([example.label for example in data.train])
+    sure = augment.targets_from_labels(labels, num_classes=len(data.class_names))
+    real = {}
+    for per_class in args.amounts:
+        rows = [
+            rows_of(data, args.seeds, per_class=per_class, seed=seed) for seed in range(args.seeds)
+        ]
+        real[per_class] = [Encoded(train_features[some], sure[some]) for some in rows]
+    templates = zero_shot.TEMPLATES["satellite"]
+    given = Given(
+        zero_shot.class_weights(clip, data.phrases, templates),
+        clip.logit_scale,
+        (
+            encoder.plain(data.validation, "validation"),
+            torch.tensor([example.label for example in data.validation]),
+        ),
+        encoder.plain(data.test, f"test-{args.num_test}"),
+        torch.tensor([example.label for example in data.test]),
+    )
+    found = list(training_rows(args, given, encoder, real))
+    found += legality_rows(args, given, encoder, real[max(args.amounts)])
+    write_table(args, found, clip.name, len(data.test))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure everything."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    measure(args)
+
+
+if __name__ == "__main__":
+    main()
