@@ -13,7 +13,7 @@ that saw real images only. Writes ``data/measured/augmentation.csv``; features a
 import argparse
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,8 +39,7 @@ COLUMNS = (
     *("learning_rate", "model", "world", "command", "commit", "machine"),
 )
 # What is asked of the frozen heads: of each operation the strengths, the one without effect first.
-Strengths = Mapping[str, tuple[tuple[float, ...], type[Augmentation] | object]]
-STRENGTHS: Strengths = {
+STRENGTHS: Mapping[str, tuple[tuple[float, ...], Callable[[float], Augmentation]]] = {
     "quarter_turns": ((0, 1, 2, 3), lambda x: augment.QuarterTurn((int(x),))),
     "flip": ((0, 1), lambda x: augment.Flip(x, 0)),
     "rotation": ((0, 10, 20, 30, 45), lambda x: augment.Rotate((x, x), padding="reflection")),
@@ -139,6 +138,23 @@ class Encoder:
         name = f"{family}-{per_class}-{self.args.copies}-{seed}of{self.args.seeds}"
         return self._kept(name, lambda: self._make(family, per_class, seed))
 
+    def test(self, operation: str, strength: float, augmentation: Augmentation) -> Tensor:
+        """Augment each test image once and encode it."""
+        name = f"test-{operation}-{strength:g}-{self.args.num_test}"
+
+        def make() -> Encoded:
+            made = lab.augmented_copies(
+                self.data.test,
+                augmentation,
+                num_classes=len(self.data.class_names),
+                num_copies=1,
+                generator=seeded(derive_seed("augmentation", "legality", operation, strength)),
+                size=self.clip.image_size,
+            )
+            return Encoded(self._encode(made.examples), made.targets)
+
+        return self._kept(name, make).features
+
     def _make(self, family: str, per_class: int, seed: int) -> Encoded:
         rows = rows_of(self.data, self.args.seeds, per_class=per_class, seed=seed)
         made = lab.augmented_copies(
@@ -162,7 +178,7 @@ class Encoder:
     def _encode(self, examples: Sequence[Example]) -> Tensor:
         return zero_shot.image_features(self.clip, examples)
 
-    def _kept(self, name: str, make) -> Encoded:
+    def _kept(self, name: str, make: Callable[[], Encoded]) -> Encoded:
         path = self.folder / f"{name}.safetensors"
         if path.is_file():
             return Encoded(**load_file(path))
@@ -228,9 +244,8 @@ def join(*parts: Encoded) -> Encoded:
 def shuffled(images: Encoded, seed: int) -> Encoded:
     """Give images each other's labels."""
     generator = seeded(derive_seed("augmentation", "shuffle", seed))
-    return replace(
-        images, targets=images.targets[torch.randperm(len(images.targets), generator=generator)]
-    )
+    order = torch.randperm(len(images.targets), generator=generator)
+    return replace(images, targets=images.targets[order])
 
 
 def arms_of(encoder: Encoder, real: Sequence[Encoded], per_class: int) -> dict[str, list[Encoded]]:
@@ -303,28 +318,12 @@ def legality_rows(
     for name, (strengths, make) in STRENGTHS.items():
         before = None
         for strength in strengths:
-            kept = f"test-{name}-{strength:g}-{args.num_test}"
-            seen = encoder._kept(
-                kept, lambda f=make(strength), n=kept: augmented_test(encoder, f, n)
-            )
-            hits = (trained.logits(seen.features).argmax(-1) == given.labels).double()
+            seen = encoder.test(name, strength, make(strength))
+            hits = (trained.logits(seen).argmax(-1) == given.labels).double()
             before = hits if before is None else before
             level, gain = (metrics.crossed_interval(h) for h in (hits, hits - before))
             yield Row("legality", name, float(strength), per_class, 0, level, gain, config)
             training.say(f"{name} {strength:g}: {level.mean:.3f}, {gain.mean:+.3f}")
-
-
-def augmented_test(encoder: Encoder, augmentation: Augmentation, name: str) -> Encoded:
-    """Augment each test image once."""
-    made = lab.augmented_copies(
-        encoder.data.test,
-        augmentation,
-        num_classes=len(encoder.data.class_names),
-        num_copies=1,
-        generator=seeded(derive_seed("augmentation", "legality", name)),
-        size=encoder.clip.image_size,
-    )
-    return Encoded(encoder._encode(made.examples), made.targets)
 
 
 # --- The table --------------------------------------------------------------------------------
