@@ -65,7 +65,8 @@ def small_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         return dataclasses.replace(artifact, settings=settings)
 
     lock = {n: twin(a) if "architecture" in a.settings else a for n, a in read_lock().items()}
-    monkeypatch.setattr("course_utils.hub.places.read_lock", lambda path: lock)
+    for place in ("hub.places", "zero_shot.loading"):
+        monkeypatch.setattr(f"course_utils.{place}.read_lock", lambda path=None: lock)
 
 
 def random_net(architecture: str, **options: object) -> open_clip.CLIP:
@@ -552,6 +553,43 @@ def test_of_several_files_the_one_of_the_architecture_is_taken(remoteclip, tmp_p
         load_remoteclip(remoteclip)
     with pytest.raises(ValueError, match=r"does not say which architecture.*COURSE_MODELS"):
         load_clip(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("RemoteCLIP-tiny-ViT-B-32.pt", "remoteclip_vit_b_32"),
+        ("RemoteCLIP-tiny-RN50.pt", "remoteclip_rn50"),
+        ("ckpt/RS5M_tiny-ViT-B-32.pt", "georsclip_vit_b_32"),
+    ],
+)
+def test_a_file_with_its_published_name_is_known_in_any_folder(tmp_path, file, name):
+    architecture = "tiny-RN50" if "RN50" in file else "tiny-ViT-B-32"
+    for folder in ("anywhere", name):
+        write_state(tmp_path / folder / file, random_net(architecture).state_dict())
+    found = load_clip(str(tmp_path / "anywhere"), device="cpu")
+    expected = load_clip(name, models=tmp_path, device="cpu")
+    assert (found.name, found.family, found.activation, found.activation_reason) == (
+        *("anywhere", expected.family, "quickgelu", expected.activation_reason),
+    )
+    assert torch.equal(found.encode_text(PROMPTS), expected.encode_text(PROMPTS))
+
+
+@pytest.mark.parametrize("file", ["RemoteCLIP-ViT-B-32.pt", "open_clip_pytorch_model.bin"])
+def test_beside_a_configuration_a_plain_state_dict_does_as_well(tmp_path, file):
+    write_openai(tmp_path / "right", VIT, quick_gelu=True)
+    shutil.copytree(tmp_path / "right", tmp_path / "other")
+    (tmp_path / "other/open_clip_model.safetensors").rename(tmp_path / "other/x")
+    (tmp_path / "other/model.safetensors").unlink()
+    path = write_state(tmp_path / "other" / file, load_file(tmp_path / "other/x"))
+    right, other = (load_clip(str(tmp_path / name), device="cpu") for name in ("right", "other"))
+    assert (other.family, other.activation) == ("open_clip", "quickgelu")
+    assert torch.equal(other.encode_text(PROMPTS), right.encode_text(PROMPTS))
+    torch.save({k: v + 1 for k, v in load_file(tmp_path / "other/x").items()}, path)
+    assert load_clip(str(tmp_path / "other"), device="cpu").fingerprint != other.fingerprint
+    torch.save({"state_dict": Malicious()}, path)
+    with pytest.raises(ValueError, match=r"no plain state dict.*run any code"):
+        load_clip(str(tmp_path / "other"), device="cpu")
 
 
 SIGLIP_DAMAGE = {

@@ -4,19 +4,22 @@ import hashlib
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from course_utils.hub import Located, locate
+from course_utils.hub import Located, locate, read_lock
 from course_utils.runtime import pick_device, resolve_path
 from course_utils.texts import text
 from course_utils.zero_shot import nets, siglip
 from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images, unit_rows
 
 PROMPTS = 256  # that are encoded at a time
-DECISIVE = {".json", ".safetensors", ".txt", ".model", ".pt"}  # files that decide about features
+# Files that decide about features
+DECISIVE = {".json", ".safetensors", ".txt", ".model", ".pt", ".bin"}
+PUBLISHED = {"remoteclip": "RemoteCLIP-{}.pt", "georsclip": "RS5M_{}.pt"}  # {}: the architecture
 
 
 def load_clip(
@@ -37,7 +40,8 @@ def load_clip(
 
     Args:
         name: an artifact of the lock, or the path of a folder: one of open_clip
-            (``open_clip_config.json``, ``*.safetensors``) or of transformers with a SigLIP model.
+            (``open_clip_config.json`` and weights), of transformers with a SigLIP model, or with
+            one file of RemoteCLIP or GeoRSCLIP under its published name.
         device: where the encoders run; None picks the best one.
         models: a folder to search first (``COURSE_MODELS``).
         remote: ask the hub and its mirrors for what is not here; see `locate`.
@@ -60,6 +64,7 @@ def load_clip(
     located = locate(
         name, models=models, remote=remote, cache=resolve_path(cache) if cache else None
     )
+    located = _recognized(located)
     if remote and located.stand_in_for:
         found, reasons = located.artifact.name, "; ".join(located.notes)
         warnings.warn(text("clip.stand_in", name=name, found=found, reasons=reasons), stacklevel=2)
@@ -72,6 +77,19 @@ def load_clip(
         said = text("clip.activation.mismatch", name=name, usual=usual, asked=asked)
         warnings.warn(said, stacklevel=2)
     return _describe(located, network, asked, pick_device(device and str(device)))
+
+
+def _recognized(located: Located) -> Located:
+    """Add what the lock says of the one state dict in a folder, if it has its published name."""
+    files = [Path(name).name for name in located.artifact.files if name.endswith(".pt")]
+    if located.artifact.settings or len(files) != 1 or (located.root / nets.CONFIG).is_file():
+        return located
+    for artifact in read_lock().values():
+        settings = artifact.settings
+        name = PUBLISHED.get(settings.get("family"), "").format(settings.get("architecture"))
+        if files == [name]:
+            return replace(located, artifact=replace(located.artifact, settings=settings))
+    return located
 
 
 def _load(located: Located, asked: str | None) -> nets.Network:
@@ -101,8 +119,9 @@ def _find_state(root: Path, architecture: str | None) -> Path:
     if architecture is None:
         raise ValueError(
             f"{paths[0].name} does not say which architecture and activation it is for: put it "
-            "into a folder called as its name in data/artifacts.lock.json (remoteclip_vit_b_32, "
-            "…), set COURSE_MODELS to the folder above and load it by that name"
+            "alone into a folder called as its name in data/artifacts.lock.json "
+            "(remoteclip_vit_b_32, …), set COURSE_MODELS to the folder above and load it by that "
+            "name"
         )
     named = [path for path in paths if path.stem.endswith(architecture)]
     if len(paths) > 1 and len(named) != 1:

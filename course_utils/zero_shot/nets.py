@@ -38,7 +38,7 @@ class Network:
 
 
 def load_folder(root: Path, asked: str | None, usual: Sequence[str] = ()) -> Network:
-    """Load an open_clip folder: its configuration and safetensors.
+    """Load an open_clip folder: its configuration, and safetensors or else a plain state dict.
 
     Args:
         root: the folder.
@@ -46,11 +46,12 @@ def load_folder(root: Path, asked: str | None, usual: Sequence[str] = ()) -> Net
         usual: what is known of its activation; if nothing is, its configuration counts.
 
     Raises:
-        ValueError: there are no safetensors, or they are not those of the configured network.
+        ValueError: there are no weights, or they are not those of the configured network.
     """
-    paths = sorted(root.glob("*.safetensors"))
+    states = [path for kind in ("open_clip*.bin", "*.pt") for path in root.glob(kind)]
+    paths = sorted(root.glob("*.safetensors")) or sorted(states)
     if not paths:
-        raise ValueError(f"there are no *.safetensors beside {CONFIG}; pickles are not taken there")
+        raise ValueError(f"there are no *.safetensors beside {CONFIG}, and no open_clip*.bin, *.pt")
     named = [path for path in paths if path.name.startswith("open_clip")]  # timm's lie beside them
     source = f"local-dir:{root}"
     is_quick = open_clip.get_model_config(source).get("quick_gelu", False)
