@@ -3,7 +3,9 @@
 A check never raises on what a learner hands in; it recognises common wrong answers by their value.
 """
 
+from course_utils.checks.classifiers import check_02_ex1, check_02_ex2, check_02_ex5
 from course_utils.checks.clouds import check_04_ex4, check_04_ex5
+from course_utils.checks.contrast import check_02_ex3, check_02_ex4
 from course_utils.checks.copies import check_04_ex6
 from course_utils.checks.damage_scores import check_06_ex1, check_06_ex4
 from course_utils.checks.denoisers import check_01_ex5, check_01_ex8
@@ -31,6 +33,11 @@ __all__ = [
     "check_01_ex6",
     "check_01_ex7",
     "check_01_ex8",
+    "check_02_ex1",
+    "check_02_ex2",
+    "check_02_ex3",
+    "check_02_ex4",
+    "check_02_ex5",
     "check_04_ex1",
     "check_04_ex2",
     "check_04_ex3",
