@@ -4,13 +4,16 @@ Every function returns a closed Figure, which a notebook shows once and `save_fi
 """
 
 from course_utils.plots.animation import Animation, animate, animate_reverse
+from course_utils.plots.benchmarks import plot_accuracy_timeline, plot_zero_shot_published
 from course_utils.plots.captions import show_captions
+from course_utils.plots.classifiers import plot_class_scores, plot_few_shots
 from course_utils.plots.counts import damage_by_type, damage_imbalance, event_counts
 from course_utils.plots.crops import crops_by_level, damage_scale
 from course_utils.plots.curves import plot_by_steps, plot_loss, plot_solver_order
 from course_utils.plots.diffusion import plot_schedules, show_noised, show_noising, to_pictures
 from course_utils.plots.distributions import compare_samples, plot_posterior
 from course_utils.plots.generation import show_attention, show_neighbors
+from course_utils.plots.heat import show_heatmaps, show_masked
 from course_utils.plots.images import show_by_class, show_images
 from course_utils.plots.lab import plot_accuracy_by_ratio, plot_gains
 from course_utils.plots.maps import world_map
@@ -34,6 +37,7 @@ from course_utils.plots.style import (
     save_figure,
 )
 from course_utils.plots.sweeps import plot_trajectory, show_grid
+from course_utils.plots.synthetic_gains import plot_synthetic_gains
 from course_utils.plots.timeline import plot_timeline
 from course_utils.plots.toy import plot_clouds, plot_paths, plot_vector_field
 
@@ -57,8 +61,11 @@ __all__ = [
     "event_counts",
     "figure_bytes",
     "plot_accuracy_by_ratio",
+    "plot_accuracy_timeline",
     "plot_by_steps",
+    "plot_class_scores",
     "plot_clouds",
+    "plot_few_shots",
     "plot_gains",
     "plot_loss",
     "plot_metric_bias",
@@ -68,9 +75,11 @@ __all__ = [
     "plot_quality",
     "plot_schedules",
     "plot_solver_order",
+    "plot_synthetic_gains",
     "plot_timeline",
     "plot_trajectory",
     "plot_vector_field",
+    "plot_zero_shot_published",
     "reverse_pictures",
     "save_figure",
     "scene_maps",
@@ -79,8 +88,10 @@ __all__ = [
     "show_by_class",
     "show_captions",
     "show_grid",
+    "show_heatmaps",
     "show_images",
     "show_inpainting",
+    "show_masked",
     "show_neighbors",
     "show_noised",
     "show_noising",

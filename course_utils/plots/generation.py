@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from course_utils.plots.heat import add_heat_bar, draw_heat
 from course_utils.plots.style import SOURCE_COLORS, finish, plain, refuse_unless_pictures, say
 from course_utils.plots.sweeps import (
     MAX_WIDTH,
@@ -16,11 +17,6 @@ from course_utils.plots.sweeps import (
     make_axes,
     width_inches,
 )
-
-_HEAT = "magma"  # light and dark tell it too, so that nobody needs the hues
-_HEAT_ALPHA = 0.65
-_BLACK = -160  # drawn black, so that the darkest pixel of the image is a middling grey
-_GREY = np.array([0.299, 0.587, 0.114])
 
 
 def show_attention(
@@ -70,14 +66,11 @@ def show_attention(
         ax.set_axis_off()
     draw_image(axes.flat[0], image)
     axes.flat[0].set_title(say("plot.drawn"), fontsize=12)
-    scale = {"vmin": values.min(), "vmax": values.max(), "cmap": _HEAT, "alpha": _HEAT_ALPHA}
+    limits = (values.min(), values.max())
     for ax, word, some in zip(axes.flat[1:], words, values, strict=False):
-        ax.imshow(image @ _GREY, cmap="gray", vmin=_BLACK, vmax=255, interpolation="nearest")
-        heat = ax.imshow(some, interpolation="bilinear", **scale)
+        heat = draw_heat(ax, image, some, limits)
         ax.set_title(say("plot.word", word=plain(word)), fontsize=12)
-    bar = fig.colorbar(heat, ax=axes, orientation="horizontal", aspect=50, pad=0.02)
-    bar.ax.set_facecolor("#B0B0B0")  # what the heat of a grey of middling lightness lies on
-    bar.set_label(unit, fontsize=11)
+    add_heat_bar(fig, heat, unit)
     return finish(fig, caption)
 
 
