@@ -302,6 +302,30 @@ def test_what_is_no_path_and_no_name_lists_the_names(tmp_path):
         load_scenes(tmp_path / "nowhere", cache=tmp_path)
 
 
+@pytest.mark.parametrize("names", [EUROSAT, ["SeaLake", "tank_2"]], ids=["known", "unknown"])
+def test_parts_above_the_class_folders_are_the_data_sets_own_split(names, tmp_path):
+    sizes, truth = {"train": 4, "val": 3, "test": 3}, {}
+    for part, per_class in sizes.items():
+        for name in names:
+            for i in range(per_class):
+                path = tmp_path / "set" / part / name / f"{i}.png"
+                write(path.parent, {path.name: picture(len(truth))})
+                truth[path.read_bytes()] = (name, "validation" if part == "val" else part)
+    copy = next(path for path in tmp_path.rglob("*/test/*/*.png"))
+    shutil.copy(copy, tmp_path / "set" / "train" / copy.parent.name / "copy.png")
+    found = load_scenes(tmp_path / "set", cache=tmp_path / "cache")
+    assert list(found.class_names) == names
+    got = {
+        each.path.read_bytes(): (found.class_names[each.label], part)
+        for each, part in zip(found.examples, found.parts, strict=True)
+    }
+    assert got == truth, "the copy of a test image is not trained on"
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "set", arcname="set")
+    with pytest.raises(ValueError, match=r"set holds the parts test, train, val .*give the folder"):
+        load_scenes(tmp_path / "set.tar", cache=tmp_path / "cache")
+
+
 # repositories of the hub
 
 SPLIT = {"train": 3, "validation": 1, "test": 2}  # images a class
@@ -421,6 +445,27 @@ def test_without_a_network_the_reasons_and_the_ways_out_are_said(the_hub, tmp_pa
     for part in ("timm/eurosat-rgb: no network", "COURSE_MODELS", "HF_ENDPOINT", "EuroSAT.zip"):
         assert part in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+def test_what_the_library_has_kept_does_while_the_hub_is_silent(tmp_path, monkeypatch):
+    truth, real, asked = write_repository(tmp_path / "repo", EUROSAT), datasets.load_dataset, []
+
+    before = datasets.config.HF_HUB_OFFLINE
+
+    def load_dataset(path: str, *, cache_dir, **options) -> object:
+        asked.append((path, datasets.config.HF_HUB_OFFLINE))
+        return real(str(tmp_path / "repo"), cache_dir=cache_dir)
+
+    def repo_info(*args: object, **options: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", repo_info)
+    found = load_scenes("eurosat", cache=tmp_path / "cache")
+    assert asked == [("timm/eurosat-rgb", True)], "it is not let wait for the network"
+    assert before == datasets.config.HF_HUB_OFFLINE
+    assert len(found.examples) == len(truth)
+    assert "from timm/eurosat-rgb." in found.notes[0]
 
 
 def test_a_data_set_without_a_split_is_split_by_the_course(the_hub, tmp_path):

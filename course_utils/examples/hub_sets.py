@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,29 +52,29 @@ def open_repository(artifact: Artifact, cache: Path) -> tuple[Any, str]:
         cache: where the library keeps its files.
 
     Returns:
-        A ``datasets.DatasetDict``, and ``repository@commit``.
+        A ``datasets.DatasetDict``, and ``repository@commit``, or without a commit where the hub
+        does not answer and the library has kept the data.
 
     Raises:
         ArtifactError: no place has it; says why of each.
     """
     from huggingface_hub import HfApi  # here, for it reads its variables at import
 
-    notes = []
+    notes, options = [], {"cache": cache, "data_dir": artifact.settings.get("data_dir")}
     for place in (f"{artifact.id}@{artifact.revision or ''}", *artifact.mirrors):
         repository, _, revision = place.partition("@")
+        asked = {"revision": revision or None}
         try:
-            info = HfApi().repo_info(
-                repository, repo_type="dataset", revision=revision or None, timeout=TIMEOUT
-            )
-            found = read_repository(
-                repository,
-                revision=info.sha,
-                cache=cache,
-                data_dir=artifact.settings.get("data_dir"),
-            )
+            info = HfApi().repo_info(repository, repo_type="dataset", timeout=TIMEOUT, **asked)
         except Exception as error:  # the libraries let through whatever their parts raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            notes.append(f"{repository}: {reason}")
+            notes.append(f"{repository}: {_first_line(error)}")
+            with suppress(Exception):
+                return read_repository(repository, is_kept=True, **asked, **options), repository
+            continue
+        try:
+            found = read_repository(repository, revision=info.sha, **options)
+        except Exception as error:
+            notes.append(f"{repository}: {_first_line(error)}")
         else:
             return found, f"{repository}@{info.sha[:7]}"
     raise ArtifactError(
@@ -83,8 +84,17 @@ def open_repository(artifact: Artifact, cache: Path) -> tuple[Any, str]:
     )
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def read_repository(
-    path: str, *, cache: Path, revision: str | None = None, data_dir: str | None = None
+    path: str,
+    *,
+    cache: Path,
+    revision: str | None = None,
+    data_dir: str | None = None,
+    is_kept: bool = False,
 ) -> Any:
     """Read a data set with the ``datasets`` library, without its progress bars.
 
@@ -93,19 +103,22 @@ def read_repository(
         cache: where the library keeps its files.
         revision: a commit of the repository.
         data_dir: the folder inside that holds the data.
+        is_kept: take what the library has kept, without waiting for a network.
 
     Returns:
         A ``datasets.DatasetDict`` whose images are bytes, not yet decoded.
     """
     import datasets
 
-    were_off = datasets.are_progress_bars_disabled()
+    were_off, was_offline = datasets.are_progress_bars_disabled(), datasets.config.HF_HUB_OFFLINE
     datasets.disable_progress_bars()
+    datasets.config.HF_HUB_OFFLINE = was_offline or is_kept
     try:
         found = datasets.load_dataset(
             path, revision=revision, data_dir=data_dir, cache_dir=str(cache / "datasets")
         )
     finally:
+        datasets.config.HF_HUB_OFFLINE = was_offline
         if not were_off:
             datasets.enable_progress_bars()
     columns = [name for name, kind in _features(found).items() if isinstance(kind, datasets.Image)]

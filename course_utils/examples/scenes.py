@@ -42,7 +42,8 @@ def load_scenes(
     Of a data set that the course knows (`read_scene_classes`) the classes get their official
     names, label order and words, however its folders or labels are spelled and ordered; a folder is
     known by the names of its class folders, which may lie one or two folders down (``2750/``,
-    ``Images/``). Any other folder is read by `scan_folder`, under the names of its folders.
+    ``Images/``). Any other folder is read by `scan_folder`, under the names of its folders. Where
+    ``train``, ``val``, ``test`` lie above the class folders, they are the data set's own parts.
 
     Args:
         root: a folder of class folders, or with the Parquet files of a repository; a tar or zip
@@ -80,8 +81,10 @@ def load_scenes(
 
 def _from_folder(path: Path, store: Path, progress: Progress) -> ClassFolder:
     key, folder = _find_classes(path)
-    has_classes = key or len(_folders_in(path)) > 1  # a repository has at most one, "data"
-    files = [] if has_classes else sorted(path.rglob("*.parquet"))
+    inside = _folders_in(path)
+    has_classes = key or len(inside) > 1  # a repository has at most one, "data"
+    kind, pattern = ("parts", "*.*") if _are_parts(inside) else ("Parquet files", "*.parquet")
+    files = [] if has_classes and kind != "parts" else sorted(path.rglob(pattern))
     if not files:
         return _describe(_scan(folder, key), key, path.name)
 
@@ -89,7 +92,7 @@ def _from_folder(path: Path, store: Path, progress: Progress) -> ClassFolder:
         try:
             found = read_repository(str(path), cache=store.parent)
         except Exception as error:  # the library lets through whatever its parts raise
-            raise ValueError(f"{path}: its Parquet files cannot be read ({error})") from error
+            raise ValueError(f"{path}: its {kind} cannot be read ({error})") from error
         unpack_scenes(found, target, key=None, progress=progress)
         return path.name
 
@@ -134,8 +137,14 @@ def _find_classes(path: Path) -> tuple[str | None, Path]:
             for key, classes in read_scene_classes().items():
                 if classes.matches(inner.name for inner in some):
                     return key, folder
-        folders = [inner for some in inside.values() for inner in some]
+        whole = (some for some in inside.values() if not _are_parts(some))
+        folders = [inner for some in whole for inner in some]
     return None, path
+
+
+def _are_parts(folders: list[Path]) -> bool:
+    """Tell ``train``, ``test``, … from class folders."""
+    return len(folders) > 1 and {folder.name.lower() for folder in folders} <= set(PARTS)
 
 
 def _folders_in(path: Path) -> list[Path]:
@@ -147,6 +156,9 @@ def _folders_in(path: Path) -> list[Path]:
 
 def _scan(folder: Path, key: str | None) -> ClassFolder:
     """Scan class folders; those of a known data set get its names, labels and words."""
+    if _are_parts(inside := _folders_in(folder)):
+        names = ", ".join(each.name for each in inside)
+        raise ValueError(f"{folder.name} holds the parts {names} of a data set; give the folder")
     found = scan_folder(folder)
     if key is None:
         return found
