@@ -6,8 +6,9 @@ Two studies on the test images, which choose nothing. *training*: a frozen CLIP 
 starts from text, tuned on 1 to 100 real images a class and augmented copies of them, for every
 family of ``lab.FAMILIES``; controls are the same images repeated, and shuffled labels. Each seed
 has real images of its own. Steps and learning rate are chosen on validation images for real-only,
-at each amount. *legality*: test images that are augmented more and more strongly, shown to heads
-that saw real images only. Writes ``data/measured/augmentation.csv``; features are kept in WORK.
+at each amount. *legality*: test images that are augmented more and more strongly (``lab.DIALS``),
+shown to heads that saw real images only. Writes ``data/measured/augmentation.csv``; features are
+kept in WORK.
 """
 
 import argparse
@@ -38,21 +39,6 @@ COLUMNS = (
     *("gain", "gain_low", "gain_high", "verdict", "num_test", "seeds", "num_steps"),
     *("learning_rate", "model", "world", "command", "commit", "machine"),
 )
-# What is asked of the frozen heads: of each operation the strengths, the one without effect first.
-STRENGTHS: Mapping[str, tuple[tuple[float, ...], Callable[[float], Augmentation]]] = {
-    "quarter_turns": ((0, 1, 2, 3), lambda x: augment.QuarterTurn((int(x),))),
-    "flip": ((0, 1), lambda x: augment.Flip(x, 0)),
-    "rotation": ((0, 10, 20, 30, 45), lambda x: augment.Rotate((x, x), padding="reflection")),
-    "scale": ((1, 0.5, 0.7, 1.4, 2, 3), lambda x: augment.Scale((x, x), padding="reflection")),
-    "crop": ((1, 0.7, 0.5, 0.25, 0.1), lambda x: augment.RandomResizedCrop((x, x), (1, 1))),
-    "brightness": ((1, 0.4, 0.7, 1.4, 2), lambda x: augment.Brightness((x, x))),
-    "contrast": ((1, 0.25, 0.5, 2, 4), lambda x: augment.Contrast((x, x))),
-    "saturation": ((1, 0, 0.5, 2, 4), lambda x: augment.Saturation((x, x))),
-    "hue": ((0, -120, -60, -30, 30, 60, 120, 180), lambda x: augment.Hue((x, x))),
-    "gaussian_noise": ((0, 0.02, 0.05, 0.1, 0.2), lambda x: augment.GaussianNoise((x, x))),
-    "salt_and_pepper": ((0, 0.01, 0.03, 0.1, 0.2), lambda x: augment.SaltAndPepper((x, x))),
-    "cutout": ((0, 0.25, 0.5, 0.75), lambda x: augment.Cutout((x, x))),
-}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -64,6 +50,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--table", type=Path, default=REPO / "data" / "measured" / "augmentation.csv")
     add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
     add("--copies", type=int, default=8, help="augmented, of each real image")
+    add("--most", type=int, default=400, help="augmented images a class")
     add("--seeds", type=int, default=5)
     add("--num-test", type=int, default=PROFILES["mini"].num_test)
     add("--threads", type=int, default=1)
@@ -75,8 +62,13 @@ def command(args: argparse.Namespace) -> str:
     amounts = " ".join(map(str, args.amounts))
     return (
         f"python -m tools.measure_augmentation --work WORK --amounts {amounts} "
-        f"--copies {args.copies} --seeds {args.seeds} --num-test {args.num_test}"
+        f"--copies {args.copies} --most {args.most} --seeds {args.seeds} --num-test {args.num_test}"
     )
+
+
+def copies_of(args: argparse.Namespace, per_class: int) -> int:
+    """Say how many augmented copies of each real image an amount gets."""
+    return max(1, min(args.copies, args.most // per_class))
 
 
 # --- Images -----------------------------------------------------------------------------------
@@ -135,7 +127,8 @@ class Encoder:
 
     def copies(self, family: str, *, per_class: int, seed: int) -> Encoded:
         """Augment one seed's images and encode the copies."""
-        name = f"{family}-{per_class}-{self.args.copies}-{seed}of{self.args.seeds}"
+        num = copies_of(self.args, per_class)
+        name = f"{family}-{per_class}-{num}-{seed}of{self.args.seeds}"
         return self._kept(name, lambda: self._make(family, per_class, seed))
 
     def test(self, operation: str, strength: float, augmentation: Augmentation) -> Tensor:
@@ -161,7 +154,7 @@ class Encoder:
             [self.data.train[row] for row in rows],
             lab.FAMILIES[family],
             num_classes=len(self.data.class_names),
-            num_copies=self.args.copies,
+            num_copies=copies_of(self.args, per_class),
             generator=seeded(derive_seed("augmentation", family, per_class, seed)),
             size=self.clip.image_size,
             polygons=[self._outlined(row) for row in rows] if family == "copy_paste" else None,
@@ -250,7 +243,7 @@ def shuffled(images: Encoded, seed: int) -> Encoded:
 
 def arms_of(encoder: Encoder, real: Sequence[Encoded], per_class: int) -> dict[str, list[Encoded]]:
     """Make every arm of one amount: a list over seeds."""
-    copies = encoder.args.copies
+    copies = copies_of(encoder.args, per_class)
     arms = {"real": list(real), "real_duplicated": [join(*[r] * (1 + copies)) for r in real]}
     for family in lab.FAMILIES:
         arms[family] = [
@@ -301,7 +294,7 @@ def training_rows(
         for arm, hits in by_arm.items():
             level = metrics.crossed_interval(hits)
             gain = metrics.crossed_interval(hits - by_arm["real"])
-            num = 0 if arm == "real" else args.copies
+            num = 0 if arm == "real" else copies_of(args, per_class)
             yield Row("training", arm, None, per_class, num, level, gain, config)
             training.say(f"{per_class} a class, {arm}: {level.mean:.3f}, {gain.mean:+.3f}")
 
@@ -315,10 +308,10 @@ def legality_rows(
     features, per_class = torch.cat(bank), max(args.amounts)
     config = choose(given, features, heads)
     trained = train(given, features, heads, config)
-    for name, (strengths, make) in STRENGTHS.items():
+    for name, dial in lab.DIALS.items():
         before = None
-        for strength in strengths:
-            seen = encoder.test(name, strength, make(strength))
+        for strength in dial.strengths if dial.keeps_label else ():
+            seen = encoder.test(name, strength, dial.make(strength))
             hits = (trained.logits(seen).argmax(-1) == given.labels).double()
             before = hits if before is None else before
             level, gain = (metrics.crossed_interval(h) for h in (hits, hits - before))

@@ -45,7 +45,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--table", type=Path, default=REPO / "data" / "measured" / "steiner.csv")
     add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
     add("--seeds", type=int, default=3)
-    add("--steps", type=int, default=300)
+    add("--steps", type=int, default=200)
     add("--pool", type=int, default=500, help="renders a class; seeds take theirs one by one")
     add("--num-test", type=int, default=PROFILES["mini"].num_test)
     add("--threads", type=int, default=1)

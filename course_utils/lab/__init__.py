@@ -7,6 +7,7 @@ arms of classical augmentation learn from; ``train_vit`` trains a transformer wi
 
 from course_utils.lab.arms import RATIOS, Arm, Budget, draw_arms, plan_budget, write_prompts
 from course_utils.lab.augmented import FAMILIES, Copies, augmented_copies
+from course_utils.lab.dials import DIALS, Dial, apply_dial
 from course_utils.lab.from_scratch import (
     AUGMENTATIONS,
     REGULARIZATIONS,
@@ -27,16 +28,19 @@ from course_utils.lab.results import Results, Trained, run_arms, save_results, t
 
 __all__ = [
     "AUGMENTATIONS",
+    "DIALS",
     "FAMILIES",
     "RATIOS",
     "REGULARIZATIONS",
     "Arm",
     "Budget",
     "Copies",
+    "Dial",
     "Regularization",
     "Results",
     "Trained",
     "VitStep",
+    "apply_dial",
     "arm_label",
     "augmented_copies",
     "classify",

@@ -83,7 +83,7 @@ def train_vit(
     augmentation: Augmentation,
     regularization: Regularization,
     seed: int,
-    num_steps: int = 300,
+    num_steps: int = 200,
 ) -> Iterator[VitStep]:
     r"""Train a small vision transformer from nothing; every batch is augmented anew.
 

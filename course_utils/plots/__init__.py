@@ -4,6 +4,13 @@ Every function returns a closed Figure, which a notebook shows once and `save_fi
 """
 
 from course_utils.plots.animation import Animation, animate, animate_reverse
+from course_utils.plots.augmentation import (
+    plot_augreg,
+    plot_by_amount,
+    plot_by_strength,
+    plot_gain_table,
+)
+from course_utils.plots.augmented import dial_title, label_words, show_batch
 from course_utils.plots.benchmarks import plot_accuracy_timeline, plot_zero_shot_published
 from course_utils.plots.captions import show_captions
 from course_utils.plots.classifiers import plot_class_scores, plot_few_shots
@@ -58,14 +65,20 @@ __all__ = [
     "damage_by_type",
     "damage_imbalance",
     "damage_scale",
+    "dial_title",
     "event_counts",
     "figure_bytes",
+    "label_words",
     "plot_accuracy_by_ratio",
     "plot_accuracy_timeline",
+    "plot_augreg",
+    "plot_by_amount",
     "plot_by_steps",
+    "plot_by_strength",
     "plot_class_scores",
     "plot_clouds",
     "plot_few_shots",
+    "plot_gain_table",
     "plot_gains",
     "plot_loss",
     "plot_metric_bias",
@@ -84,6 +97,7 @@ __all__ = [
     "save_figure",
     "scene_maps",
     "show_attention",
+    "show_batch",
     "show_batches",
     "show_by_class",
     "show_captions",

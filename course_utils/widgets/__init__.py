@@ -4,6 +4,7 @@ A widget draws its figure anew as a picture, so that no JavaScript of matplotlib
 what ipywidgets 7.7 and 8 have in common is used.
 """
 
+from course_utils.widgets.augmentation import augmentation_gallery
 from course_utils.widgets.captions import caption_browser
 from course_utils.widgets.diffusion import (
     noise_slider,
@@ -17,6 +18,7 @@ from course_utils.widgets.shared import Note
 
 __all__ = [
     "Note",
+    "augmentation_gallery",
     "caption_browser",
     "choose_pair",
     "noise_slider",

@@ -1,6 +1,5 @@
 """Sliders of notebook 01: noise on an image, the way back, noise schedules, and sampling steps."""
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -12,7 +11,6 @@ from torch import Tensor
 from course_utils import samplers
 from course_utils.diffusion import NoiseSchedule
 from course_utils.plots import (
-    figure_bytes,
     plot_schedules,
     plot_trajectory,
     reverse_pictures,
@@ -22,9 +20,8 @@ from course_utils.plots import (
 )
 from course_utils.samplers import Denoiser, SampleStep
 from course_utils.texts import text
-from course_utils.widgets.shared import Note, load_ipywidgets
+from course_utils.widgets.shared import Note, load_ipywidgets, view
 
-_DPI = 100  # dots per inch: a move has to be quick
 _LENGTHS = (10, 50, 100, 250, 1000)
 _STEPS = (1, 2, 3, 5, 10, 20, 50, 100)
 _ETAS = (0.0, 0.5, 1.0)
@@ -68,9 +65,7 @@ def noise_slider(
         description=text("widget.noise"),
         **_WIDE,
     )
-    return _view(
-        library, [slider], lambda t: show_noised(x0, t, schedule, eps=eps, caption=caption)
-    )
+    return view(library, [slider], lambda t: show_noised(x0, t, schedule, eps=eps, caption=caption))
 
 
 def trajectory_slider(
@@ -108,7 +103,7 @@ def trajectory_slider(
         seen, predicted = pictures(index)
         return plot_trajectory([seen[step]], [predicted[step]], [steps[step].t], caption=caption)
 
-    return _view(library, [slider, images], draw)
+    return view(library, [slider, images], draw)
 
 
 def schedule_panel(
@@ -153,7 +148,7 @@ def schedule_panel(
         made = {name: schedules[name](num_train_steps) for name in shown}
         return plot_schedules(made, caption=caption)
 
-    return _view(library, [names, length], draw)
+    return view(library, [names, length], draw)
 
 
 def steps_panel(
@@ -208,29 +203,4 @@ def steps_panel(
         *_, last = sampler(denoiser, x_T, schedule, **options)
         return show_images(to_pictures(last.x_t), num_columns=num_columns, caption=caption)
 
-    return _view(library, [method, number, eta], draw)
-
-
-def _view(library: Any, controls: Sequence[Any], draw: Callable[..., Any]) -> Any:
-    """Put controls above a picture that follows them; what was drawn is kept.
-
-    The first picture may raise, in the cell where one can read it. Later nobody would see an
-    exception in a callback, so its words take the place of the picture.
-    """
-    drawn = cache(lambda *values: figure_bytes(draw(*values), dpi=_DPI))
-    picture = library.Image(value=drawn(*(each.value for each in controls)), format="png")
-    message = library.HTML()
-
-    def move(_: Mapping[str, Any]) -> None:
-        try:
-            picture.value = drawn(*(each.value for each in controls))
-            picture.layout.display, message.value = None, ""
-        except Exception as error:
-            picture.layout.display = "none"
-            said = text("widget.not_drawn", error=str(error) or type(error).__name__)
-            message.value = html.escape(said)
-
-    for each in controls:
-        each.observe(move, names="value")
-    wrap = library.Layout(flex_flow="row wrap")
-    return library.VBox([library.HBox(list(controls), layout=wrap), message, picture])
+    return view(library, [method, number, eta], draw)
