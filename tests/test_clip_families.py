@@ -12,6 +12,8 @@ import pickle
 import shutil
 import zipfile
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import open_clip
@@ -23,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from course_utils.hub import read_lock
+from course_utils.runtime import data_root
 from course_utils.zero_shot import (
     ACTIVATIONS,
     class_weights,
@@ -324,17 +327,24 @@ def damaged(siglip: Path, tmp_path: Path) -> Path:
     return shutil.copytree(siglip / "git_rsclip", tmp_path / "damaged")
 
 
-def reference(root: Path, *, padding: str = "max_length") -> tuple:
-    """Do what the model card does, in single precision."""
-    from transformers import AutoModel, AutoProcessor
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model = AutoModel.from_pretrained(root, dtype=torch.float32)
-    processor = AutoProcessor.from_pretrained(root)
+    yield
     logging.set_verbosity_warning()
     logging.enable_progress_bar()
+
+
+def reference(root: Path, *, padding: str = "max_length") -> tuple:
+    """Do what the model card does, in single precision."""
+    from transformers import AutoModel, AutoProcessor
+
+    with quiet_transformers():
+        model = AutoModel.from_pretrained(root, dtype=torch.float32)
+        processor = AutoProcessor.from_pretrained(root)
     inputs = processor(text=PROMPTS, images=IMAGES, padding=padding, return_tensors="pt")
     with torch.no_grad():
         return inputs, model(**inputs)
@@ -370,6 +380,70 @@ def test_a_siglip_folder_loads_by_its_path_and_has_one_activation(siglip):
     assert "config.json" in clip.activation_reason
     with pytest.raises(ValueError, match="gelu_pytorch_tanh, as trained; leave activation= out"):
         load_clip("git_rsclip", models=siglip, device="cpu", activation="gelu")
+
+
+@pytest.fixture(scope="module")
+def hugging_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as OpenAI's own on the hub (openai/clip-vit-base-patch32), in transformers' form."""
+    from transformers import CLIPConfig, CLIPModel
+
+    root = tmp_path_factory.mktemp("models") / "clip-vit-tiny"
+    root.mkdir()
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(data_root() / "models/small_clip" / name, root)
+    tower = {"hidden_size": 32, "intermediate_size": 64, "hidden_act": "quick_gelu"}
+    tower |= {"num_attention_heads": 2, "num_hidden_layers": 2, "projection_dim": 16}
+    words = {"vocab_size": 1997, "max_position_embeddings": 40, "eos_token_id": 2}
+    towers = {
+        "text_config": {**tower, **words, "model_type": "clip_text_model"},
+        "vision_config": {**tower, "image_size": 32, "patch_size": 8},
+    }
+    named = {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": 16}
+    write_json(root / "config.json", {**named, "logit_scale_init_value": 2.6592, **towers})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = CLIPModel(CLIPConfig(**towers, projection_dim=16)).state_dict()
+    for kind in ("text", "vision"):  # as files of older versions have them
+        state[f"{kind}_model.embeddings.position_ids"] = torch.arange(17)[None]
+    save_file(state, root / "model.safetensors", metadata={"format": "pt"})
+    content = {"crop_size": 32, "size": 32, "feature_extractor_type": "CLIPFeatureExtractor"}
+    content |= dict.fromkeys(["do_center_crop", "do_normalize", "do_resize"], True)
+    content |= {"image_mean": OPENAI["mean"], "image_std": OPENAI["std"], "resample": 3}
+    write_json(root / "preprocessor_config.json", content)
+    return root
+
+
+def test_a_clip_of_transformers_gives_what_transformers_gives(hugging_clip):
+    from transformers import AutoProcessor, CLIPModel
+
+    clip = load_clip(str(hugging_clip), device="cpu")
+    processor = AutoProcessor.from_pretrained(hugging_clip)
+    inputs = processor(text=PROMPTS, images=IMAGES, padding=True, return_tensors="pt")
+    with quiet_transformers(), torch.no_grad():
+        outputs = CLIPModel.from_pretrained(hugging_clip).eval()(**inputs)
+    images = torch.stack([clip.preprocess(image) for image in IMAGES])
+    torch.testing.assert_close(images, inputs["pixel_values"])
+    features, weights = clip.encode_image(images), clip.encode_text(PROMPTS)
+    torch.testing.assert_close(features, outputs.image_embeds)
+    torch.testing.assert_close(weights, outputs.text_embeds)
+    logits = zero_shot_logits(features, weights, logit_scale=clip.logit_scale)
+    torch.testing.assert_close(logits, outputs.logits_per_image, rtol=1e-4, atol=1e-4)
+    assert (clip.family, clip.activation, clip.logit_bias) == ("clip", "quickgelu", 0.0)
+    assert "config.json says so" in clip.activation_reason
+    with pytest.raises(ValueError, match=r"quickgelu, as trained; leave activation= out"):
+        load_clip(str(hugging_clip), device="cpu", activation="gelu")
+
+
+def test_a_clip_of_transformers_with_another_depth_is_described(hugging_clip, tmp_path):
+    root = shutil.copytree(hugging_clip, tmp_path / "damaged")
+    content = json.loads((root / "config.json").read_text())
+    content["vision_config"]["num_hidden_layers"] = 3
+    write_json(root / "config.json", content)
+    words = (
+        r"it holds a ViT \(2 layers of width 32, 8-pixel patches of 32 pixels\).* a ViT \(3 layers"
+    )
+    with pytest.raises(ValueError, match=words):
+        load_clip(str(root), device="cpu")
 
 
 @pytest.mark.parametrize("family", ["open_clip", "siglip"])

@@ -130,7 +130,7 @@ def sketch(shapes: Shapes) -> str | None:
     """
     try:
         if "vision_model.embeddings.patch_embedding.weight" in shapes:
-            return _sketch_siglip(shapes)
+            return _sketch_transformers(shapes)
         image = _sketch_resnet(shapes) if "visual.layer1.0.conv1.weight" in shapes else None
         image = image or _sketch_vit(shapes)
         text = _text(shapes["token_embedding.weight"], _count(shapes, "transformer.resblocks."))
@@ -153,15 +153,14 @@ def _sketch_resnet(shapes: Shapes) -> str:
     return f"a ResNet ({blocks} blocks of width {width}, images of {side} pixels)"
 
 
-def _sketch_siglip(shapes: Shapes) -> str:
+def _sketch_transformers(shapes: Shapes) -> str:
     width, _, patch, _ = shapes["vision_model.embeddings.patch_embedding.weight"]
     side = patch * math.isqrt(shapes["vision_model.embeddings.position_embedding.weight"][0])
     depth = _count(shapes, "vision_model.encoder.layers.")
     words = shapes["text_model.embeddings.token_embedding.weight"]
     text = _text(words, _count(shapes, "text_model.encoder.layers."))
-    image = (
-        f"a SigLIP ViT ({depth} layers of width {width}, {patch}-pixel patches of {side} pixels)"
-    )
+    kind = "ViT" if "vision_model.embeddings.class_embedding" in shapes else "SigLIP ViT"
+    image = f"a {kind} ({depth} layers of width {width}, {patch}-pixel patches of {side} pixels)"
     return f"{image} and {text}"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from course_utils.hub import Located, locate, read_lock
 from course_utils.runtime import pick_device, resolve_path
 from course_utils.texts import text
-from course_utils.zero_shot import nets, siglip
+from course_utils.zero_shot import nets, transformers_nets
 from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images, unit_rows
 
 PROMPTS = 256  # that are encoded at a time
@@ -40,7 +40,7 @@ def load_clip(
 
     Args:
         name: an artifact of the lock, or the path of a folder: one of open_clip
-            (``open_clip_config.json`` and weights), of transformers with a SigLIP model, or with
+            (``open_clip_config.json`` and weights), of transformers with a SigLIP or CLIP, or with
             one file of RemoteCLIP or GeoRSCLIP under its published name.
         device: where the encoders run; None picks the best one.
         models: a folder to search first (``COURSE_MODELS``).
@@ -70,7 +70,7 @@ def load_clip(
         warnings.warn(text("clip.stand_in", name=name, found=found, reasons=reasons), stacklevel=2)
     asked = None if located.stand_in_for else activation
     network = _load(located, asked)
-    if asked and network.family == "siglip":
+    if asked and network.family in transformers_nets.KINDS:
         raise ValueError(f"{name} has {network.activation}, as trained; leave activation= out")
     if asked and asked not in network.usual:
         usual = network.usual[0]
@@ -97,8 +97,8 @@ def _load(located: Located, asked: str | None) -> nets.Network:
     try:
         if (root / nets.CONFIG).is_file():
             return nets.load_folder(root, asked, settings.get("activations", ()))
-        if siglip.is_siglip(root):
-            return siglip.load_siglip(root)
+        if kind := transformers_nets.kind_of(root):
+            return transformers_nets.load_folder(root, kind)
         path = _find_state(root, settings.get("architecture"))
         return nets.load_state(path, settings["architecture"], asked, settings["activations"])
     except Exception as error:  # the libraries let through whatever their parts raise
@@ -114,7 +114,8 @@ def _find_state(root: Path, architecture: str | None) -> Path:
     paths = sorted(root.rglob("*.pt"))
     if not paths:
         raise ValueError(
-            f"it has no {nets.CONFIG}, no {siglip.CONFIG} with model_type siglip, and no *.pt"
+            f"it has no {nets.CONFIG}, no {transformers_nets.CONFIG} with model_type siglip or "
+            "clip, and no *.pt"
         )
     if architecture is None:
         raise ValueError(
@@ -173,7 +174,7 @@ def _reason(located: Located, network: nets.Network, asked: str | None) -> str:
         return text("clip.activation.asked", name=located.artifact.name, usual=network.usual[0])
     if "activations" in settings:
         return text(f"clip.activation.{settings['family']}")
-    file = siglip.CONFIG if network.family == "siglip" else nets.CONFIG
+    file = (nets if network.family == "open_clip" else transformers_nets).CONFIG
     return text("clip.activation.config", file=file)
 
 

@@ -1,4 +1,4 @@
-"""SigLIP through transformers, which is what Git-RSCLIP is."""
+"""Networks of transformers: SigLIP, which is what Git-RSCLIP is, and CLIP in this form."""
 
 import json
 from collections.abc import Iterator
@@ -13,39 +13,47 @@ from course_utils.zero_shot.nets import Network
 from course_utils.zero_shot.pixels import Preprocess
 
 CONFIG = "config.json"
+KINDS = {"siglip": "Siglip", "clip": "CLIP"}  # model_type in the configuration: name of the class
 
 
-def is_siglip(root: Path) -> bool:
-    """Say whether a folder is a SigLIP model of transformers."""
+def kind_of(root: Path) -> str | None:
+    """Say which of `KINDS` a folder is, if any."""
     path = root / CONFIG
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    return isinstance(config, dict) and config.get("model_type") == "siglip"
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return kind if kind in KINDS else None
 
 
-def load_siglip(root: Path) -> Network:
+def load_folder(root: Path, kind: str) -> Network:
     """Load a folder of transformers in single precision; runs no code from it, unpickles nothing.
 
-    Prompts are filled up to the full length, as in training: this network has no mask, and reads
-    the padding too.
+    Prompts are filled up to the full length, as in training: SigLIP has no mask, and reads the
+    padding too.
 
     Raises:
         ValueError: the weights are not those of the configured network.
     """
-    from transformers import AutoProcessor, SiglipConfig, SiglipModel  # slow to import
+    import transformers  # slow
 
     found = _read_shapes(root)
     here = {"local_files_only": True}
+    build = getattr(transformers, f"{KINDS[kind]}Model")
     with _quiet(), torch.random.fork_rng(devices=[]):
-        config = SiglipConfig.from_pretrained(root, **here)
+        config = build.config_class.from_pretrained(root, **here)
         with torch.device("meta"):
-            expected = shapes_of(SiglipModel(config).state_dict())
+            expected = shapes_of(build(config).state_dict())
         about = {"file": "model.safetensors", "network": f"what its {CONFIG} says"}
         require_architecture(found, expected, **about)
         require_same(found, expected, **about)
         options = {"dtype": torch.float32, "use_safetensors": True, **here}  # files have 16 bits
-        net = SiglipModel.from_pretrained(root, **options)
-        processor = AutoProcessor.from_pretrained(root, trust_remote_code=False, **here)
-    side, size = config.vision_config.image_size, processor.image_processor.size
+        net = build.from_pretrained(root, **options)
+        processor = transformers.AutoProcessor.from_pretrained(
+            root, trust_remote_code=False, **here
+        )
+    images = processor.image_processor
+    side, size = config.vision_config.image_size, images.size
+    if getattr(images, "do_center_crop", False):
+        size = images.crop_size
     if (size["height"], size["width"]) != (side, side):
         raise ValueError(f"images are resized to {size}, but the network takes {side} x {side}")
     tokenizer, length = processor.tokenizer, config.text_config.max_position_embeddings
@@ -55,8 +63,8 @@ def load_siglip(root: Path) -> Network:
         tokens = tokenizer(prompts, return_tensors="pt", **options)
         return net.get_text_features(**tokens.to(net.device))
 
-    preprocess, activation = _preprocess(processor.image_processor), config.vision_config.hidden_act
-    return Network(net, encode_text, preprocess, side, activation, [activation], "siglip")
+    activation = config.vision_config.hidden_act.replace("quick_gelu", "quickgelu")
+    return Network(net, encode_text, _preprocess(images), side, activation, [activation], kind)
 
 
 def _read_shapes(root: Path) -> dict[str, tuple[int, ...]]:
