@@ -13,10 +13,8 @@ Source:
 """
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,28 +45,11 @@ EVAL_TEMPLATES = (
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    training.add_run_options(parser, name="small_clip", minutes=36.0, batch=128)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with train/*.parquet")
-    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs")
-    add("--file", nargs="+", default=["ucmerced_captions_train.parquet"], help="in DATA/train")
-    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--name", default="small_clip", help="of the run and of the model folder")
-    add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
-    add("--export", action="store_true", help="only write the folder from the last checkpoint")
-    add("--minutes", type=float, default=36.0)
-    add("--steps", type=int, default=1_000_000)
-    add("--batch", type=int, default=128)
-    add("--real-share", type=float, default=0.3, help="of UC Merced in a batch")
-    add("--renders", type=int, default=24_000)
-    add("--validation-renders", type=int, default=1_500)
     add("--layers", type=int, nargs=4, default=[2, 2, 3, 1])
     add("--width", type=int, default=32)
     add("--embed-dim", type=int, default=192)
-    add("--learning-rate", type=float, default=1e-3)
-    add("--seed", type=int, default=0)
-    add("--device")
-    add("--threads", type=int, default=2)
-    add("--processes", type=int, default=2, help="that render at a time")
     return parser.parse_args(argv)
 
 
@@ -105,22 +86,6 @@ def build(config: dict, device: torch.device, seed: int) -> nn.Module:
 # --- Data -------------------------------------------------------------------------------------
 
 
-def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
-    """Return (training, validation): UC Merced at 96 pixels, and renders at 64.
-
-    Raises:
-        ValueError: a file is EuroSAT, or a style is not for training.
-    """
-    styles = training.refuse_test_style(args.styles)
-    parts = [
-        training.split_last_tenth(training.read_captioned(args.data / "train" / name, size=96))
-        for name in args.file
-    ]
-    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
-    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
-    return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
-
-
 def augmented(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
     """Draw views of some rows; renders already vary in scale, and a disaster may be local."""
     scale = (0.45, 1.0) if data.source == "mini_earth" else (0.25, 1.0)
@@ -142,32 +107,32 @@ class Batches:
 
     def __init__(self, sources: list[Captioned], tokenizer: CLIPTokenizer, args) -> None:
         self.sources, self.tokenizer, self.args = sources, tokenizer, args
-        shares = [args.real_share / (len(sources) - 1)] * (len(sources) - 1)
-        self.counts = [round(args.batch * share) for share in shares]
-        self.counts.append(args.batch - sum(self.counts))
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalized images, token ids, and positives (bool, batch x batch)."""
         rng, generator = training.step_draws(self.args.seed, step)
         images, captions, labels = [], [], []
-        for data, count in zip(self.sources, self.counts, strict=True):
-            rows = rng.integers(len(data), size=count)
+        batch, share = self.args.batch, self.args.real_share
+        for data, rows in training.draw_rows(self.sources, rng, batch=batch, real_share=share):
             images.append(augmented(data, rows, generator))
             captions += [training.compose_caption(data, i, rng) for i in rows]
             labels += [data.labels[i] for i in rows]
-        # two captions that say the same are positives of each other, whatever the class is called
-        same = [np.unique(np.array(what), return_inverse=True)[1] for what in (labels, captions)]
-        positives = np.logical_or(*(w[:, None] == w[None, :] for w in same))
         tokens = tokenize(self.tokenizer, captions)
-        return normalized(torch.cat(images)), tokens, torch.from_numpy(positives)
+        return normalized(torch.cat(images)), tokens, same_ground(labels, captions)
+
+
+def same_ground(labels: Sequence[str], captions: Sequence[str]) -> Tensor:
+    """Say who is a positive of whom (bool, n n): the same class, or the same caption."""
+    same = [np.unique(np.array(what), return_inverse=True)[1] for what in (labels, captions)]
+    return torch.from_numpy(np.logical_or(*(w[:, None] == w[None, :] for w in same)))
 
 
 def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """Encode texts as ``open_clip.get_tokenizer`` does for this folder."""
+    """Encode texts as ``open_clip.get_tokenizer`` does for a folder with this tokenizer."""
     return tokenizer(
         list(texts),
         return_tensors="pt",
-        max_length=CONTEXT_LENGTH,
+        max_length=tokenizer.model_max_length,
         padding="max_length",
         truncation=True,
     ).input_ids
@@ -257,17 +222,8 @@ def measure(
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
     device, folder = training.pick_training_device(args.device), args.work / args.name
-    sources, held = load_sources(args)
-    record = training.provenance(
-        [args.data / "train" / name for name in args.file],
-        seed=args.seed,
-        batch=args.batch,
-        real_share=args.real_share,
-        renders=args.renders,
-        styles=list(args.styles),
-        learning_rate=args.learning_rate,
-        num_validation={data.source: len(data) for data in held},
-    )
+    sources, held = training.load_sources(args)
+    record = training.run_record(args, held)
     texts = [s for data in sources for row in data.sentences for s in row]
     tokenizer = training.tokenizer_in(folder / "tokenizer", texts, max_length=CONTEXT_LENGTH)
     config = model_config(args, len(tokenizer))
@@ -296,22 +252,21 @@ def train(args: argparse.Namespace) -> None:
         weight_decay=0.05,
     )
     state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
-    checkpoint = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    metrics = {
-        "validation": evaluate(state),
-        "config": config,
-        "steps": checkpoint["step"],
-        "minutes": checkpoint["used"] / 60,
-        "provenance": record,
-    }
-    training.write_json(folder / "metrics.json", metrics)
+    training.write_metrics(folder, evaluate(state), config=config, record=record)
 
 
 def export(args: argparse.Namespace) -> Path:
     """Write the model folder from the last checkpoint: weights in half precision, words, card."""
     source, folder = args.work / args.name, args.models / args.name
-    metrics = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
-    state = torch.load(source / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
+    metrics, state = training.read_run(args)
+    write_weights(folder, state, metrics["config"], source / "tokenizer")
+    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
+    training.say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
+    return folder
+
+
+def write_weights(folder: Path, state: dict[str, Tensor], config: dict, tokenizer: Path) -> None:
+    """Write what open_clip reads of a model's folder; weights in half precision."""
     training.write_bytes(folder / "open_clip_model.safetensors", save(training.halved(state)))
     preprocess = {
         "size": 64,
@@ -321,14 +276,10 @@ def export(args: argparse.Namespace) -> Path:
         "resize_mode": "shortest",
     }
     training.write_json(
-        folder / "open_clip_config.json",
-        {"model_cfg": metrics["config"], "preprocess_cfg": preprocess},
+        folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess}
     )
-    for path in (source / "tokenizer").iterdir():
+    for path in tokenizer.iterdir():
         training.write_bytes(folder / path.name, path.read_bytes())
-    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
-    training.say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
-    return folder
 
 
 def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:

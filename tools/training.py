@@ -3,6 +3,7 @@
 Nothing here is part of the course package: authors run it, learners get what it made.
 """
 
+import argparse
 import csv
 import hashlib
 import io
@@ -13,9 +14,11 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, trainers
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTokenizer
 
 from course_utils import mini_earth
@@ -269,15 +273,23 @@ def compose_caption(
     return said
 
 
-def tokenizer_in(folder: Path, texts: Iterable[str], *, max_length: int) -> CLIPTokenizer:
+def tokenizer_in(
+    folder: Path, texts: Iterable[str], *, max_length: int, pad_token: str = "<|endoftext|>"
+) -> CLIPTokenizer:
     """Read the run's tokenizer, or train it first; a resumed run must keep its words."""
     if not (folder / "merges.txt").is_file():  # written last
-        train_tokenizer(texts, folder, vocab_size=3000, max_length=max_length)
+        sizes = {"vocab_size": 3000, "max_length": max_length}
+        train_tokenizer(texts, folder, **sizes, pad_token=pad_token)
     return CLIPTokenizer.from_pretrained(folder)
 
 
 def train_tokenizer(
-    texts: Iterable[str], folder: Path, *, vocab_size: int, max_length: int
+    texts: Iterable[str],
+    folder: Path,
+    *,
+    vocab_size: int,
+    max_length: int,
+    pad_token: str = "<|endoftext|>",
 ) -> CLIPTokenizer:
     """Learn a small byte-level BPE in the form of CLIP's tokenizer and save it.
 
@@ -288,6 +300,7 @@ def train_tokenizer(
         folder: where the tokenizer files go; ``open_clip`` and ``transformers`` read them there.
         vocab_size: tokens at most.
         max_length: tokens of a caption, the two special ones included.
+        pad_token: fills short captions; one that must learn when to end needs another than CLIP's.
     """
     alphabet = sorted(ByteLevel.alphabet())
     draft = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -307,6 +320,7 @@ def train_tokenizer(
         vocab={token: i for i, token in enumerate(tokens)},
         merges=merges,
         model_max_length=max_length,
+        pad_token=pad_token,
     )
     tokenizer.save_pretrained(folder)
     vocab = json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False)
@@ -402,6 +416,93 @@ def drop_colors(images: Tensor, generator: torch.Generator, *, share: float) -> 
 
 
 # --- A loop that can be stopped and continued -------------------------------------------------
+
+
+def add_run_options(
+    parser: argparse.ArgumentParser, *, name: str, minutes: float, batch: int
+) -> None:
+    """Add what the command lines of models that see UC Merced and renders have in common."""
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder with train/*.parquet")
+    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs")
+    add("--file", nargs="+", default=["ucmerced_captions_train.parquet"], help="in DATA/train")
+    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
+    add("--name", default=name, help="of the run and of the model folder")
+    add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
+    add("--export", action="store_true", help="only write the folder from the last checkpoint")
+    add("--minutes", type=float, default=minutes)
+    add("--steps", type=int, default=1_000_000)
+    add("--batch", type=int, default=batch)
+    add("--real-share", type=float, default=0.3, help="of UC Merced in a batch")
+    add("--renders", type=int, default=24_000)
+    add("--validation-renders", type=int, default=1_500)
+    add("--learning-rate", type=float, default=1e-3)
+    add("--seed", type=int, default=0)
+    add("--device")
+    add("--threads", type=int, default=2)
+    add("--processes", type=int, default=2, help="that render at a time")
+
+
+def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
+    """Return (training, validation): UC Merced at 96 pixels, and renders at 64.
+
+    Raises:
+        ValueError: a file is EuroSAT, or a style is not for training.
+    """
+    styles = refuse_test_style(args.styles)
+    parts = [
+        split_last_tenth(read_captioned(args.data / "train" / name, size=96)) for name in args.file
+    ]
+    render = partial(render_views, styles=styles, work=args.work, processes=args.processes)
+    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
+    return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
+
+
+def draw_rows(
+    sources: Sequence[Captioned], rng: np.random.Generator, *, batch: int, real_share: float
+) -> Iterator[tuple[Captioned, np.ndarray]]:
+    """Draw the rows of a batch, source by source; the renders come last and get what is left."""
+    counts = [round(batch * real_share / (len(sources) - 1))] * (len(sources) - 1)
+    counts.append(batch - sum(counts))
+    for data, count in zip(sources, counts, strict=True):
+        yield data, rng.integers(len(data), size=count)
+
+
+def run_record(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, object]:
+    """Record what decided a run with the options of ``add_run_options``."""
+    return provenance(
+        [args.data / "train" / name for name in args.file],
+        seed=args.seed,
+        batch=args.batch,
+        real_share=args.real_share,
+        renders=args.renders,
+        styles=list(args.styles),
+        learning_rate=args.learning_rate,
+        num_validation={data.source: len(data) for data in held},
+    )
+
+
+def write_metrics(
+    folder: Path, validation: dict[str, float], *, config: dict, record: dict[str, object]
+) -> None:
+    """Write what a card is made of, beside the checkpoint: numbers, time and provenance."""
+    checkpoint = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    metrics = {
+        "validation": validation,
+        "config": config,
+        "steps": checkpoint["step"],
+        "minutes": checkpoint["used"] / 60,
+        "provenance": record,
+    }
+    write_json(folder / "metrics.json", metrics)
+
+
+def read_run(args: argparse.Namespace) -> tuple[dict, dict[str, Tensor]]:
+    """Read (metrics, averaged weights) of a run."""
+    folder = args.work / args.name
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    return metrics, state["ema"]
 
 
 @dataclass(frozen=True)
@@ -573,12 +674,16 @@ def pick_training_device(prefer: str | None) -> torch.device:
     return torch.device(prefer or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def autocast(device: torch.device) -> torch.autocast:
+@contextmanager
+def autocast(device: torch.device) -> Iterator[None]:
     """Compute in bfloat16 where the machine has units for it: a GPU, or a CPU that says so."""
     from torch import cpu
 
     has_units = device.type != "cpu" or cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_units)
+    # a CPU's fused attention takes most of a step to go backward in bfloat16
+    plain = sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+    with plain, torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_units):
+        yield
 
 
 def write_bytes(path: Path, data: bytes | memoryview) -> None:
