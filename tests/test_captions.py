@@ -311,6 +311,14 @@ def test_a_name_is_looked_for_among_the_local_folders(tmp_path, monkeypatch):
         load_captions("flickr", cache=tmp_path / "cache")
 
 
+def test_both_paths_are_seen_from_the_callers_folder(tmp_path, monkeypatch):
+    write_set(tmp_path, "rsicd", entry("river_1.jpg"))
+    write_picture(tmp_path / "pictures" / "river_1.jpg")
+    monkeypatch.setattr("course_utils.runtime._caller_folder", lambda: tmp_path)
+    (image,) = load_captions("dataset.json", images="pictures").images
+    assert image.path == tmp_path / "pictures" / "river_1.jpg"
+
+
 def test_rsicd_of_the_hub_becomes_its_makers_layout_once(tmp_path, monkeypatch):
     pictures = {f"rsicd_images/river_{i}.jpg": encoded(noise_image(i), "JPEG") for i in range(3)}
     features = Features(

@@ -54,7 +54,7 @@ def load_captions(
         ValueError: there is nothing of the kind, or it is not what it should be.
         OSError: the cache cannot be written.
     """
-    path = resolve_path(root)
+    path, images = resolve_path(root), images if images is None else resolve_path(images)
     if path.exists():
         return read_captions(path, images=images)
     if str(root) not in LOCK_NAMES:

@@ -23,7 +23,7 @@ PUBLISHED = {"remoteclip": "RemoteCLIP-{}.pt", "georsclip": "RS5M_{}.pt"}  # {}:
 
 
 def load_clip(
-    name: str = "small_clip",
+    name: str | Path = "small_clip",
     *,
     device: torch.device | str | None = None,
     models: Path | None = None,
@@ -60,7 +60,7 @@ def load_clip(
     """
     if activation not in (None, *ACTIVATIONS):
         raise ValueError(f"activation: expected {' or '.join(ACTIVATIONS)}, got {activation!r}")
-    cache = os.environ.get("COURSE_CACHE")
+    name, cache = str(name), os.environ.get("COURSE_CACHE")
     located = locate(
         name, models=models, remote=remote, cache=resolve_path(cache) if cache else None
     )
