@@ -16,7 +16,9 @@ from course_utils.checks.forward_process import (
     check_01_ex4,
 )
 from course_utils.checks.guidance import check_04_ex1, check_04_ex2
+from course_utils.checks.labels import check_03_ex4, check_03_ex5
 from course_utils.checks.leaks import Tile, check_06_ex3
+from course_utils.checks.moved import check_03_ex1, check_03_ex2, check_03_ex3
 from course_utils.checks.pixel_size import check_06_ex2
 from course_utils.checks.prompt_lists import check_04_ex3
 from course_utils.checks.results import CheckResult
@@ -38,6 +40,11 @@ __all__ = [
     "check_02_ex3",
     "check_02_ex4",
     "check_02_ex5",
+    "check_03_ex1",
+    "check_03_ex2",
+    "check_03_ex3",
+    "check_03_ex4",
+    "check_03_ex5",
     "check_04_ex1",
     "check_04_ex2",
     "check_04_ex3",
