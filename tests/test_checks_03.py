@@ -97,7 +97,8 @@ def counted(x, y, side, height, width):
 def cut(x, y, side, height, width, *, low=True, high=True):
     def length(center, end):
         first, last = center - side / 2, center + side / 2
-        return (min(last, end) if high else last) - (max(first, 0) if low else first)
+        last, first = min(last, end) if high else last, max(first, 0) if low else first
+        return max(last - first, 0)
 
     return length(x, width) * length(y, height) / (height * width)
 

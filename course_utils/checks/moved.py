@@ -121,7 +121,7 @@ def check_03_ex2(value: Any) -> None:
     }
     wrong = next(i for i in range(len(_BOXES)) if not is_close(found[i], right[i]))
     names = ("x", "y", "side", "height", "width")
-    words = dict(zip(names, _BOXES[1 if is_close(found, inside) else wrong], strict=True))
+    words = dict(zip(names, _BOXES[wrong], strict=True))
     judge("03_ex2", found, right, mistakes, **words)
 
 
