@@ -51,10 +51,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
     add("--copies", type=int, default=8, help="augmented, of each real image")
     add("--most", type=int, default=400, help="augmented images a class")
+    add("--shown", type=int, default=8, help="of these amounts, whose heads are shown strong ones")
     add("--seeds", type=int, default=5)
     add("--num-test", type=int, default=PROFILES["mini"].num_test)
     add("--threads", type=int, default=1)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.shown not in args.amounts:
+        parser.error("--shown: expected one of --amounts")
+    return args
 
 
 def command(args: argparse.Namespace) -> str:
@@ -62,7 +66,8 @@ def command(args: argparse.Namespace) -> str:
     amounts = " ".join(map(str, args.amounts))
     return (
         f"python -m tools.measure_augmentation --work WORK --amounts {amounts} "
-        f"--copies {args.copies} --most {args.most} --seeds {args.seeds} --num-test {args.num_test}"
+        f"--copies {args.copies} --most {args.most} --shown {args.shown} --seeds {args.seeds} "
+        f"--num-test {args.num_test}"
     )
 
 
@@ -302,10 +307,10 @@ def training_rows(
 def legality_rows(
     args: argparse.Namespace, given: Given, encoder: Encoder, real: Sequence[Encoded]
 ) -> Iterator[Row]:
-    """Show augmented test images to heads that saw the most real images, and no augmented one."""
+    """Show augmented test images to heads that saw real images, and no augmented one."""
     bank: list[Tensor] = []
     heads = [head for _, head in heads_of({"real": real}, bank)]
-    features, per_class = torch.cat(bank), max(args.amounts)
+    features, per_class = torch.cat(bank), args.shown
     config = choose(given, features, heads)
     trained = train(given, features, heads, config)
     for name, dial in lab.DIALS.items():
@@ -378,7 +383,7 @@ def measure(args: argparse.Namespace) -> list[Row]:
         torch.tensor([example.label for example in data.test]),
     )
     found = list(training_rows(args, given, encoder, real))
-    found += legality_rows(args, given, encoder, real[max(args.amounts)])
+    found += legality_rows(args, given, encoder, real[args.shown])
     write_table(args, found, clip.name, len(data.test))
     return found
 
