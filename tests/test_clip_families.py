@@ -517,6 +517,10 @@ BAD_STATES = {
         lambda s: s.update(text_projection=torch.zeros(32, 8)),
         r"of another shape: text_projection \(32, 8\) for \(32, 16\)",
     ),
+    "a telling weight without axes": (
+        lambda s: s.update({"visual.conv1.weight": torch.zeros(3)}),
+        r"of another shape: visual\.conv1\.weight \(3,\) for",
+    ),
     "many missing keys": (
         lambda s: [s.pop(k) for k in list(s) if "ln_" in k and "weight" in k] and None,
         r"missing: .* and \d+ more",

@@ -135,7 +135,7 @@ def sketch(shapes: Shapes) -> str | None:
         image = image or _sketch_vit(shapes)
         text = _text(shapes["token_embedding.weight"], _count(shapes, "transformer.resblocks."))
         return f"{image} and {text}"
-    except (KeyError, IndexError):
+    except (KeyError, IndexError, ValueError):
         return None
 
 
