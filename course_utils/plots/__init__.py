@@ -5,12 +5,13 @@ Every function returns a closed Figure, which a notebook shows once and `save_fi
 
 from course_utils.plots.animation import Animation, animate, animate_reverse
 from course_utils.plots.augmentation import (
+    family_name,
     plot_augreg,
     plot_by_amount,
     plot_by_strength,
     plot_gain_table,
 )
-from course_utils.plots.augmented import dial_title, label_words, show_batch
+from course_utils.plots.augmented import dial_name, dial_title, label_words, show_batch
 from course_utils.plots.benchmarks import plot_accuracy_timeline, plot_zero_shot_published
 from course_utils.plots.captions import show_captions
 from course_utils.plots.classifiers import plot_class_scores, plot_few_shots
@@ -65,8 +66,10 @@ __all__ = [
     "damage_by_type",
     "damage_imbalance",
     "damage_scale",
+    "dial_name",
     "dial_title",
     "event_counts",
+    "family_name",
     "figure_bytes",
     "label_words",
     "plot_accuracy_by_ratio",

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from course_utils.lab import DIALS
+from course_utils.plots.augmented import dial_name
 from course_utils.plots.style import INK, SOURCE_COLORS, finish, on_color, plain, say
 
 _GAIN = ("gain", "gain_low", "gain_high")
@@ -152,7 +153,7 @@ def plot_by_strength(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
         y, low, high = (100 * np.array([row[key] for row in some]) for key in _GAIN)
         ax.axhline(0, color="#999999", linewidth=1)
         ax.errorbar(x, y, yerr=[y - low, high - y], color=INK, marker="o", capsize=3, markersize=5)
-        ax.set_title(say(f"augment.{name}"), fontsize=11)
+        ax.set_title(dial_name(name), fontsize=11)
         ax.set_xlabel(say(DIALS[name].unit + "_axis"), fontsize=9)
         ax.locator_params(axis="x", nbins=4)
         ax.tick_params(labelsize=9)

@@ -12,12 +12,14 @@ from shapely import Geometry
 
 from course_utils.augment import Batch, rasterize
 from course_utils.images import unit_to_bytes
+from course_utils.lab import DIALS
 from course_utils.plots.pairs import polygon_path
 from course_utils.plots.style import DAMAGE_COLORS, class_name, finish, plain, say
 from course_utils.plots.sweeps import draw_image, head_inches, make_axes, width_inches
 from course_utils.xbd.levels import DamageLevel
 
 _CELL = 1.6  # inches of an image
+_LEAST = 0.005  # a smaller share of a label is not written
 _GROUND = "#202020"  # of a mask where there is no building
 _LEVELS = tuple(level for level in DamageLevel if level in DAMAGE_COLORS)
 
@@ -53,7 +55,10 @@ def show_batch(
     has_words = bool(class_names) and batch.targets is not None
     size = (
         max(_CELL * len(batch) + 0.2, width_inches([caption])),
-        _CELL * num_rows + head_inches(caption) + 0.35 * (titles is not None) + 0.55 * has_words,
+        (_CELL - 0.05) * num_rows
+        + head_inches(caption)
+        + 0.3 * (titles is not None)
+        + (0.2 + 0.2 * _num_lines(batch.targets)) * has_words,
     )
     fig, axes = make_axes(num_rows, len(batch), size)
     pictures = unit_to_bytes(batch.images).permute(0, 2, 3, 1).numpy()
@@ -71,13 +76,18 @@ def show_batch(
     return finish(fig, caption)
 
 
+def _num_lines(targets: torch.Tensor | None) -> int:
+    """Say how many lines the longest label takes."""
+    return 1 if targets is None else min(2, int((targets >= _LEAST).sum(dim=1).max()))
+
+
 def label_words(target: torch.Tensor, class_names: Sequence[str]) -> str:
     """Write a soft label, the largest two shares: "70 % flooding" above "30 % wind"."""
     shares, order = target.sort(descending=True)
     lines = [
         f"{100 * share:.0f} % {class_name(class_names[k])}"
         for share, k in zip(shares.tolist()[:2], order.tolist(), strict=False)
-        if share >= 0.005
+        if share >= _LEAST
     ]
     return "\n".join(lines)
 
@@ -111,6 +121,11 @@ def _draw_mask(ax: Axes, mask: np.ndarray) -> None:
     ax.spines[:].set_visible(False)
 
 
-def dial_title(name: str, strength: float, unit: str) -> str:
-    """Name an augmentation at a strength, "rotation: 30 degrees"."""
-    return f"{say(f'augment.{name}')}: {say(unit, value=f'{strength:g}')}"
+def dial_name(name: str) -> str:
+    """Name one of ``lab.DIALS`` in the course's language."""
+    return say(f"augment.{name}")
+
+
+def dial_title(name: str, strength: float) -> str:
+    """Name one of ``lab.DIALS`` at a strength, "rotation: 30°"."""
+    return f"{dial_name(name)}: {say(DIALS[name].unit, value=f'{strength:g}')}"

@@ -61,7 +61,7 @@ def augmentation_gallery(
         if strength not in DIALS[name].strengths:  # of the augmentation that was shown before
             strength = DIALS[name].strengths[0]
         changed = apply_dial(batch, name, strength, generator=seeded(seed))
-        title = dial_title(name, strength, DIALS[name].unit)
+        title = dial_title(name, strength)
         words = f"{caption} · {title}" if caption else title
         return show_batch(changed, class_names=class_names, caption=words)
 
