@@ -339,8 +339,8 @@ def test_rsicd_of_the_hub_becomes_its_makers_layout_once(tmp_path, monkeypatch):
     info = types.SimpleNamespace(sha="c0ffee0" * 5)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: info)
-    for _ in range(2):
-        found = load_captions("rsicd", cache=tmp_path / "cache")
+    for name in ("rsicd", "arampacha/rsicd"):
+        found = load_captions(name, cache=tmp_path / "cache")
         assert found.name == "RSICD"
         splits = {each.file_name: each.split for each in found.images}
         assert splits == {

@@ -407,7 +407,7 @@ def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
     assert the_hub.loaded == [("timm/eurosat-rgb", "c0ffee0" * 5, None)]
     assert "timm/eurosat-rgb@c0ffee0" in found.notes[0]
 
-    again = load_scenes("eurosat", cache=tmp_path / "cache")
+    again = load_scenes("timm/eurosat-rgb", cache=tmp_path / "cache")  # its id is its name too
     assert len(the_hub.asked) == len(the_hub.loaded) == 1, "the second time asks nobody"
     assert labels_by_content(again) == labels_by_content(found)
     assert (again.parts, again.notes) == (found.parts, found.notes)

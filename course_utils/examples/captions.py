@@ -19,6 +19,7 @@ from course_utils.examples.hub_sets import (
     Progress,
     cache_root,
     key_of,
+    name_in_lock,
     open_repository,
     unpack_captions,
 )
@@ -43,9 +44,9 @@ def load_captions(
 
     Args:
         root: what `read_captions` takes; or, if there is no such path, ``rsicd``,
-            ``ucm_captions``, ``sydney_captions`` or ``rsicap``. A name is looked for in the folder
-            ``COURSE_MODELS``; RSICD, which alone is on the hub as plain files, then there too, and
-            written to the cache in its makers' layout, once.
+            ``ucm_captions``, ``sydney_captions`` or ``rsicap``, or its id on the hub. It is looked
+            for in the folder ``COURSE_MODELS``; RSICD, which alone is on the hub as plain files,
+            then there too, and written to the cache in its makers' layout, once.
         images: see `read_captions`.
         cache: ``COURSE_CACHE`` or ``outputs/cache`` by default.
         progress: wraps the loop over the images that are written, given their number.
@@ -57,11 +58,12 @@ def load_captions(
     path, images = resolve_path(root), images if images is None else resolve_path(images)
     if path.exists():
         return read_captions(path, images=images)
-    if str(root) not in LOCK_NAMES:
+    name = name_in_lock(root, LOCK_NAMES)
+    if name is None:
         raise CaptionsError(
             f"{str(root)!r} is no path (looked at {path}) and none of {', '.join(LOCK_NAMES)}"
         )
-    artifact = hub.read_lock()[str(root)]
+    artifact = hub.read_lock()[name]
     try:
         return read_captions(hub.locate(artifact.name).root, images=images)
     except hub.ArtifactError:

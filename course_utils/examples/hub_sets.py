@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from course_utils.examples.scene_classes import read_scene_classes
-from course_utils.hub import Artifact, ArtifactError
+from course_utils.hub import Artifact, ArtifactError, read_lock
 from course_utils.images import FORMATS, write_atomically
 from course_utils.runtime import repo_root, resolve_path
 
@@ -38,6 +38,12 @@ def cache_root(cache: Path | None) -> Path:
 def key_of(state: Any) -> str:
     """Name a folder of the cache after what decides its content, as JSON has it."""
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:12]
+
+
+def name_in_lock(called: str | Path, names: Iterable[str]) -> str | None:
+    """Find which of these data sets of the lock is called so, by its name or its id on the hub."""
+    lock = read_lock()
+    return next((name for name in names if str(called) in (name, lock[name].id)), None)
 
 
 def open_repository(artifact: Artifact, cache: Path) -> tuple[Any, str]:

@@ -16,6 +16,7 @@ from course_utils.examples.hub_sets import (
     Progress,
     cache_root,
     key_of,
+    name_in_lock,
     open_repository,
     read_repository,
     unpack_scenes,
@@ -48,9 +49,9 @@ def load_scenes(
     Args:
         root: a folder of class folders, or with the Parquet files of a repository; a tar or zip
             archive of class folders; or, if there is no such path, a data set of the lock:
-            ``resisc45``, ``eurosat``, ``ucmerced`` or ``aid``. Such a name is looked for in the
-            folder ``COURSE_MODELS``, then in the cache, then on the hub and its mirrors: naming it
-            is the permission to download it.
+            ``resisc45``, ``eurosat``, ``ucmerced`` or ``aid``, or its id on the hub. It is looked
+            for in the folder ``COURSE_MODELS``, then in the cache, then on the hub and its mirrors:
+            naming it is the permission to download it.
         cache: where archives and data sets of the hub are unpacked, once; ``COURSE_CACHE`` or
             ``outputs/cache`` by default.
         progress: wraps the loop over the images that are unpacked, given their number.
@@ -71,8 +72,8 @@ def load_scenes(
         return _from_folder(path, store, progress)
     if path.is_file():
         return _from_archive(path, store)
-    if str(root) in known:
-        return _from_name(known[str(root)], store, progress)
+    if name := name_in_lock(root, known):
+        return _from_name(known[name], store, progress)
     raise ValueError(
         f"{str(root)!r} is neither a folder nor an archive (looked at {path}), nor one of "
         f"{', '.join(known)}; give one of these"
