@@ -18,7 +18,7 @@ class Dial:
     that another label is right afterwards.
     """
 
-    strengths: tuple[float, ...]
+    strengths: tuple[float | int, ...]
     make: Callable[[float], Augmentation]
     unit: str  # key of a text, "dial.degrees"
     keeps_label: bool = True
