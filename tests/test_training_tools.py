@@ -17,7 +17,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from course_utils import mini_earth
-from tools import distill_text2image, train_small_clip, train_small_text2image, training
+from tools import (
+    distill_text2image,
+    train_small_clip,
+    train_small_coca,
+    train_small_mae,
+    train_small_text2image,
+    training,
+)
 from tools.training import Captioned
 
 EUROSAT = list(training.EUROSAT_CLASSES)
@@ -67,6 +74,8 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def scripts() -> list:
     return [
         pytest.param(train_small_clip.main, [], id="clip"),
+        pytest.param(train_small_mae.main, [], id="masked autoencoder"),
+        pytest.param(train_small_coca.main, [], id="captioner"),
         pytest.param(train_small_text2image.main, ["vae"], id="autoencoder"),
         pytest.param(train_small_text2image.main, ["unet"], id="denoiser"),
     ]
