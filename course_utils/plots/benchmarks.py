@@ -45,7 +45,7 @@ def plot_accuracy_timeline(rows: Sequence[Mapping], *, caption: str = "") -> Fig
         raise ValueError("expected months from 1 to 12 and accuracies in percent, 0 … 100")
     height = 7.0 + head_inches(caption)
     size = (_WIDTH - _LEFT - _RIGHT, 7.0 - _BELOW - 0.1)
-    fig = plt.figure(figsize=(_WIDTH, height))
+    fig = Figure(figsize=(_WIDTH, height))  # unknown to pyplot: nothing stays open if a name fails
     place = (_LEFT / _WIDTH, _BELOW / height, size[0] / _WIDTH, size[1] / height)
     ax = fig.add_axes(place)
     ax.set(xlim=(int(min(dates)) - 0.2, int(max(dates)) + 1.2))
@@ -56,7 +56,7 @@ def plot_accuracy_timeline(rows: Sequence[Mapping], *, caption: str = "") -> Fig
     names = [shorten(row["name"], 24) for row in rows]
     points = list(zip(dates, tops, strict=True))
     place_names(
-        ax, points, names, bold=[False] * len(rows), mark_sizes=[12] * len(rows), fontsize=11.5
+        ax, points, names, bold=[False] * len(rows), mark_sizes=[12.0] * len(rows), fontsize=11.5
     )
     ax.set_xticks(range(int(min(dates)), int(max(dates)) + 2))
     ax.set_xlabel(say("plot.first_published_any"), fontsize=12)

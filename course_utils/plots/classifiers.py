@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -84,7 +85,7 @@ def _refuse_unless_curves(
 def plot_class_scores(
     image: Picture,
     class_names: Sequence[str],
-    scores: Sequence[float],
+    scores: Sequence[float] | Float[np.ndarray, " _k"],
     *,
     truth: str | None = None,
     num_shown: int = 8,

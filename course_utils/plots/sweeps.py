@@ -109,6 +109,7 @@ def _draw_grid(
     for ax, label in zip(axes[0], column_labels, strict=True):
         ax.set_title(label, fontsize=11)
     fig.supxlabel(below, fontsize=11)
+    fig.draw_without_rendering()  # of one column, a first layout would cut the names of the rows
     return finish(fig, caption)
 
 

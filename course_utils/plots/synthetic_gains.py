@@ -119,7 +119,7 @@ def _draw_dumbbell(
 
 
 def _mark(
-    ax: Axes, index: int, x: float | None = None, y: float = 0, *, is_hollow: bool = False
+    ax: Axes, index: int, x: float | None = None, y: int = 0, *, is_hollow: bool = False
 ) -> plt.Line2D:
     """Draw a mark of CLIP alone (0) or with synthetic images (1); at no place for a legend."""
     color, marker = ((INK, "o"), (SOURCE_COLORS["synthetic"], "s"))[index]
