@@ -572,6 +572,26 @@ def test_a_repository_that_is_no_labelled_set_is_refused(rows, features, words, 
         load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
 
 
+def test_an_unknown_set_keeps_the_order_of_its_own_labels(tmp_path):
+    truth = write_repository(tmp_path / "repo", ["zebra", "ant", "SeaLake"])
+    for _ in range(2):  # unpacked, and found unpacked
+        found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+        assert found.class_names == ("zebra", "ant", "SeaLake")
+        assert found.phrases == ("zebra", "ant", "sea lake")
+        assert [each.label for each in found.examples] == [0] * 6 + [1] * 6 + [2] * 6
+        for each, part in zip(found.examples, found.parts, strict=True):
+            assert truth[each.path.read_bytes()] == (found.class_names[each.label], part)
+
+
+def test_a_class_without_any_image_is_named(tmp_path):
+    (tmp_path / "repo").mkdir()
+    rows = {"image": [{"bytes": picture(1), "path": None}], "label": [0]}
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["a", "b", "c"])})
+    Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "repo/train.parquet"))
+    with pytest.raises(ValueError, match="no image of the classes b, c"):
+        load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+
+
 def test_a_broken_parquet_file_is_said_and_one_beside_class_folders_does_no_harm(
     tidy_folder, tmp_path
 ):

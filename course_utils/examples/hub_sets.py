@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -137,7 +138,7 @@ def _features(found: Any) -> dict[str, Any]:
     return next(iter(found.values())).features
 
 
-def unpack_scenes(found: Any, folder: Path, *, key: str | None, progress: Progress) -> None:
+def unpack_scenes(found: Any, folder: Path, *, key: str | None, progress: Progress) -> list[str]:
     """Write a labelled data set into class folders, ``<class>/<part>-<number>.<suffix>``.
 
     The names of the labels are those of the data set's features. Of a data set that the course
@@ -149,8 +150,12 @@ def unpack_scenes(found: Any, folder: Path, *, key: str | None, progress: Progre
         key: a name in `read_scene_classes`; None leaves the names as they are.
         progress: wraps the loop over rows, given their number.
 
+    Returns:
+        The names of the folders in the order of the data set's labels.
+
     Raises:
-        ValueError: no column of images or of labels, other classes, or an image without a label.
+        ValueError: no column of images or of labels, other classes, an image without a label, or a
+            class without an image.
         OSError: a file cannot be written.
     """
     import datasets
@@ -158,15 +163,19 @@ def unpack_scenes(found: Any, folder: Path, *, key: str | None, progress: Progre
     features = _features(found)
     image = _only(features, datasets.Image, "images")
     label = _only(features, datasets.ClassLabel, "labels with names")
-    names = _folder_names(features[label].names, key)
+    names, seen = _folder_names(features[label].names, key), set()
     for part, number, row in progress(_rows(found), sum(map(len, found.values()))):
         if row[label] is None or not 0 <= row[label] < len(names):
             raise ValueError(
                 f"row {number} of {part!r} has the label {row[label]}, expected 0 … "
                 f"{len(names) - 1}; the data set is broken, fetch it again"
             )
+        seen.add(row[label])
         data = _bytes_of(row[image])
         write_atomically(folder / names[row[label]] / f"{part}-{number:05d}{_suffix(data)}", data)
+    if empty := [name for i, name in enumerate(names) if i not in seen]:
+        raise ValueError(f"there is no image of the classes {', '.join(empty)}")
+    return names
 
 
 def _folder_names(names: list[str], key: str | None) -> list[str]:
@@ -177,7 +186,7 @@ def _folder_names(names: list[str], key: str | None) -> list[str]:
         return [classes.class_names[label] for label in labels]
     if wrong := [name for name in names if Path(name).name != name or name.startswith((".", "__"))]:
         raise ValueError(f"classes {wrong} cannot be names of folders; rename them")
-    return names
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def _only(features: dict[str, Any], kind: type, what: str) -> str:

@@ -1,9 +1,8 @@
 """Labelled scenes, whichever way they come: by name, in an archive, in class folders."""
 
 import json
-import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from course_utils.examples.hub_sets import (
     read_repository,
     unpack_scenes,
 )
+from course_utils.examples.layouts import are_parts, find_classes, folders_in, unwrapped
 from course_utils.examples.records import ClassFolder, Example
 from course_utils.examples.scene_classes import SceneClasses, read_scene_classes
 from course_utils.images import SUFFIXES, write_atomically
@@ -29,7 +29,7 @@ from course_utils.texts import text
 
 INDEX_FILE = "index.json"
 _UNPACKED = re.compile(r"(\w+)-\d{5}")
-_DEPTH = 2  # official archives have their class folders one or two folders down
+_Filled = tuple[str, Sequence[str] | None]  # where from, and the classes in the order of labels
 
 
 def load_scenes(
@@ -81,30 +81,29 @@ def load_scenes(
 
 
 def _from_folder(path: Path, store: Path, progress: Progress) -> ClassFolder:
-    key, folder = _find_classes(path)
-    inside = _folders_in(path)
+    key, folder = find_classes(path)
+    inside = folders_in(path)
     has_classes = key or len(inside) > 1  # a repository has at most one, "data"
-    kind, pattern = ("parts", "*.*") if _are_parts(inside) else ("Parquet files", "*.parquet")
+    kind, pattern = ("parts", "*.*") if are_parts(inside) else ("Parquet files", "*.parquet")
     files = [] if has_classes and kind != "parts" else sorted(path.rglob(pattern))
     if not files:
         return _describe(_scan(folder, key), key, path.name)
 
-    def fill(target: Path) -> str:
+    def fill(target: Path) -> _Filled:
         try:
             found = read_repository(str(path), cache=store.parent)
         except Exception as error:  # the library lets through whatever its parts raise
             raise ValueError(f"{path}: its {kind} cannot be read ({error})") from error
-        unpack_scenes(found, target, key=None, progress=progress)
-        return path.name
+        return path.name, unpack_scenes(found, target, key=None, progress=progress)
 
     state = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return _once(store, path.name, state, fill)
 
 
 def _from_archive(path: Path, store: Path) -> ClassFolder:
-    def fill(target: Path) -> str:
+    def fill(target: Path) -> _Filled:
         extract_images(path, target, suffixes=SUFFIXES)
-        return path.name
+        return path.name, None
 
     state = [str(path), path.stat().st_size, path.stat().st_mtime_ns]
     return _once(store, path.stem, state, fill)
@@ -121,58 +120,37 @@ def _from_name(classes: SceneClasses, store: Path, progress: Progress) -> ClassF
         classes.labels_of(found.class_names, where=str(folder))
         return found
 
-    def fill(target: Path) -> str:
+    def fill(target: Path) -> _Filled:
         repository, place = open_repository(artifact, store.parent)
-        unpack_scenes(repository, target, key=classes.key, progress=progress)
-        return place
+        return place, unpack_scenes(repository, target, key=classes.key, progress=progress)
 
     return _once(store, artifact.name, [artifact.id, artifact.revision, artifact.mirrors], fill)
 
 
-def _find_classes(path: Path) -> tuple[str | None, Path]:
-    """Find the class folders of a data set that the course knows, and say which it is."""
-    folders = [path]
-    for _ in range(_DEPTH + 1):
-        inside = {folder: _folders_in(folder) for folder in folders}
-        for folder, some in inside.items():
-            for key, classes in read_scene_classes().items():
-                if classes.matches(inner.name for inner in some):
-                    return key, folder
-        whole = (some for some in inside.values() if not _are_parts(some))
-        folders = [inner for some in whole for inner in some]
-    return None, path
+def _scan(folder: Path, key: str | None, order: Sequence[str] | None = None) -> ClassFolder:
+    """Scan class folders; those of a known data set get its names, labels and words.
 
-
-def _are_parts(folders: list[Path]) -> bool:
-    """Tell ``train``, ``test``, … from class folders."""
-    return len(folders) > 1 and {folder.name.lower() for folder in folders} <= set(PARTS)
-
-
-def _folders_in(path: Path) -> list[Path]:
-    with os.scandir(path) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith((".", "__"))]
-        names = sorted(entry.name for entry in visible if entry.is_dir(follow_symlinks=False))
-    return [path / name for name in names]
-
-
-def _scan(folder: Path, key: str | None) -> ClassFolder:
-    """Scan class folders; those of a known data set get its names, labels and words."""
-    if _are_parts(inside := _folders_in(folder)):
+    Labels of any other follow ``order``, by default the names of its folders.
+    """
+    if are_parts(inside := folders_in(folder)):
         names = ", ".join(each.name for each in inside)
         raise ValueError(f"{folder.name} holds the parts {names} of a data set; give the folder")
     found = scan_folder(folder)
-    if key is None:
-        return found
-    classes = read_scene_classes()[key]
-    labels = classes.labels_of(found.class_names, where=str(folder))
+    names, words = tuple(order or found.class_names), None
+    labels = tuple(map(names.index, found.class_names))
+    if key:
+        classes = read_scene_classes()[key]
+        names, words = classes.class_names, classes.phrases
+        labels = classes.labels_of(found.class_names, where=str(folder))
     examples = [replace(example, label=labels[example.label]) for example in found.examples]
     phrases = dict(zip(labels, found.phrases, strict=True))
-    own = tuple(phrases[label] for label in range(len(labels)))
+    if words is None or (folder / CLASSES_FILE).exists():
+        words = tuple(phrases[label] for label in range(len(labels)))
     return replace(
         found,
         examples=tuple(sorted(examples, key=lambda example: example.label)),
-        class_names=classes.class_names,
-        phrases=own if (folder / CLASSES_FILE).exists() else classes.phrases,
+        class_names=names,
+        phrases=words,
     )
 
 
@@ -192,22 +170,22 @@ def _describe(found: ClassFolder, key: str | None, origin: str) -> ClassFolder:
     return replace(found, name=classes.title, notes=(note,))
 
 
-def _once(store: Path, name: str, state: Any, fill: Callable[[Path], str]) -> ClassFolder:
+def _once(store: Path, name: str, state: Any, fill: Callable[[Path], _Filled]) -> ClassFolder:
     """Fill a folder of the cache and scan it, or read what an earlier run has found there.
 
     Args:
         store: the folder for such folders.
         name: how the new one begins.
         state: what decides its content, as JSON has it.
-        fill: writes the images, and says where they are from.
+        fill: writes the images, and says where they are from and how their labels are ordered.
     """
     table = [asdict(classes) for classes in read_scene_classes().values()]
     folder = store / f"{name}-{key_of([state, table])}"
     index = _read_index(folder)
     if index is None:
-        origin = fill(folder)
-        key, inner = _find_classes(folder)
-        found = _scan(inner if key else _unwrapped(folder), key)
+        origin, order = fill(folder)
+        key, inner = find_classes(folder)
+        found = _scan(inner if key else unwrapped(folder), key, order)
         index = {"origin": origin, "key": key, **_as_json(found, folder)}
         write_atomically(folder / INDEX_FILE, json.dumps(index).encode())
     found = ClassFolder(
@@ -218,13 +196,6 @@ def _once(store: Path, name: str, state: Any, fill: Callable[[Path], str]) -> Cl
         parts=_parts_of([file for _, file in index["files"]]),
     )
     return _describe(found, index["key"], index["origin"])
-
-
-def _unwrapped(folder: Path) -> Path:
-    """Go down to the class folders that an archive has in a folder of its own."""
-    while len(inside := _folders_in(folder)) == 1:
-        folder = inside[0]
-    return folder
 
 
 def _as_json(found: ClassFolder, folder: Path) -> dict[str, Any]:
