@@ -1,6 +1,6 @@
 """Load CLIP checkpoints of full size in their published form, and compare with the reference call.
 
-    python benchmarks/clip_families.py [remoteclip_vit_b_32 git_rsclip_base …]
+    python benchmarks/clip_families.py [--images 16] [remoteclip_vit_b_32 git_rsclip_base …]
 
 Weights are random: files, names, shapes and number format are the published ones, so this shows
 what loading takes in time and memory and that full sizes go through, not what a model can do.
@@ -33,7 +33,6 @@ from course_utils import zero_shot
 from course_utils.hub import read_lock
 
 PROMPTS = [f"a satellite photo of {name}" for name in ("river", "harbor", "forest", "sea with ice")]
-IMAGES = 16
 TOLERANCE = 1e-4  # of a logit, at a scale of 100
 SIGLIP = {  # what differs from the defaults, which are base-patch16-224
     "git_rsclip_base": {},
@@ -120,7 +119,7 @@ def write_siglip(folder: Path, name: str) -> Callable[[list[Image.Image]], Tenso
     return reference
 
 
-def compare(name: str, folder: Path) -> float:
+def compare(name: str, folder: Path, num_images: int) -> float:
     """Write, load, encode and compare one model; prints a row and gives the largest difference."""
     start = time.perf_counter()
     family = read_lock()[name].settings["family"]
@@ -131,7 +130,7 @@ def compare(name: str, folder: Path) -> float:
     clip = zero_shot.load_clip(name, models=folder, device="cpu")
     seconds.append(time.perf_counter() - start)
     rng = np.random.default_rng(0)
-    shapes = [(200 + 9 * i, 256, 3) for i in range(IMAGES)]
+    shapes = [(200 + 9 * i, 256, 3) for i in range(num_images)]
     images = [Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
     pixels = torch.stack([clip.preprocess(image) for image in images])
     start = time.perf_counter()
@@ -152,7 +151,7 @@ def compare(name: str, folder: Path) -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{name:<22}{num_parameters:>14,}{num_bytes / 1e6:9.0f}  {activation:<18}{seconds[1]:8.1f}"
-        f"{IMAGES / seconds[2]:10.2f}{difference:12.1e}{peak:9.1f}"
+        f"{num_images / seconds[2]:10.2f}{difference:12.1e}{peak:9.1f}"
     )
     return difference
 
@@ -163,6 +162,7 @@ def main() -> int:
     known = {name for name, entry in read_lock().items() if "family" in entry.settings}
     usual = ["clip_vit_b_32", "remoteclip_vit_b_32", "georsclip_vit_b_32", "git_rsclip_base"]
     parser.add_argument("names", nargs="*", default=usual)
+    parser.add_argument("--images", type=int, default=16)
     args = parser.parse_args()
     if unknown := set(args.names) - known:
         parser.error(f"expected {', '.join(sorted(known))}; got {', '.join(sorted(unknown))}")
@@ -176,7 +176,7 @@ def main() -> int:
     differences = []
     for name in args.names:
         with tempfile.TemporaryDirectory() as folder:  # one at a time: the largest has 4 GB
-            differences.append(compare(name, Path(folder)))
+            differences.append(compare(name, Path(folder), args.images))
     return 0 if all(each <= TOLERANCE for each in differences) else 1  # NaN is too much
 
 
