@@ -13,6 +13,7 @@ FILES = (
     "he2023_table1",
     "clip_zero_shot",
     "rs_foundation_models",
+    "steiner",
 )
 
 
