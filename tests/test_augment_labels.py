@@ -301,6 +301,7 @@ def test_labels_outside_the_classes_are_refused(labels, match):
         ({"images": torch.zeros(0, 3, 8, 8)}, r"images: expected one or more"),
         ({"images": torch.zeros(3, 8, 8)}, r"images: expected float32 of shape"),
         ({"images": np.zeros((2, 3, 8, 8))}, r"images: .*got ndarray"),
+        ({"images": [torch.zeros(3, 8, 8), torch.zeros(3, 8, 9)]}, r"list; .*several sizes.*fit"),
         ({"images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8)}, r"torch.uint8.*to_unit"),
         ({"images": torch.zeros(2, 3, 8, 8).double()}, r"torch.float64"),
         ({"images": torch.full((2, 3, 8, 8), 255.0)}, r"values in \[0, 1\]"),

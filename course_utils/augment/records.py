@@ -148,7 +148,8 @@ def check_images(images: Any) -> None:
         got = f"{images.dtype} of shape {tuple(images.shape)}" if isinstance(images, Tensor) else ""
         raise ValueError(
             "images: expected float32 of shape (n, c, h, w) in [0, 1], got "
-            f"{got or type(images).__name__}; course_utils.images.to_unit makes it of bytes"
+            f"{got or type(images).__name__}; course_utils.images.to_unit makes it of bytes, and "
+            "images of several sizes are brought to one by course_utils.images.fit"
         )
     if not images.numel():
         raise ValueError(f"images: expected one or more, got shape {tuple(images.shape)}")

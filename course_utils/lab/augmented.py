@@ -6,11 +6,11 @@ from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
+from shapely import MultiPolygon, Polygon
 from torch import Generator, Tensor
 
 from course_utils import augment
 from course_utils.augment import Augmentation, Batch, Compose
-from course_utils.augment.outlines import Outlines
 from course_utils.examples import Example
 from course_utils.images import fit, from_pil, to_unit, unit_to_bytes
 
@@ -56,7 +56,7 @@ def augmented_copies(
     num_copies: int,
     generator: Generator,
     size: int,
-    polygons: Sequence[Outlines] | None = None,
+    polygons: Sequence[Sequence[Polygon | MultiPolygon]] | None = None,
 ) -> Copies:
     """Make augmented copies of every example; where images mix, those of the list mix with others.
 

@@ -74,7 +74,7 @@ DIALS: Mapping[str, Dial] = MappingProxyType(
 )
 
 
-def apply_dial(batch: Batch, name: str, strength: float, *, generator: Generator) -> Batch:
+def apply_dial(batch: Batch, name: str, strength: float | int, *, generator: Generator) -> Batch:
     """Augment a batch by one of ``DIALS``, with as much of what moves along as can.
 
     Polygons cannot go on in a mirror, so where there are any, what comes from outside the image is

@@ -38,7 +38,7 @@ def plot_gain_table(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     Raises:
         ValueError: no rows, a gain outside its interval, or two rows for one place.
     """
-    _check(rows, ("family", "per_class"), _GAIN, least=-1)
+    _check(rows, ("family", "per_class"), _GAIN, least=-1.0)
     families = list(dict.fromkeys(row["family"] for row in rows))
     amounts = sorted({row["per_class"] for row in rows})
     grid = np.full((len(families), len(amounts)), np.nan)
@@ -96,7 +96,7 @@ def plot_by_amount(
     Raises:
         ValueError: no rows, a family without any, or an accuracy outside its interval.
     """
-    _check(rows, ("family", "per_class"), _ACCURACY, least=0)
+    _check(rows, ("family", "per_class"), _ACCURACY, least=0.0)
     fig, ax = plt.subplots(figsize=(9, 4.8), layout="constrained")
     others = iter(_OTHERS)
     for i, family in enumerate(families):
@@ -137,7 +137,7 @@ def plot_by_strength(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     Raises:
         ValueError: no rows, or a gain outside its interval.
     """
-    _check(rows, ("family", "strength"), _GAIN, least=-1)
+    _check(rows, ("family", "strength"), _GAIN, least=-1.0)
     names = list(dict.fromkeys(row["family"] for row in rows))
     num_columns = min(5, len(names))
     num_rows = -(-len(names) // num_columns)
@@ -173,7 +173,7 @@ def plot_augreg(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     Raises:
         ValueError: no rows, a place without a row, or an accuracy outside its interval.
     """
-    _check(rows, ("per_class", "augmentation", "regularization"), _ACCURACY, least=0)
+    _check(rows, ("per_class", "augmentation", "regularization"), _ACCURACY, least=0.0)
     amounts, across, down = (
         list(dict.fromkeys(row[key] for row in rows))
         for key in ("per_class", "augmentation", "regularization")

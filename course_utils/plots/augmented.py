@@ -18,7 +18,7 @@ from course_utils.plots.style import DAMAGE_COLORS, class_name, finish, plain, s
 from course_utils.plots.sweeps import draw_image, head_inches, make_axes, width_inches
 from course_utils.xbd.levels import DamageLevel
 
-_CELL = 1.6  # inches of an image
+_CELL = 2.1  # inches of an image
 _LEAST = 0.005  # a smaller share of a label is not written
 _GROUND = "#202020"  # of a mask where there is no building
 _LEVELS = tuple(level for level in DamageLevel if level in DAMAGE_COLORS)
@@ -126,6 +126,6 @@ def dial_name(name: str) -> str:
     return say(f"augment.{name}")
 
 
-def dial_title(name: str, strength: float) -> str:
+def dial_title(name: str, strength: float | int) -> str:
     """Name one of ``lab.DIALS`` at a strength, "rotation: 30°"."""
     return f"{dial_name(name)}: {say(DIALS[name].unit, value=f'{strength:g}')}"
