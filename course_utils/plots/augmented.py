@@ -58,7 +58,7 @@ def show_batch(
         (_CELL - 0.05) * num_rows
         + head_inches(caption)
         + 0.3 * (titles is not None)
-        + (0.2 + 0.2 * _num_lines(batch.targets)) * has_words,
+        + (0.25 + 0.22 * _num_lines(batch.targets)) * has_words,
     )
     fig, axes = make_axes(num_rows, len(batch), size)
     pictures = unit_to_bytes(batch.images).permute(0, 2, 3, 1).numpy()

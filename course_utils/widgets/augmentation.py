@@ -57,7 +57,7 @@ def augmentation_gallery(
         strengths.options = _options(names.value)
         strengths.index = min(_FIRST, len(strengths.options) - 1)
 
-    def draw(name: str, strength: float, seed: int) -> Figure:
+    def draw(name: str, strength: float | int, seed: int) -> Figure:
         if strength not in DIALS[name].strengths:  # of the augmentation that was shown before
             strength = DIALS[name].strengths[0]
         changed = apply_dial(batch, name, strength, generator=seeded(seed))
@@ -69,7 +69,7 @@ def augmentation_gallery(
     return view(library, [names, strengths, seeds], draw)
 
 
-def _options(name: str) -> list[tuple[str, float]]:
+def _options(name: str) -> list[tuple[str, float | int]]:
     """List the strengths of an augmentation with their units, the one without effect first."""
     dial = DIALS[name]
     return [(text(dial.unit, value=f"{x:g}"), x) for x in dial.strengths]
