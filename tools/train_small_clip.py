@@ -245,13 +245,9 @@ def train(args: argparse.Namespace) -> None:
         training.say(", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
         return numbers
 
-    budget = training.Budget(
-        minutes=args.minutes,
-        steps=args.steps,
-        learning_rate=args.learning_rate,
-        weight_decay=0.05,
+    state = training.fit(
+        net, loss_at, folder=folder, budget=training.budget_of(args), evaluate=evaluate
     )
-    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     training.write_metrics(folder, evaluate(state), config=config, record=record)
 
 
@@ -261,7 +257,6 @@ def export(args: argparse.Namespace) -> Path:
     metrics, state = training.read_run(args)
     write_weights(folder, state, metrics["config"], source / "tokenizer")
     training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
-    training.say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
     return folder
 
 
@@ -335,11 +330,7 @@ trained on and are not reproduced. Renders: by this project.
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    if not args.export:
-        train(args)
-    export(args)
+    training.run_script(parse(argv), train, export)
 
 
 if __name__ == "__main__":
