@@ -66,7 +66,7 @@ def plot_gain_table(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
 def _write_gain(ax: Axes, place: tuple[int, int], row: Mapping, color: str) -> None:
     is_told = row["gain_low"] > 0 or row["gain_high"] < 0
     style = {"weight": "bold" if is_told else "normal", "color": on_color(color)}
-    words = f"{100 * row['gain']:+.1f}"
+    words = f"{round(100 * row['gain'], 1) + 0.0:+.1f}"  # never a negative zero
     ax.text(*place, words, ha="center", va="center", fontsize=11, **style)
     if is_told:
         corner = (place[0] - 0.46, place[1] - 0.44)

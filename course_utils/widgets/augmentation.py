@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from course_utils.augment import Batch
 from course_utils.lab import DIALS, apply_dial
 from course_utils.plots import dial_title, show_batch
@@ -57,7 +55,7 @@ def augmentation_gallery(
         strengths.options = _options(names.value)
         strengths.index = min(_FIRST, len(strengths.options) - 1)
 
-    def draw(name: str, strength: float | int, seed: int) -> Figure:
+    def draw(name: str, strength: float | int, seed: int) -> Any:
         if strength not in DIALS[name].strengths:  # of the augmentation that was shown before
             strength = DIALS[name].strengths[0]
         changed = apply_dial(batch, name, strength, generator=seeded(seed))
