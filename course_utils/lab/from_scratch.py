@@ -108,7 +108,7 @@ def train_vit(
         ValueError: no images, or a label outside the classes.
 
     Source:
-        Steiner et al. 2022 (arXiv:2106.10270), section 3, at a ten-thousandth of the size.
+        Steiner et al. 2022 (arXiv:2106.10270), section 3, very much smaller.
     """
     data = Batch(images, targets=augment.targets_from_labels(labels, num_classes=num_classes))
     generator = seeded(derive_seed("train_vit", seed))
