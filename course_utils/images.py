@@ -43,9 +43,8 @@ def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.
             bombs, 89 million pixels) or of a kind whose value range is undefined.
         OSError: the file cannot be opened.
     """
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    if name is None:
-        name = "the given bytes" if isinstance(source, bytes) else Path(source).name
+    path = Path(source) if isinstance(source, str) else source
+    data = path if isinstance(path, bytes) else path.read_bytes()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to disturb a learner
@@ -55,6 +54,8 @@ def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.
                 return _as_rgb(_upright(image))
     except Exception as error:  # Pillow's decoders raise nearly every type on broken bytes
         reason = _reason(error, data)
+        if name is None:
+            name = "the given bytes" if isinstance(path, bytes) else path.name
         raise ImageError(
             f"{name} is not a readable image ({reason}); delete it or replace it"
         ) from error
@@ -64,7 +65,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a broken rotation mark must not cost us a good picture
-        return image
+        return image.copy()
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -73,7 +74,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise ValueError("its pixel values have no agreed range; save it with 8 or 16 bits")
         image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _reason(error: Exception, data: bytes) -> str:

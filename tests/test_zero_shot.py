@@ -421,3 +421,23 @@ def test_a_damaged_model_is_refused_in_one_sentence(folder, tmp_path, damage):
     with pytest.raises(ValueError, match="damaged does not load") as caught:
         load_clip(str(root), device="cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_small_files_in_turn_and_large_ones_in_threads_give_the_same(clip, examples, monkeypatch):
+    in_turn = image_features(clip, examples, batch_size=3)
+    monkeypatch.setattr("course_utils.zero_shot.extraction.SMALL_BYTES", 0)
+    threads = set()
+    load = Example.load
+    monkeypatch.setattr(
+        Example, "load", lambda self: threads.add(threading.current_thread()) or load(self)
+    )
+    torch.testing.assert_close(image_features(clip, examples, batch_size=3), in_turn)
+    assert threads - {threading.main_thread()}
+
+
+def test_an_image_of_the_right_size_is_taken_as_it_is(clip, folder):
+    with torch.random.fork_rng(devices=[]):
+        _, _, theirs = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    for size in ((clip.image_size, clip.image_size), (clip.image_size, clip.image_size + 1)):
+        image = load_image(encoded(noise_image(3, size=size, mode="RGB"), "PNG"))
+        torch.testing.assert_close(clip.preprocess(image), theirs(image))

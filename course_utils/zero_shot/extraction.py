@@ -20,6 +20,7 @@ from course_utils.zero_shot.records import Clip
 from course_utils.zero_shot.store import read_store, write_store
 
 CHUNK = 8  # images that a thread decodes at a time
+SMALL_BYTES = 1 << 14  # of a file, under which threads only wait for each other
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,12 @@ def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Fl
         ahead: list[Future] = []
         for batch, following in zip(batches, [*batches[1:], []], strict=False):
             with _quiet_in_threads():
-                parts = ahead or _start(pool, clip.preprocess, batch)
-                wait(parts)  # all of them, also if one fails: no thread may outlast the filters
-                images = torch.cat([part.result() for part in parts]).to(clip.device)
+                if takes_turns and all(map(_is_small, batch)):
+                    images = _decode(clip.preprocess, batch)
+                else:
+                    parts = ahead or _start(pool, clip.preprocess, batch)
+                    wait(parts)  # all, also if one fails: no thread may outlast the filters
+                    images = torch.cat([part.result() for part in parts]).to(clip.device)
                 ahead = [] if takes_turns else _start(pool, clip.preprocess, following)
                 try:
                     rows = clip.encode_image(clip.preprocess.normalize(images))
@@ -106,6 +110,11 @@ def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Fl
 def _takes_turns(device: torch.device) -> bool:
     """Say whether decoding and encoding share the same cores, and would only slow each other."""
     return device.type == "cpu"
+
+
+def _is_small(example: Example) -> bool:
+    """Say whether Python's own work on an image, one thread at a time, is most of decoding it."""
+    return example.path is None or example.path.stat().st_size < SMALL_BYTES
 
 
 def _start(

@@ -9,6 +9,7 @@ from pathlib import Path
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import Compose
 
@@ -103,8 +104,13 @@ def _build(source: str, weights: Path, activation: str, usual: Sequence[str]) ->
 
 def _preprocess(config: PreprocessCfg) -> Preprocess:
     *resize_and_crop, _, normalize = image_transform_v2(config, is_train=False).transforms
-    geometry = Compose(resize_and_crop)
-    return Preprocess(lambda image: from_pil(geometry(image)), normalize.mean, normalize.std)
+    geometry, (height, width) = Compose(resize_and_crop), config.input_size[1:]
+
+    def pixels(image: Image.Image) -> Tensor:
+        fits = image.size == (width, height)  # then resizing and cropping would only copy it
+        return from_pil(image if fits else geometry(image))
+
+    return Preprocess(pixels, normalize.mean, normalize.std)
 
 
 @contextmanager
