@@ -185,6 +185,7 @@ def test_heat_maps_hold_augmentation_across_and_regularization_down(drawn):
 def test_what_cannot_be_drawn_is_refused(draw, match):
     with pytest.raises(ValueError, match=match):
         draw()
+    assert not plt.get_fignums()  # what is refused leaves no empty figure open
 
 
 # --- the gallery ---------------------------------------------------------------------------------

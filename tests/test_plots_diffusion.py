@@ -144,6 +144,7 @@ def test_every_figure_is_legible_and_none_stays_open():
     assert not plt.get_fignums()
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # such a font is only pretended to be here
 def test_figures_speak_chinese_where_the_font_can(monkeypatch):
     monkeypatch.setenv("COURSE_LANG", "zh")
     monkeypatch.setattr(plots.style, "_drawable", lambda families: frozenset(range(0x20000)))

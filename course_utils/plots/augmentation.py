@@ -42,14 +42,14 @@ def plot_gain_table(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     families = list(dict.fromkeys(row["family"] for row in rows))
     amounts = sorted({row["per_class"] for row in rows})
     grid = np.full((len(families), len(amounts)), np.nan)
-    fig, ax = plt.subplots(
-        figsize=(1.0 * len(amounts) + 3.4, 0.4 * len(families) + 1.7), layout="constrained"
-    )
     for row in rows:
         place = families.index(row["family"]), amounts.index(row["per_class"])
         if not np.isnan(grid[place]):
             raise ValueError(f"two rows for {row['family']} at {row['per_class']} a class")
         grid[place] = 100 * row["gain"]
+    fig, ax = plt.subplots(
+        figsize=(1.0 * len(amounts) + 3.4, 0.4 * len(families) + 1.7), layout="constrained"
+    )
     most = max(1.0, float(np.nanmax(np.abs(grid))))
     image = ax.imshow(grid, cmap="PuOr", vmin=-most, vmax=most, aspect="auto")
     for row in rows:
@@ -97,12 +97,12 @@ def plot_by_amount(
         ValueError: no rows, a family without any, or an accuracy outside its interval.
     """
     _check(rows, ("family", "per_class"), _ACCURACY, least=0.0)
+    if missing := set(families) - {row["family"] for row in rows}:
+        raise ValueError(f"no rows of {', '.join(map(repr, sorted(missing)))}")
     fig, ax = plt.subplots(figsize=(9, 4.8), layout="constrained")
     others = iter(_OTHERS)
     for i, family in enumerate(families):
         some = sorted((r for r in rows if r["family"] == family), key=lambda r: r["per_class"])
-        if not some:
-            raise ValueError(f"no rows of {family!r}")
         color = _COLORS.get(family) or next(others)
         if family == "zero_shot":
             level = 100 * some[0]["accuracy"]
