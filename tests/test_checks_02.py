@@ -8,36 +8,16 @@ import open_clip
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from test_checks import GARBAGE, assert_hint, raises
+from test_checks import assert_hint
 from torch import nn
 from torch.nn import functional as F
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 from course_utils import checks
-from course_utils.checks import CheckResult, classifiers, contrast
+from course_utils.checks import classifiers, contrast
 from course_utils.texts import catalog
 
 ALL = [getattr(checks, f"check_02_ex{i}") for i in range(1, 6)]
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("check", ALL)
-def test_garbage_is_never_right_and_never_raises(check, language, monkeypatch):
-    monkeypatch.setenv("COURSE_LANG", language)
-    for value in GARBAGE:
-        result = check(value)
-        assert isinstance(result, CheckResult)
-        assert result.passed is False
-        assert result.hint
-
-
-@pytest.mark.parametrize("check", ALL)
-def test_a_stub_is_told_apart_from_a_wrong_answer(check):
-    assert_hint(check(None), "nothing")
-    assert_hint(check(raises(NotImplementedError())), "nothing")
-    assert_hint(check(lambda *arguments: None), "no_return")
-    assert_hint(check(0.5), "no_function")
-    assert "ValueError: odd" in check(raises(ValueError("odd"))).hint
 
 
 @pytest.mark.parametrize("check", ALL)
