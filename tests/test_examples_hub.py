@@ -658,7 +658,7 @@ def test_real_folders_are_recognized(test_data, folder, key, num):
 
 
 def test_real_parquet_of_eurosat_is_read_by_its_own_labels(test_data, tmp_path):
-    table = pq.read_table(test_data / "train" / "eurosat_rgb_train.parquet")
+    table = pq.read_table(test_data / "train" / "eurosat_spatial_train.parquet")
     labels = table["label"].to_numpy()
     few = table.take(np.concatenate([np.flatnonzero(labels == label)[:6] for label in range(10)]))
     (tmp_path / "repo").mkdir()

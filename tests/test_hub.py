@@ -249,5 +249,5 @@ def test_the_lock_tool_asks_a_person_for_an_entry_it_cannot_invent(data):
 
 
 def test_the_real_training_data_is_what_the_lock_says(test_data):
-    found = locate("eurosat_rgb_train", models=test_data / "train")
-    assert found.artifact == read_lock()["eurosat_rgb_train"]
+    found = locate("eurosat_spatial_train", models=test_data / "train")
+    assert found.artifact == read_lock()["eurosat_spatial_train"]

@@ -1,17 +1,19 @@
 """The one place that picks the data: the procedural world, a folder, a generator's own images."""
 
+import csv
 import io
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
 from course_utils import mini_earth, sources
-from course_utils.examples import Example, Splits
-from course_utils.runtime import Profile
+from course_utils.examples import Example, Splits, read_scene_classes
+from course_utils.runtime import Profile, data_root
 
 TINY = replace(Profile(), shots=1, num_test=12)
 
@@ -158,7 +160,7 @@ def seen_models(tmp_path):
     features = Features({"image": ImageFeature(), "label": ClassLabel(names=["B", "A"])})
     rows = {"image": [png(10), png(20), png(30)], "label": [0, 1, 1]}
     table = Dataset.from_dict(rows, features=features)
-    table.to_parquet(str(tmp_path / "eurosat_rgb_train.parquet"))
+    table.to_parquet(str(tmp_path / "eurosat_spatial_train.parquet"))
     return tmp_path
 
 
@@ -167,7 +169,7 @@ def splits_with(names, test=()):
 
 
 def load(splits, root, per_class=9):
-    return sources.load_seen(splits, "eurosat_rgb_train", per_class=per_class, models=root)
+    return sources.load_seen(splits, "eurosat_spatial_train", per_class=per_class, models=root)
 
 
 def test_what_a_generator_has_seen_is_matched_by_class_name(seen_models):
@@ -199,10 +201,42 @@ def test_a_generator_of_other_classes_is_said_to_have_seen_others(seen_models):
 
 
 def test_images_that_are_not_here_are_said_to_be_missing(tmp_path):
-    seen, notes = load(splits_with(("A",)), tmp_path)
+    seen, notes = sources.load_seen(splits_with(("A",)), "rsicd", per_class=9, models=tmp_path)
     assert seen == ()
     assert "COURSE_MODELS" in notes[0]
-    assert "1,500 images a class" in notes[0]
+    assert "RSICD" in notes[0]
+
+
+def test_offline_a_sample_of_what_the_generator_has_seen_ships(tmp_path):
+    names = read_scene_classes()["eurosat"].class_names
+    seen, notes = load(splits_with(names), tmp_path)
+    assert np.bincount([example.label for example in seen]).tolist() == [9] * 10
+    assert "ship with the course" in notes[0]
+
+
+def test_eurosat_in_mini_is_what_ships_by_its_spatial_split():
+    data = sources.load_examples("scenes", profile=Profile(), root="eurosat")
+    for part, num in ((data.train, 100), (data.validation, 40), (data.test, 100)):
+        assert np.bincount([example.label for example in part]).tolist() == [num] * 10
+    assert data.class_names[0] == "AnnualCrop"
+    assert data.stand_in_for is None
+    assert "longitude" in data.notes[0]
+    digests = images_of(data)
+    assert len(set(digests)) == len(digests)
+    few = sources.load_examples("scenes", profile=Profile(), root="eurosat", per_class=3)
+    assert len(few.train) == 30
+
+
+def test_what_ships_lies_in_the_parts_of_the_split_list():
+    root = data_root() / "eurosat_course"
+    with (root / "eurosat_spatial_split.csv").open(newline="") as file:
+        part_of = {row["path"]: row["split"] for row in csv.DictReader(file)}
+    assert len(part_of) == 27_000
+    for part in ("train", "validation", "test"):
+        table = pq.read_table(root / f"eurosat_course_{part}.parquet")
+        assert {part_of[row["path"]] for row in table["image"].to_pylist()} == {part}
+    (seen,) = (data_root() / "eurosat_retrieval").glob("*.parquet")
+    assert {part_of[row["path"]] for row in pq.read_table(seen)["image"].to_pylist()} == {"train"}
 
 
 def test_the_lab_is_tested_on_the_test_style_only(monkeypatch):

@@ -1,6 +1,6 @@
-"""Rewrite the lock entries of the folders in data/models/ from the files that are there.
+"""Rewrite the lock entries of what ships in data/ from the files that are there.
 
-python tools/update_lock.py            after new weights were put into data/models/<name>
+python tools/update_lock.py            after new files came into data/models/<name> or data/<name>
 python tools/update_lock.py --check    changes nothing, exit code 1 if the lock is out of date
 """
 
@@ -16,7 +16,7 @@ from course_utils.images import write_atomically
 
 
 def updated_lock(data: Path) -> dict:
-    """Give the content of ``data``'s lock with files and sizes as they are in ``data/models/``.
+    """Give the content of ``data``'s lock with files and sizes as they are in ``data``.
 
     An entry whose folder is not there keeps what it has: it may ship elsewhere, or not yet.
 
@@ -25,6 +25,7 @@ def updated_lock(data: Path) -> dict:
     """
     lock = json.loads((data / LOCK_FILE).read_text(encoding="utf-8"))
     folders = [path for path in sorted((data / "models").glob("[!.]*")) if path.is_dir()]
+    folders += [path for path in sorted(data.iterdir()) if path.name in lock["artifacts"]]
     for folder in folders:
         if folder.name not in lock["artifacts"]:
             raise SystemExit(f"{LOCK_FILE} has no entry {folder.name!r}; write one, then run again")

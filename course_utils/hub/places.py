@@ -86,6 +86,11 @@ def _models_folder(models: Path | None) -> Path | None:
     return folder
 
 
+def shipped_folder(artifact: Artifact, data: Path) -> Path:
+    """Say where an artifact lies that ships: models together, each data set on its own."""
+    return data / artifact.name if artifact.role == "data" else data / "models" / artifact.name
+
+
 def _search(artifact: Artifact, models: Path | None, data: Path) -> Located | None:
     if models and artifact.role == "data" and not artifact.files:
         folder = models / artifact.name
@@ -96,7 +101,7 @@ def _search(artifact: Artifact, models: Path | None, data: Path) -> Located | No
             is_whole = all((folder / file).is_file() for file in artifact.files)
             if folder.is_dir() and (is_whole or artifact.role != "data"):
                 return _as_found(folder, artifact)
-    folder = data / "models" / artifact.name
+    folder = shipped_folder(artifact, data)
     if not (artifact.files and folder.is_dir()):
         return None
     _verify(folder, artifact)
@@ -114,20 +119,21 @@ def _as_found(folder: Path, artifact: Artifact) -> Located:
 
 
 def _verify(folder: Path, artifact: Artifact) -> None:
+    place = f"{folder.parent.name}/{folder.name}" if artifact.role != "data" else folder.name
     for name, expected in artifact.files.items():
         path = folder / name
         found = sha256_of(path) if path.is_file() else "no file"
         if found != expected:
             raise ArtifactError(
                 f"{path} is missing or damaged (SHA-256: expected {expected}, found {found}); "
-                f"restore it: git checkout -- data/models/{artifact.name}/{name}, or copy it again"
+                f"restore it: git checkout -- data/{place}/{name}, or copy it again"
             )
 
 
 def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
-    shipped = data / "models" / artifact.name
+    shipped = shipped_folder(artifact, data)
     looked = f"{models or 'COURSE_MODELS (not set)'} and {shipped}"
-    if artifact.role == "data":
+    if artifact.role == "data" and not shipped.is_dir():
         advice = "it does not ship with the course"
     elif artifact.id:
         advice = "it is too large to ship; allow its download (remote=True, with a network)"
@@ -137,7 +143,8 @@ def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
         advice = "its weights are not shipped yet"
     else:
         advice = (
-            f"it ships with the course: restore it with git checkout -- data/models/{shipped.name}"
+            "it ships with the course: restore it with git checkout -- "
+            f"data/{shipped.relative_to(data).as_posix()}"
         )
     files = ", ".join(artifact.files) or "its files"
     return (

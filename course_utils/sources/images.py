@@ -15,6 +15,7 @@ from course_utils.examples import (
 )
 from course_utils.runtime import Profile, seeded
 from course_utils.sources.renders import render_part
+from course_utils.sources.shipped import is_shipped, load_shipped
 from course_utils.texts import text
 
 # What the models read, so English whatever the learner reads: words that their captions had.
@@ -45,8 +46,9 @@ def load_examples(
 ) -> Splits:
     """Load the training, validation and test images of a task.
 
-    With ``root``, real images, in the data set's own parts if it brings them, or else split by
-    class into a half for training, a tenth for validation and the rest for testing. Without it,
+    With ``root``, real images: for ``eurosat`` in the profile ``mini`` those that ship with the
+    course (`load_shipped`); of anything else the data set's own parts if it brings them, or else
+    by class a half for training, a tenth for validation and the rest for testing. Without it,
     renders of the procedural world in ``mini_earth.TEST_STYLE``, which no shipped model has seen;
     each is a scene of its own.
 
@@ -66,6 +68,7 @@ def load_examples(
         The three parts with their class names; ``notes`` is what must be said about them.
 
     Raises:
+        ArtifactError: a file of the images that ship is missing or damaged.
         ValueError: for an unknown task or class, or a root that is not usable as class folders.
 
     Source:
@@ -82,6 +85,8 @@ def load_examples(
         )
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
+    if root is not None and is_shipped(root, profile):
+        return _from_folder(load_shipped(root), classes, per_class)
     if root is not None:
         return _from_folder(load_scenes(root, cache=cache, progress=progress), classes, per_class)
     sizes = {
