@@ -46,7 +46,7 @@ ONLY_IN = {
 # not transformers' models, but its version and its logging, which diffusers' users have to mind
 HARMLESS_NAME = re.compile(r"transformers(\.utils\b.*)?$")
 FORBIDDEN = {"print", "input"}  # a package says things by what it returns
-MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_POSITIONAL = 250, 40, 5
+MAX_MODULE_LINES, MAX_FUNCTION_LINES, MAX_POSITIONAL = 400, 40, 5
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 IDS = [path.relative_to(PACKAGE).as_posix() for path in FILES]
@@ -212,8 +212,8 @@ def test_a_size_over_the_limit_is_noticed():
     documented = body.replace(":\n", ':\n    """One.\n\n    Two.\n    """\n', 1)
     assert list(size_complaints(documented)) == []  # a docstring is no code
     assert list(size_complaints(documented + "    x = 1\n")) == ["f has 41 lines"]
-    assert list(size_complaints("x = 1\n" * 250)) == []
-    assert list(size_complaints("x = 1\n" * 251)) == ["the module has 251 lines"]
+    assert list(size_complaints("x = 1\n" * 400)) == []
+    assert list(size_complaints("x = 1\n" * 401)) == ["the module has 401 lines"]
     assert list(size_complaints("def f(a, b, c, d, e, f): ...")) == [
         "f has 6 positional parameters"
     ]

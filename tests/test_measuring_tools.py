@@ -25,7 +25,7 @@ from tools import measure_text2image, train_judge, training
 from tools.measure_text2image import Images, Row
 
 CLASSES = sorted(training.EUROSAT_CLASSES)
-PER_CLASS = 20  # two of them are held aside
+NUM_TRAIN, NUM_VALIDATION = 18, 2  # a class
 # the tiny generator reads 32 letters; for its noise it does not matter what
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 32 tokens:UserWarning")
 
@@ -46,36 +46,44 @@ def picture(label: int, rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_eurosat(path: Path, rng: np.random.Generator, *, per_class: int) -> None:
     """Write a file in the form of EuroSAT's."""
-    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     rows = [
         {"image": {"bytes": picture(label, rng), "path": ""}, "label": label}
         for label in range(len(CLASSES))
-        for _ in range(PER_CLASS)
+        for _ in range(per_class)
     ]
     features = {"image": {"_type": "Image"}, "label": {"names": CLASSES, "_type": "ClassLabel"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    (root / "train").mkdir()
     table = pa.Table.from_pylist(rows).replace_schema_metadata(metadata)
-    pq.write_table(table, root / "train" / train_judge.EUROSAT_FILE)
-    return root
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
 
 
-def judge_arguments(data: Path, work: Path, *, steps: int) -> list[str]:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Write what the generator was trained on, and two parts that it has not seen."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    write_eurosat(root / "train" / "eurosat_spatial_train.parquet", rng, per_class=NUM_TRAIN)
+    for part, num in (("train", NUM_TRAIN), ("validation", NUM_VALIDATION)):
+        write_eurosat(root / "course" / f"eurosat_course_{part}.parquet", rng, per_class=num)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_judge, "EUROSAT", root / "course")
+        yield root
+
+
+def judge_arguments(work: Path, *, steps: int) -> list[str]:
     """Ask for a tiny judge of EuroSAT."""
     sizes = ["--widths", "8", "16", "--batch", "32", "--steps", str(steps)]
     sizes += ["--learning-rate", "0.01"]  # which rises over the first 200 steps
-    folders = ["--data", str(data), "--work", str(work)]
-    return ["--on", "eurosat", *folders, *sizes, "--threads", "1", "--processes", "0"]
+    return ["--on", "eurosat", "--work", str(work), *sizes, "--threads", "1", "--processes", "0"]
 
 
 @pytest.fixture(scope="module")
 def work(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train a tiny judge, and write a tiny generator and a tiny CLIP."""
     work = tmp_path_factory.mktemp("work")
-    train_judge.main(judge_arguments(data, work, steps=120))
+    train_judge.main(judge_arguments(work, steps=120))
     write_tiny_text2image(work / "generator")
     write_tiny_clip(work / "clip")
     return work
@@ -107,12 +115,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def test_the_judge_learns_and_says_how_often_it_is_right_on_images_held_aside(data, work):
     judge, record = train_judge.load_judge(work / "judge_eurosat")
-    _, held = train_judge.load_split(train_judge.parse(judge_arguments(data, work, steps=1)))
+    _, held = train_judge.load_split(train_judge.parse(judge_arguments(work, steps=1)))
     said, features = train_judge.see(judge, held.images)
     right = [judge.class_names[k] == label for k, label in zip(said, held.labels, strict=True)]
     assert np.mean(right) == pytest.approx(record["validation"]["accuracy"])
     assert np.mean(right) > 0.9
-    assert record["num_validation"] == len(held) == 2 * len(CLASSES)
+    assert record["num_validation"] == len(held) == NUM_VALIDATION * len(CLASSES)
+    assert record["num_training"] == NUM_TRAIN * len(CLASSES)
     assert list(judge.class_names) == record["class_names"] == CLASSES
     assert features.shape == (len(held), 16)
     assert record["steps"] == 120
@@ -128,7 +137,7 @@ def test_the_judge_never_trains_on_what_is_held_aside(data, tmp_path, monkeypatc
 
     augmented = train_judge.augmented
     monkeypatch.setattr(train_judge, "augmented", spy)
-    arguments = judge_arguments(data, tmp_path, steps=20)
+    arguments = judge_arguments(tmp_path, steps=20)
     train_judge.main(arguments)
     past, held = train_judge.load_split(train_judge.parse(arguments))
     assert not seen & {image.numpy().tobytes() for image in held.images}
@@ -138,13 +147,13 @@ def test_the_judge_never_trains_on_what_is_held_aside(data, tmp_path, monkeypatc
 def test_a_finished_judge_is_not_trained_on(data, work, tmp_path):
     shutil.copytree(work / "judge_eurosat", tmp_path / "judge_eurosat")
     before = load_file(tmp_path / "judge_eurosat" / "judge.safetensors")
-    train_judge.main(judge_arguments(data, tmp_path, steps=120))
+    train_judge.main(judge_arguments(tmp_path, steps=120))
     after = load_file(tmp_path / "judge_eurosat" / "judge.safetensors")
     torch.testing.assert_close(before, after, rtol=0, atol=0)
 
 
 def test_the_judge_of_renders_knows_scenes_and_disasters_and_no_test_style(tmp_path):
-    arguments = judge_arguments(tmp_path, tmp_path, steps=2)
+    arguments = judge_arguments(tmp_path, steps=2)
     arguments[1] = "mini_earth"
     arguments += ["--renders", "12", "--validation-renders", "6"]
     with pytest.raises(ValueError, match="must never see"):
@@ -264,7 +273,7 @@ def test_numbers_lie_in_their_intervals_and_say_what_made_them(table, work):
         assert str(work) not in row["command"]
         assert row["commit"]
         assert row["machine"]
-    assert {row["n"] for row in table if row["metric"] == "precision"} == {"20"}  # two a class
+    assert {row["n"] for row in table if row["metric"] == "precision"} == {"40"}  # four a class
 
 
 def find(table: list[dict[str, str]], images: str, metric: str, space: str = "judge") -> float:
@@ -301,18 +310,15 @@ def test_real_images_are_nearer_than_noise(table):
 
 
 def test_a_generator_that_copies_is_noticed(data, work):
-    arguments = train_judge.parse(judge_arguments(data, work, steps=1))
     judge, _ = train_judge.load_judge(work / "judge_eurosat")
-    past, held = (
-        measure_text2image.real_images(part, judge.class_names, "eurosat")
-        for part in train_judge.load_split(arguments)
-    )
+    args = measure_text2image.parse([*measure_arguments(data, work), "--name", "copier"])
+    real = measure_text2image.load_real(args, judge.class_names)
+    past = real.past
 
     def features(images: Images) -> torch.Tensor:
         return images.pixels.flatten(1)[:, ::997].double()
 
-    args = measure_text2image.parse([*measure_arguments(data, work), "--name", "copier"])
-    rows = measure_text2image.space_rows(args, "pixels", features, ([past, past], past, held))
+    rows = measure_text2image.space_rows(args, "pixels", features, [past, past], real)
     found = {(row.images, row.metric, row.n): row for row in rows}
     copied = found["drawn", "copied_share", len(past.labels)]
     assert copied.value == 1
@@ -324,7 +330,7 @@ def test_the_card_and_the_sheets_show_every_class(table, work):
     for name in CLASSES:
         assert f"| {name} | " in text
         assert (work / "tiny_sheets" / f"eurosat_{name}.png").is_file()
-    assert f"recall | judge | 20 | {find(table, 'drawn', 'recall'):.3f}" in text
+    assert f"recall | judge | 40 | {find(table, 'drawn', 'recall'):.3f}" in text
     assert str(work) not in text
     # ten a class is asked for, four there are: 64 pixels and a border, twice as large
     with Image.open(work / "tiny_sheets" / "eurosat_ten_a_class.png") as overview:
@@ -373,7 +379,7 @@ def test_a_number_without_interval_is_written_without():
 
 
 def test_renders_are_measured_too(tmp_path, work):
-    train = ["--on", "mini_earth", "--data", str(tmp_path), "--work", str(tmp_path)]
+    train = ["--on", "mini_earth", "--work", str(tmp_path)]
     train += ["--widths", "8", "16", "--steps", "2", "--threads", "1", "--processes", "0"]
     sizes = ["--renders", "50", "--validation-renders", "40"]
     train_judge.main([*train, *sizes])

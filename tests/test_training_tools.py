@@ -1,8 +1,10 @@
+import hashlib
 import io
 import json
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["beach", "denseresidential"]
     train = root / "train"
     write_parquet(train / "ucmerced_captions_train.parquet", names, num=6, size=96, captions=True)
-    write_parquet(train / "eurosat_rgb_train.parquet", EUROSAT, num=2, size=64, captions=False)
+    write_parquet(train / "eurosat_spatial_train.parquet", EUROSAT, num=2, size=64, captions=False)
     write_parquet(train / "harmless.parquet", EUROSAT, num=1, size=64, captions=False)
     return root
 
@@ -89,7 +91,7 @@ def test_every_script_refuses_the_style_that_the_lab_tests_on(main, stage, run):
 
 
 @pytest.mark.parametrize(("main", "stage"), scripts())
-@pytest.mark.parametrize("file", ["eurosat_rgb_train.parquet", "harmless.parquet"])
+@pytest.mark.parametrize("file", ["eurosat_spatial_train.parquet", "harmless.parquet"])
 def test_the_blind_models_refuse_eurosat_under_any_name(main, stage, file, run):
     with pytest.raises(ValueError, match="is EuroSAT, which this model must never see"):
         main([*stage, *run, "--file", "ucmerced_captions_train.parquet", file])
@@ -129,15 +131,125 @@ def test_levels_follow_the_ground_sample_distance(meters, level):
     assert training.google_level(meters) == level
 
 
-def test_captions_carry_the_level_of_the_image_as_shown_and_only_if_asked(data):
+def test_a_caption_is_a_sentence_of_the_file_or_names_the_class(data):
     path = data / "train" / "ucmerced_captions_train.parquet"
     images = training.read_captioned(path, size=96)
     rng = np.random.default_rng(0)
-    for said in (training.compose_caption(images, 0, rng) for _ in range(50)):
-        assert "LEVEL" not in said
-        assert " ," in said or "beach" in said or "coast" in said
-    said = training.compose_caption(images, 0, rng, level_share=1.0, meters_per_pixel=10.0)
-    assert said.startswith("14_GOOGLE_LEVEL_")
+    for share, most in ((0.0, 0), (0.3, 60), (1.0, 100)):
+        said = [training.compose_caption(images, 0, rng, sentence_share=share) for _ in range(100)]
+        sentences = [one for one in said if one == "a thing , number 0."]
+        assert share * 30 <= len(sentences) <= most
+        assert all("beach" in one or "coast" in one for one in said if one not in sentences)
+
+
+def latents(*, sights=(), looks=()):
+    """Make one view that shows what its image shows, turned once and mirrored."""
+    data = Captioned(
+        source="mini_earth",
+        images=torch.zeros(1, 3, 64, 64, dtype=torch.uint8),
+        labels=("river",),
+        sentences=((),),
+        phrases={"river": ("a river",)},
+        meters_per_pixel=np.array([10.0]),
+        sights=(sights,) if sights else (),
+    )
+    return train_small_text2image.Latents(
+        data=data,
+        latents=torch.zeros(1, 6, 16, 16),
+        rows=np.array([0]),
+        meters=np.array([10.0]),
+        turns=np.array([1]),
+        is_mirrored=np.array([True]),
+        looks=(looks,),
+    )
+
+
+def test_half_of_the_captions_are_long_a_tenth_is_empty_and_half_carry_the_level():
+    view = latents(sights=(mini_earth.Sight("it flows {}", 10.0, is_line=True),))
+    rng = np.random.default_rng(0)
+    said = [view.caption(0, rng) for _ in range(2000)]
+    assert np.mean([not one for one in said]) == pytest.approx(0.1, abs=0.03)
+    assert np.mean(["it flows" in one for one in said]) == pytest.approx(0.5, abs=0.04)
+    leveled = [one for one in said if one.startswith("14_GOOGLE_LEVEL_")]
+    assert len(leveled) / sum(map(bool, said)) == pytest.approx(0.5, abs=0.04)
+
+
+def test_directions_turn_with_a_render_and_are_measured_on_a_photograph_as_it_is_shown():
+    sight = mini_earth.Sight("it flows {}", 0.0, is_line=True)
+    rng = np.random.default_rng(0)
+    for view, way in (
+        (latents(sights=(sight,)), "from top to bottom"),
+        (latents(looks=(sight,)), "from left to right"),
+    ):
+        said = [view.caption(0, rng) for _ in range(100)]
+        assert any("it flows" in one for one in said)
+        assert all(way in one for one in said if "it flows" in one)
+
+
+def test_classes_come_evenly_however_many_views_they_have(run):
+    args = train_small_text2image.parse(["unet", *run, "--batch", "100"])
+    data = latents(sights=(mini_earth.Sight("no houses"),)).data.take([0] * 50)
+    data = replace(
+        data, labels=("river",) * 45 + ("lake",) * 5, phrases={"lake": ("a lake",)} | data.phrases
+    )
+    cache = replace(
+        latents(),
+        data=data,
+        latents=torch.arange(50.0).view(50, 1, 1, 1),
+        rows=np.arange(50),
+        **{name: np.zeros(50, int) for name in ("meters", "turns", "is_mirrored")},
+        looks=((),) * 50,
+    )
+    tokenizer = training.tokenizer_in(args.work / "even", ["a river", "a lake"], max_length=77)
+    batches = train_small_text2image.Batches([cache], tokenizer, args)
+    lakes = [(batches(step)[0] >= 45).double().mean().item() for step in range(8)]
+    assert np.mean(lakes) == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_learning_rate_stays_then_falls_to_zero():
+    budget = training.Budget(minutes=1, steps=9, learning_rate=2.0, warmup=4, decay_share=0.25)
+    rates = [
+        training.learning_rate(budget, step=step, done=done)
+        for step, done in ((0, 0.0), (1, 0.1), (9, 0.3), (9, 0.75), (9, 0.875), (9, 1.0))
+    ]
+    assert rates == pytest.approx([0.5, 1.0, 2.0, 2.0, 1.0, 0.0])
+    whole = training.Budget(minutes=1, steps=9, learning_rate=2.0, warmup=1)
+    assert training.learning_rate(whole, step=5, done=0.5) == pytest.approx(1.0)
+
+
+def test_muon_moves_hidden_kernels_as_the_library_moves_matrices():
+    net = torch.nn.Sequential()
+    with torch.random.fork_rng(devices=[]):
+        net.add_module("conv_in", torch.nn.Conv2d(3, 4, 3))
+        net.add_module("hidden", torch.nn.Conv2d(4, 6, 3))
+    kernel = net.hidden.weight.detach().clone()
+    budget = training.Budget(minutes=1, steps=9, learning_rate=0.1, has_muon=True)
+    optimizer = training.Optimizer(net, budget)
+    assert [p is net.hidden.weight for p in optimizer.hidden] == [True]
+    matrix = torch.nn.Parameter(kernel.flatten(1).clone())
+    library = torch.optim.Muon([matrix], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        optimizer.set_learning_rate(0.1)
+        optimizer.zero_grad()
+        loss = net(torch.ones(1, 3, 8, 8)).square().sum()
+        loss.backward()
+        matrix.grad = net.hidden.weight.grad.flatten(1).clone()
+        optimizer.step()
+        library.step()
+        torch.testing.assert_close(net.hidden.weight.flatten(1), matrix)
+    assert (net.hidden.weight - kernel).abs().max() > 0.01
+
+
+def test_what_was_trained_on_is_listed_by_hash_and_the_list_only_grows(data, tmp_path):
+    path = tmp_path / "train_hashes.npy"
+    first = data / "train" / "ucmerced_captions_train.parquet"
+    training.record_seen([first], path)
+    images = [row["bytes"] for row in pq.read_table(first)["image"].to_pylist()]
+    wanted = [int(hashlib.sha256(image).hexdigest()[:16], 16) for image in images]
+    assert np.load(path).tolist() == sorted(set(wanted))
+    training.record_seen([data / "train" / "harmless.parquet"], path)
+    assert len(np.load(path)) == len(set(wanted)) + 10
+    assert set(wanted) < set(np.load(path).tolist())
 
 
 def test_the_end_token_is_the_highest_and_any_script_can_be_written(tmp_path):
@@ -154,16 +266,13 @@ def test_views_without_cropping_are_exact_quarter_turns_and_mirrors():
     images = torch.randint(256, (32, 3, 8, 8), generator=torch.Generator().manual_seed(0))
     images = images.to(torch.uint8)
     generator = torch.Generator().manual_seed(1)
-    views, side = training.random_views(images, generator, size=8, scale=(1.0, 1.0))
-    assert (side == 1).all()
-    seen = set()
-    for image, view in zip(images.float() / 255, views, strict=True):
-        turns = [image.rot90(k, (1, 2)) for k in range(4)]
-        turns += [turn.flip(2) for turn in turns]
-        matches = [torch.allclose(turn, view, atol=1e-4) for turn in turns]
-        assert any(matches)
-        seen.add(matches.index(True))
-    assert len(seen) == 8
+    views = training.random_views(images, generator, size=8, scale=(1.0, 1.0))
+    assert (views.side == 1).all()
+    ways = list(zip(views.quarter_turns.tolist(), views.is_mirrored.tolist(), strict=True))
+    for image, view, (turns, is_mirrored) in zip(images / 255, views.images, ways, strict=True):
+        turned = image.rot90(turns, (1, 2))
+        torch.testing.assert_close(view, turned.flip(2) if is_mirrored else turned)
+    assert len(set(ways)) == 8
 
 
 def test_color_changes_of_strength_zero_change_nothing_and_stay_in_range_otherwise():

@@ -4,9 +4,10 @@
     python -m tools.measure_text2image ... --name small_text2image --on mini_earth
 
 Draws with the lab's prompts and settings, asks a judge (``tools.train_judge``) what the drawings
-show, and compares them with the held-aside tenth of the training file, or with fresh renders.
-Beside each number stands that of real training images, as many of each class. Writes the rows of
-this model in ``data/measured/text2image.csv``, a fragment for its card, and sheets of drawings.
+show, and compares them with the EuroSAT training part that ships, which no generator has seen, or
+with fresh renders. Beside each number stands that of real images which the model was trained on, as
+many of each class. Writes the rows of this model in ``data/measured/text2image.csv``, a fragment
+for its card, and sheets of drawings.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seeds", type=int, default=3)
     add("--draws", type=int, default=5, help="parts of each size, to show the bias at small n")
     add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--renders", type=int, default=24_000)
+    add("--renders", type=int, default=48_000)
     add("--validation-renders", type=int, default=1_500)
     add("--threads", type=int, default=2)
     add("--processes", type=int, default=2, help="that render at a time")
@@ -106,6 +107,27 @@ def class_phrase(on: str, class_name: str) -> str:
     key = next(key for key in known if key.replace("_", "") == class_name)
     is_event = key in mini_earth.DISASTER_PHRASES
     return f"a place damaged by {known[key][0]}" if is_event else known[key][0]
+
+
+@dataclass(frozen=True)
+class Real:
+    """Real images: what the model was trained on, what drawings are compared and judged with."""
+
+    past: Images
+    held: Images  # no generator has seen them
+    judged: Images  # nor has the judge
+
+
+def load_real(args: argparse.Namespace, class_names: Sequence[str]) -> Real:
+    """Read EuroSAT's parts, or render both streams."""
+    if args.on == "mini_earth":
+        past, held = train_judge.load_split(args)
+        judged = held
+    else:
+        held, judged = train_judge.load_split(args)
+        path = args.data / "train" / "eurosat_spatial_train.parquet"
+        past = training.read_captioned(path, size=train_judge.SIZE, allow_eurosat=True)
+    return Real(*(real_images(data, class_names, args.on) for data in (past, held, judged)))
 
 
 def real_images(data: Captioned, class_names: Sequence[str], on: str) -> Images:
@@ -198,16 +220,16 @@ def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int
 
 
 def agreement_rows(
-    judge: train_judge.Judge, drawn: Sequence[Images], held: Images
+    judge: train_judge.Judge, drawn: Sequence[Images], judged: Images
 ) -> Iterator[Row]:
     """Ask the judge what drawings and real images show, over all and by class."""
     seeds = len(drawn)
     labels = torch.cat([images.labels for images in drawn])
     said = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
-    real_said, _ = train_judge.see(judge, held.pixels)
+    real_said, _ = train_judge.see(judge, judged.pixels)
     for images, right, truth, num in (
         ("drawn", said == labels, labels, seeds),
-        ("real", real_said == held.labels, held.labels, 1),
+        ("real", real_said == judged.labels, judged.labels, 1),
     ):
         yield share_row(images, right, seeds=num)
         for k, name in enumerate(judge.class_names):
@@ -259,10 +281,11 @@ def space_rows(
     args: argparse.Namespace,
     space: str,
     features: Callable[[Images], Tensor],
-    sets: tuple[Sequence[Images], Images, Images],
+    drawn: Sequence[Images],
+    real_sets: Real,
 ) -> Iterator[Row]:
-    """Compare drawings and training images with held-aside ones in one feature space."""
-    drawn, past, held = sets
+    """Compare drawings and training images with unseen ones in one feature space."""
+    past, held = real_sets.past, real_sets.held
     counts = class_counts(drawn[0], held, past)
     held_features, past_features = features(held), features(past)
     training.say(f"{space}: {past_features.shape[1]} features of {len(past.labels)} images")
@@ -307,10 +330,11 @@ def said(numbers: dict[tuple[str, int], float]) -> str:
     return ", ".join(f"{metric} ({n}) {value:.3f}" for (metric, n), value in numbers.items())
 
 
-def clip_score_rows(clip: zero_shot.Clip, features: Callable, sets: tuple) -> Iterator[Row]:
+def clip_score_rows(
+    clip: zero_shot.Clip, features: Callable, drawn: Sequence[Images], real: Real
+) -> Iterator[Row]:
     """Score images against the sentences that asked for them, or could have."""
-    drawn, past, held = sets
-    counts = class_counts(drawn[0], held, past)
+    counts = class_counts(drawn[0], real.held, real.past)
 
     def score(images: Images) -> dict[tuple[str, int], float]:
         images = matched(images, counts)
@@ -321,7 +345,7 @@ def clip_score_rows(clip: zero_shot.Clip, features: Callable, sets: tuple) -> It
         return {("clip_score", len(scores)): scores.mean().item()}
 
     yield from mean_rows("drawn", clip.name, [score(images) for images in drawn])
-    yield from mean_rows("real", clip.name, [score(held)])
+    yield from mean_rows("real", clip.name, [score(real.held)])
 
 
 # --- What is written --------------------------------------------------------------------------
@@ -403,28 +427,35 @@ def fragment(args: argparse.Namespace, rows: Sequence[Row], record: dict, confus
         drawn = found["drawn", metric, space, class_name, n]
         table.append(f"| {metric} | {space} | {n} | {number_text(drawn)} | {number_text(real)} |")
     what = "EuroSAT" if args.on == "eurosat" else "mini_earth"
-    aside = "the last tenth of each class" if args.on == "eurosat" else "fresh renders"
+    aside = (
+        "the training part that ships (`data/eurosat_course`)"
+        if args.on == "eurosat"
+        else "fresh renders"
+    )
     clip = next(row.space for row in rows if row.metric == "clip_score")
     seen = (
-        f"{clip} has seen no image of\nEuroSAT, but the judge the training part: its features "
-        "place that a little too far off."
+        f"{clip} has seen no image of\nEuroSAT, but the judge those held aside: its features "
+        "may place them a little too near."
         if args.on == "eurosat"
         else "Both have seen the\ntraining renders: their features place them a little too far off."
     )
+    judged = "its validation part" if args.on == "eurosat" else "those images"
     return f"""### Drawings, measured on {what}
 
 {args.per_class} drawings a class for each of {args.seeds} base seeds, guidance
-{args.guidance:g}, {args.steps} steps, the lab's prompts. Real images held aside: {aside}, which
-neither this model nor the judge was trained on. Measured by
+{args.guidance:g}, {args.steps} steps, the lab's prompts. Real images held aside: {aside},
+which this model was not trained on. Measured by
 
     {command(args)}
 
-The judge is a plain convolutional network ({record["num_weights"]:,} weights, trained on real
-images of {what} alone; it shares no part with this model or with {clip}). Nothing was
+The judge is a plain convolutional network ({record["num_weights"]:,} weights, trained on
+{record["num_training"]:,} real images of {what} alone, which no generator has seen in the case of
+EuroSAT; it shares no part with this model or with {clip}). What it makes of real images is
+measured on {judged}, which it has not seen. Nothing was
 chosen by what it says of drawings. Shares recognized as what was asked, with Wilson's 95 %
 interval:
 
-| class | drawn | held-aside real | drawn, mostly else taken for |
+| class | drawn | real | drawn, mostly else taken for |
 | --- | ---: | ---: | --- |
 {chr(10).join(lines)}
 
@@ -474,20 +505,17 @@ def measure(args: argparse.Namespace) -> list[Row]:
     """Draw, judge, compare, and write everything."""
     judge, record = train_judge.load_judge(args.work / f"judge_{args.on}")
     record["num_weights"] = sum(p.numel() for p in judge.parameters())
-    past, held = (
-        real_images(data, judge.class_names, args.on) for data in train_judge.load_split(args)
-    )
+    real = load_real(args, judge.class_names)
     model = text2image.load_pipeline(args.model)
     drawn = [draw(args, model, judge.class_names, seed) for seed in range(args.seeds)]
     sheets(args, drawn[0], judge.class_names)
     clip = zero_shot.load_clip(args.clip, device="cpu")
-    sets = (drawn, past, held)
-    rows = list(agreement_rows(judge, drawn, held))
+    rows = list(agreement_rows(judge, drawn, real.judged))
     training.say(f"recognized: {rows[0].value:.4f} of the drawings")
     extractors = spaces(args, judge, clip)
     for space, features in extractors.items():
-        rows += space_rows(args, space, features, sets)
-    rows += clip_score_rows(clip, extractors[clip.name], sets)
+        rows += space_rows(args, space, features, drawn, real)
+    rows += clip_score_rows(clip, extractors[clip.name], drawn, real)
     shared = {
         "model": args.name,
         "fingerprint": model.fingerprint,

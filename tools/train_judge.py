@@ -1,7 +1,7 @@
 """Train a judge: a small convolutional network that says what an image shows.
 
-    python -m tools.train_judge --on eurosat --data DATA --work WORK --minutes 15
-    python -m tools.train_judge --on mini_earth --data DATA --work WORK --minutes 12
+    python -m tools.train_judge --on eurosat --work WORK --minutes 15
+    python -m tools.train_judge --on mini_earth --work WORK --minutes 12
 
 The judge sees real images only (or renders, for models of ``mini_earth``), has none of the parts
 of the models that it judges (no residual block, no attention, no text), and does not ship. What is
@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from course_utils import mini_earth
+from course_utils import mini_earth, runtime
 from course_utils.metrics import accuracy, per_class_recall
 from tools import training
 from tools.training import Captioned
 
 SIZE = 64  # pixels
-EUROSAT_FILE = "eurosat_rgb_train.parquet"
+EUROSAT = runtime.data_root() / "eurosat_course"  # which no generator sees
 WIDTHS = (32, 64, 128, 256)
 JITTER = 0.35  # of training.jitter_colors; 1 would bridge sensors
 SMOOTHING = 0.05  # of the labels
@@ -38,14 +38,13 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--on", required=True, choices=("eurosat", "mini_earth"))
-    add("--data", type=Path, required=True, help="folder with train/*.parquet")
     add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs, the judge")
     add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
     add("--minutes", type=float, default=15.0)
     add("--steps", type=int, default=1_000_000)
     add("--batch", type=int, default=64)
     add("--widths", type=int, nargs="+", default=list(WIDTHS), help="channels of each stage")
-    add("--renders", type=int, default=24_000)
+    add("--renders", type=int, default=48_000)
     add("--validation-renders", type=int, default=1_500)
     add("--learning-rate", type=float, default=2e-3)
     add("--seed", type=int, default=0)
@@ -119,18 +118,16 @@ def see(judge: Judge, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def load_split(args: argparse.Namespace) -> tuple[Captioned, Captioned]:
-    """Return (training, validation): the first nine tenths and the last, or two render streams.
+    """Return (training, validation): the parts that ship, or two streams of renders.
 
     Raises:
         ValueError: a style is not for training.
     """
     if args.on == "eurosat":
-        path = args.data / "train" / EUROSAT_FILE
-        data = training.read_captioned(path, size=SIZE, allow_eurosat=True)
-        return training.split_last_tenth(data)
-    styles = training.refuse_test_style(args.styles)
-    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
-    return render(args.renders, seed=1), render(args.validation_renders, seed=2)
+        read = partial(training.read_captioned, size=SIZE, allow_eurosat=True)
+        parts = ("train", "validation")
+        return tuple(read(EUROSAT / f"eurosat_course_{part}.parquet") for part in parts)
+    return training.render_both(args)
 
 
 def label_numbers(data: Captioned, class_names: Sequence[str]) -> Tensor:
@@ -140,7 +137,7 @@ def label_numbers(data: Captioned, class_names: Sequence[str]) -> Tensor:
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     """Turn by quarters, mirror, and change the light a little; in [0, 1]."""
-    views, _ = training.random_views(images, generator, size=SIZE, scale=(1.0, 1.0))
+    views = training.random_views(images, generator, size=SIZE, scale=(1.0, 1.0)).images
     return training.jitter_colors(views, generator, strength=JITTER)
 
 
@@ -191,23 +188,27 @@ def train(args: argparse.Namespace) -> Path:
         weight_decay=0.05,
     )
     state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    sizes = {"num_training": len(past), "num_validation": len(held)}
     numbers = evaluate(state)  # of the last weights: none are picked
     weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     training.write_bytes(folder / "judge.safetensors", save(weights))
-    training.write_json(folder / "judge.json", record(args, class_names, numbers, len(held)))
+    training.write_json(folder / "judge.json", record(args, class_names, numbers, sizes))
     return folder
 
 
 def record(
-    args: argparse.Namespace, class_names: Sequence[str], numbers: dict[str, float], num_held: int
+    args: argparse.Namespace,
+    class_names: Sequence[str],
+    numbers: dict[str, float],
+    sizes: dict[str, int],
 ) -> dict[str, object]:
     """Say what the judge is, what it was trained on, and how often it is right."""
     run = torch.load(
         args.work / f"judge_{args.on}" / "checkpoint.pt", map_location="cpu", weights_only=True
     )
-    files = [args.data / "train" / EUROSAT_FILE] if args.on == "eurosat" else []
+    files = [EUROSAT / "eurosat_course_train.parquet"] if args.on == "eurosat" else []
     settings = {key: getattr(args, key) for key in ("batch", "learning_rate", "seed")}
-    command = f"python -m tools.train_judge --on {args.on} --data DATA --work WORK"
+    command = f"python -m tools.train_judge --on {args.on} --work WORK"
     settings["command"] = f"{command} --minutes {args.minutes:g}"
     if args.on == "mini_earth":
         settings |= {"renders": args.renders, "styles": list(args.styles)}
@@ -215,7 +216,7 @@ def record(
         "on": args.on,
         "widths": list(args.widths),
         "class_names": list(class_names),
-        "num_validation": num_held,
+        **sizes,
         "validation": {k: None if np.isnan(v) else v for k, v in numbers.items()},
         "steps": run["step"],
         "minutes": run["used"] / 60,

@@ -89,9 +89,8 @@ def build(config: dict, device: torch.device, seed: int) -> nn.Module:
 def augmented(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
     """Draw views of some rows; renders already vary in scale, and a disaster may be local."""
     scale = (0.45, 1.0) if data.source == "mini_earth" else (0.25, 1.0)
-    views, _ = training.random_views(
-        data.images[torch.from_numpy(rows)], generator, size=64, scale=scale
-    )
+    images = data.images[torch.from_numpy(rows)]
+    views = training.random_views(images, generator, size=64, scale=scale).images
     views = training.soften(views, generator, share=0.35)
     views = training.jitter_colors(views, generator, strength=1.0)
     return training.drop_colors(views, generator, share=0.08)

@@ -86,7 +86,7 @@ def light_views(data: Captioned, rows: np.ndarray, generator: torch.Generator) -
     """Draw views of some rows in [0, 1]: crops, turns, mirrors, and a little of other light."""
     scale = (0.6, 1.0) if data.source == "mini_earth" else (0.35, 1.0)
     images = data.images[torch.from_numpy(rows)]
-    views, _ = training.random_views(images, generator, size=SIZE, scale=scale)
+    views = training.random_views(images, generator, size=SIZE, scale=scale).images
     return training.jitter_colors(views, generator, strength=0.4)
 
 

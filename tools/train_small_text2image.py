@@ -1,17 +1,18 @@
 """Train the small text-to-image model that ships with the course, and write its folder.
 
-    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 22
-    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 60
-    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 8 \
+    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 38
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 240
+    python -m tools.train_small_text2image vae  --data DATA --work WORK --minutes 20 \
         --name small_text2image_eurosat
-    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 60 \
+    python -m tools.train_small_text2image unet --data DATA --work WORK --minutes 240 \
         --name small_text2image_eurosat
 
 A latent diffusion model at 64 x 64: an autoencoder, then a denoiser and its text encoder together.
 It learns from UC Merced with its captions and from renders of ``mini_earth`` in the training
-styles; only ``small_text2image_eurosat``, whose autoencoder starts from the blind one's, also sees
-EuroSAT's training file. A killed run goes on where it was when the same
-command is given again; ``--export`` only writes the folder.
+styles; only ``small_text2image_eurosat`` also sees EuroSAT's spatial training part: it has the
+blind one's encoder, with a decoder that was trained on. A killed run goes on where it was when the
+same command is given again, with more ``--minutes`` if there is time for more; ``--start FOLDER``
+begins a new run from shipped weights; ``--export`` only writes the folder.
 
 Source:
     Rombach et al. 2022 (arXiv:2112.10752); v-prediction, Salimans and Ho 2022 (arXiv:2202.00512),
@@ -23,7 +24,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,19 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
+from safetensors import safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from course_utils import mini_earth
-from tools import training, training_words
+from tools import training, training_looks, training_words
 from tools.training import Captioned
 
-SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 6, 128, 40
+SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 6, 128, 77
 BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
 SNR_LIMIT = 5.0  # gamma of min-SNR
+LONG_SHARE, EMPTY_SHARE, LEVEL_SHARE = 0.5, 0.1, 0.5  # of the captions
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -62,20 +65,22 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--export", action="store_true", help="only write the folder from the last checkpoint")
     add("--minutes", type=float, default=30.0)
     add("--steps", type=int, default=1_000_000)
-    add("--batch", type=int, help="default 32 for the autoencoder, 64 for the denoiser")
-    add("--renders", type=int, default=24_000)
+    add("--batch", type=int, help="default 32 for the autoencoder, 128 for the denoiser")
+    add("--start", type=Path, help="a pipeline folder whose weights the denoiser starts from")
+    add("--renders", type=int, default=48_000)
     add("--validation-renders", type=int, default=1_500)
     add("--perceptual-weight", type=float, default=0.3, help="on features of small_clip; 0: off")
-    add("--learning-rate", type=float, default=7e-4)
+    add("--learning-rate", type=float, help="default 7e-4, for the denoiser 2e-3")
     add("--seed", type=int, default=0)
     add("--device")
     add("--threads", type=int, default=2)
     add("--processes", type=int, default=2, help="that render at a time")
     add("--no-sheets", action="store_true", help="draw no contact sheets to look at")
     args = parser.parse_args(argv)
-    args.batch = args.batch or {"vae": 32, "unet": 64}[args.stage]
+    args.batch = args.batch or {"vae": 32, "unet": 128}[args.stage]
+    args.learning_rate = args.learning_rate or {"vae": 7e-4, "unet": 2e-3}[args.stage]
     seen = ["ucmerced_captions_train.parquet"]
-    args.file = args.file or seen + ["eurosat_rgb_train.parquet"] * (args.name == SEEING)
+    args.file = args.file or seen + ["eurosat_spatial_train.parquet"] * (args.name == SEEING)
     return args
 
 
@@ -156,18 +161,16 @@ def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captio
     Raises:
         ValueError: a file is EuroSAT and the model must not see it, or a style is not for training.
     """
-    styles = training.refuse_test_style(args.styles)
     may_see = args.name == SEEING
-    parts = []
-    for name in args.file:
-        path = args.data / "train" / name
+    files, parts = training.training_files(args), []
+    for path in files:
         if not may_see:
             training.refuse_eurosat(path)
-        size = 64 if "eurosat" in name else 96
+        size = 64 if "eurosat" in path.name else 96
         data = training.read_captioned(path, size=size, allow_eurosat=may_see)
         parts.append(training.split_last_tenth(data))
-    render = partial(training.render_views, styles=styles, work=args.work, processes=args.processes)
-    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
+    training.record_seen(files, args.models.parent / "train_hashes.npy")
+    renders, fresh = training.render_both(args)
     return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
 
 
@@ -271,10 +274,10 @@ def train_autoencoder(args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         net, judge = make_autoencoder().to(device), make_autoencoder().to(device)
     if args.name == SEEING:
-        blind = torch.load(
-            args.work / f"{BLIND}_vae_run" / "checkpoint.pt", map_location=device, weights_only=True
-        )
-        net.load_state_dict(blind["ema"])
+        blind = AutoencoderKL.from_pretrained(args.work / f"{BLIND}_vae")
+        net.load_state_dict(blind.state_dict())
+        net.encoder.requires_grad_(False)  # the same latents, restored with EuroSAT's colors
+        net.quant_conv.requires_grad_(False)
     perception = None
     if args.perceptual_weight:
         perception = Perception(args.models / "small_clip").to(device)
@@ -287,7 +290,7 @@ def train_autoencoder(args: argparse.Namespace) -> None:
             parts.append(
                 training.random_views(
                     data.images[rows], generator, size=SIZE, scale=crop_scale(data)
-                )[0]
+                ).images
             )
         images = training.jitter_colors(torch.cat(parts), generator, strength=0.6)
         images = (2 * images - 1).to(device)
@@ -318,11 +321,11 @@ def train_autoencoder(args: argparse.Namespace) -> None:
     )
     state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     judge.load_state_dict(state)
-    with torch.no_grad():
-        means = torch.cat(
-            [judge.encode(whole(part)[:600].to(device)).latent_dist.mean for part in held]
-        )
-        standardize_latents(judge, means)
+    if args.name == BLIND:
+        with torch.no_grad():
+            parts = [whole(part)[:600].to(device) for part in held]
+            means = torch.cat([judge.encode(part).latent_dist.mean for part in parts])
+            standardize_latents(judge, means)
     judge.save_pretrained(vae_folder(args))
     run = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     metrics = {
@@ -378,11 +381,35 @@ def standardize_latents(vae: AutoencoderKL, means: Tensor) -> None:
 # --- Stage 2: the denoiser --------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class Latents:
-    """Latents of augmented views, with the row and the ground sample distance of each."""
+    """Latents of turned and cropped views, and what may be said of each."""
 
-    def __init__(self, data: Captioned, latents: Tensor, rows: Tensor, meters: Tensor) -> None:
-        self.data, self.latents, self.rows, self.meters = data, latents, rows, meters
+    data: Captioned
+    latents: Tensor  # half precision, n c h w
+    rows: np.ndarray  # int, n: of ``data``
+    meters: np.ndarray  # per pixel as shown, n
+    turns: np.ndarray  # int, n: quarter turns, counterclockwise
+    is_mirrored: np.ndarray  # bool, n
+    looks: tuple[tuple[mini_earth.Sight, ...], ...]  # measured on the view; () of a render
+
+    def caption(self, i: int, rng: np.random.Generator) -> str:
+        """Say something of view ``i``: in half of all cases much, in a tenth nothing."""
+        row, luck = int(self.rows[i]), rng.random()
+        if luck < EMPTY_SHARE:
+            return ""
+        said = training.compose_caption(self.data, row, rng, sentence_share=0.3)
+        if luck < EMPTY_SHARE + LONG_SHARE:
+            sights = self.looks[i] or [
+                sight.turned(
+                    quarter_turns=int(self.turns[i]), is_mirrored=bool(self.is_mirrored[i])
+                )
+                for sight in self.data.sights[row]
+            ]
+            said = mini_earth.long_caption(said.removesuffix("."), sights, rng)
+        if rng.random() < LEVEL_SHARE:
+            said = f"{training.google_level(float(self.meters[i]))}_GOOGLE_LEVEL_{said}"
+        return said
 
 
 @torch.no_grad()
@@ -391,28 +418,42 @@ def cache_latents(
 ) -> Latents:
     """Encode turned, mirrored and cropped views once, into a file in ``work``."""
     digest = hashlib.sha256(data.images.numpy().tobytes())
-    for value in vae.state_dict().values():
-        digest.update(value.cpu().numpy().tobytes())
+    for part in (vae.encoder, vae.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(value.cpu().numpy().tobytes())
+    digest.update(Path(training_looks.__file__).read_bytes())
     path = work / f"latents_{data.source}_{copies}_{digest.hexdigest()[:12]}.safetensors"
     if not path.is_file():
         training.say(f"encoding {copies} x {len(data)} images of {data.source}")
-        generator = torch.Generator().manual_seed(7)
-        parts, rows = [], torch.arange(len(data)).repeat(copies)
-        sides = []
-        for chosen in rows.split(128):
-            views, side = training.random_views(
-                data.images[chosen], generator, size=SIZE, scale=crop_scale(data)
-            )
-            with training.autocast(device):
-                means = vae.encode(2 * views.to(device) - 1).latent_dist.mean
-            parts.append(means.half().cpu())
-            sides.append(side)
-        meters = torch.from_numpy(data.meters_per_pixel).float()[rows]
-        meters = meters * torch.cat(sides) * data.images.shape[-1] / SIZE
-        tensors = {"latents": torch.cat(parts), "rows": rows, "meters": meters}
-        training.write_bytes(path, save(tensors))
-    tensors = load(path.read_bytes())
-    return Latents(data, tensors["latents"], tensors["rows"], tensors["meters"])
+        training.write_bytes(path, encode_views(data, vae, copies=copies, device=device))
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        looks = json.loads(file.metadata()["looks"])
+    arrays = {name: tensors[name].numpy() for name in ("rows", "meters", "turns", "is_mirrored")}
+    looks = tuple(tuple(mini_earth.Sight(*look) for look in one) for one in looks)
+    return Latents(data=data, latents=tensors["latents"], looks=looks, **arrays)
+
+
+def encode_views(
+    data: Captioned, vae: AutoencoderKL, *, copies: int, device: torch.device
+) -> bytes:
+    """Draw views of every image, encode them, and look at those of photographs."""
+    generator, columns, looks = torch.Generator().manual_seed(7), [], []
+    for chosen in torch.arange(len(data)).repeat(copies).split(128):
+        views = training.random_views(
+            data.images[chosen], generator, size=SIZE, scale=crop_scale(data)
+        )
+        with training.autocast(device):
+            means = vae.encode(2 * views.images.to(device) - 1).latent_dist.mean
+        meters = torch.from_numpy(data.meters_per_pixel).float()[chosen]
+        meters = meters * views.side * data.images.shape[-1] / SIZE
+        columns.append((means.half().cpu(), chosen, meters, views.quarter_turns, views.is_mirrored))
+        for image in views.images.permute(0, 2, 3, 1).numpy():
+            found = () if data.sights else training_looks.find_looks(image)
+            looks.append([astuple(look) for look in found])
+    names = ("latents", "rows", "meters", "turns", "is_mirrored")
+    tensors = {k: torch.cat(v) for k, v in zip(names, zip(*columns, strict=True), strict=True)}
+    return save(tensors, metadata={"looks": json.dumps(looks)})
 
 
 def training_caches(
@@ -430,28 +471,25 @@ def training_caches(
 
 
 class Batches:
-    """Draw latents and token ids by step: captions in several forms, a tenth without."""
+    """Draw latents and token ids by step: classes evenly, captions in several forms."""
 
     def __init__(self, caches: list[Latents], tokenizer: CLIPTokenizer, args) -> None:
         self.caches, self.tokenizer, self.args = caches, tokenizer, args
         self.counts = counts([cache.data for cache in caches], args.batch)
+        self.by_class = []
+        for cache in caches:
+            labels = np.array(cache.data.labels)[cache.rows]
+            self.by_class.append([np.flatnonzero(labels == name) for name in sorted(set(labels))])
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, torch.Generator]:
         """Return latents, token ids, and the step's generator for what else it draws."""
         rng, generator = training.step_draws(self.args.seed, step)
         latents, captions = [], []
-        for cache, count in zip(self.caches, self.counts, strict=True):
-            chosen = rng.integers(len(cache.rows), size=count)
-            latents.append(cache.latents[torch.from_numpy(chosen)].float())
-            for i in chosen:
-                said = training.compose_caption(
-                    cache.data,
-                    int(cache.rows[i]),
-                    rng,
-                    level_share=0.7,
-                    meters_per_pixel=float(cache.meters[i]),
-                )
-                captions.append("" if rng.random() < 0.1 else said)
+        for cache, count, classes in zip(self.caches, self.counts, self.by_class, strict=True):
+            some = [classes[k] for k in rng.integers(len(classes), size=count)]
+            chosen = [int(views[rng.integers(len(views))]) for views in some]
+            latents.append(cache.latents[torch.tensor(chosen)].float())
+            captions += [cache.caption(i, rng) for i in chosen]
         return torch.cat(latents), tokenize(self.tokenizer, captions), generator
 
 
@@ -464,6 +502,13 @@ def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
         padding="max_length",
         truncation=True,
     ).input_ids
+
+
+def sample_captions(caches: Sequence[Latents], num: int = 6000) -> list[str]:
+    """Draw captions of every source, for a vocabulary."""
+    rng = np.random.default_rng(0)
+    picks = [(cache, int(i)) for cache in caches for i in rng.integers(len(cache.rows), size=num)]
+    return [cache.caption(i, rng) for cache, i in picks]
 
 
 def read_tokenizer(args: argparse.Namespace, texts: Sequence[str] = ()) -> CLIPTokenizer:
@@ -480,6 +525,13 @@ class Drawer(nn.Module):
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.text_encoder, self.unet = make_text_encoder(tokenizer), make_denoiser()
+
+    def start_from(self, folder: Path) -> None:
+        """Take the weights of a pipeline folder with the same vocabulary."""
+        for part in ("text_encoder", "unet"):
+            (path,) = (folder / part).glob("*.safetensors")
+            weights = load(path.read_bytes())
+            getattr(self, part).load_state_dict({k: v.float() for k, v in weights.items()})
 
     def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
         """Predict v from noised latents, their step and a caption."""
@@ -510,12 +562,13 @@ def train_denoiser(args: argparse.Namespace) -> None:
     sources, held = load_sources(args)
     record = settings(args, held)
     vae = AutoencoderKL.from_pretrained(vae_folder(args)).to(device).eval()
-    texts = [s for data in sources for row in data.sentences for s in row]
-    tokenizer = read_tokenizer(args, texts)
+    caches = training_caches(args, sources, vae, device)
+    tokenizer = read_tokenizer(args, sample_captions(caches))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         net, judge = Drawer(tokenizer).to(device), Drawer(tokenizer).to(device)
-    caches = training_caches(args, sources, vae, device)
+    if args.start:
+        net.start_from(args.start)
     checks = [cache_latents(d, vae, copies=1, device=device, work=args.work) for d in held]
     batches = Batches(caches, tokenizer, args)
     alpha_bar = make_scheduler().alphas_cumprod.to(device)
@@ -533,7 +586,13 @@ def train_denoiser(args: argparse.Namespace) -> None:
         return judge_denoiser(judge, checks, tokenizer, alpha_bar)
 
     budget = training.Budget(
-        minutes=args.minutes, steps=args.steps, learning_rate=args.learning_rate
+        minutes=args.minutes,
+        steps=args.steps,
+        learning_rate=args.learning_rate,
+        ema_decay=0.999,
+        decay_share=0.25,
+        has_muon=True,
+        save_every=300.0,
     )
     state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     judge.load_state_dict(state)
@@ -558,7 +617,7 @@ def judge_denoiser(
         rng, generator = training.step_draws(99, 0)
         chosen = torch.arange(0, len(check.rows), max(1, len(check.rows) // 128))[:128]
         x0 = check.latents[chosen].float().to(alpha_bar.device)
-        captions = [training.compose_caption(check.data, int(check.rows[i]), rng) for i in chosen]
+        captions = [check.caption(i, rng) for i in chosen.tolist()]
         tokens = tokenize(tokenizer, captions).to(alpha_bar.device)
         for low in range(0, 1000, 200):
             eps = torch.randn(x0.shape, generator=generator).to(x0.device)
@@ -578,7 +637,7 @@ def judge_denoiser(
 def settings(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, object]:
     """Record what decided this run."""
     return training.provenance(
-        [args.data / "train" / name for name in args.file],
+        training.training_files(args),
         stage=args.stage,
         seed=args.seed,
         batch=args.batch,
@@ -697,9 +756,10 @@ def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
     held = ", ".join(f"{n} of {source}" for source, n in run["num_validation"].items())
     if name == SEEING:
         seen = (
-            "This one **has seen EuroSAT**: 1,350 labelled images a class of its training file\n"
-            "(1,500 less the last tenth). Every result on EuroSAT that uses it must say so. Its\n"
-            f"autoencoder started from that of `{BLIND}`, which never saw EuroSAT."
+            "This one **has seen EuroSAT**: images of its spatial training part, and none of the\n"
+            "validation and test parts that ship with the course. Every result on EuroSAT that\n"
+            f"uses it must say so. Its autoencoder has the encoder of `{BLIND}`, which never saw\n"
+            "EuroSAT, and a decoder that was trained on."
         )
         licence = " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data."
     else:

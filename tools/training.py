@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -79,6 +79,21 @@ def _class_names(path: Path) -> list[str]:
     return list(features.get("label", {}).get("names", []))
 
 
+def image_hash(data: bytes) -> int:
+    """Name an image file by the first 8 bytes of its SHA-256, as a big-endian number."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+
+
+def record_seen(files: Sequence[Path], path: Path) -> None:
+    """Add every image of these training files to the list of what the models have seen."""
+    tables = [pq.read_table(file, columns=["image"])["image"].to_pylist() for file in files]
+    seen = {image_hash(image["bytes"]) for table in tables for image in table}
+    before = np.load(path) if path.is_file() else np.empty(0, np.uint64)
+    buffer = io.BytesIO()
+    np.save(buffer, np.union1d(before, np.array(sorted(seen), np.uint64)))
+    write_bytes(path, buffer.getvalue())
+
+
 # --- Captioned images -------------------------------------------------------------------------
 
 
@@ -88,7 +103,7 @@ class Captioned:
 
     ``labels`` are class names without underscores or spaces, so that the same ground has the same
     name in every source; ``sentences`` are captions, one tuple an image; ``phrases`` are short
-    names of a class.
+    names of a class; ``sights`` are what is known of each image, and empty for photographs.
     """
 
     source: str
@@ -97,19 +112,21 @@ class Captioned:
     sentences: tuple[tuple[str, ...], ...]
     phrases: dict[str, tuple[str, ...]]
     meters_per_pixel: np.ndarray  # float, n
+    sights: tuple[tuple[mini_earth.Sight, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Sequence[int]) -> "Captioned":
         """Keep these rows."""
-        return Captioned(
-            source=self.source,
-            images=self.images[torch.as_tensor(np.asarray(rows, dtype=np.int64))],
-            labels=tuple(self.labels[i] for i in rows),
-            sentences=tuple(self.sentences[i] for i in rows),
-            phrases=self.phrases,
-            meters_per_pixel=self.meters_per_pixel[np.asarray(rows, dtype=np.int64)],
+        index = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            images=self.images[torch.as_tensor(index)],
+            labels=tuple(self.labels[i] for i in index),
+            sentences=tuple(self.sentences[i] for i in index),
+            meters_per_pixel=self.meters_per_pixel[index],
+            sights=tuple(self.sights[i] for i in index) if self.sights else (),
         )
 
 
@@ -162,14 +179,20 @@ def split_last_tenth(data: Captioned) -> tuple[Captioned, Captioned]:
     return data.take(keep), data.take(sorted(held))
 
 
-def _render_shard(path: Path, seed: int, num: int, styles: tuple[str, ...], size: int) -> None:
-    views = list(mini_earth.sample_views(num, styles=styles, seed=seed, size=size))
+def _render_shard(
+    path: Path, seed: int, num: int, styles: tuple[str, ...], size: int, disaster_share: float
+) -> None:
+    stream = mini_earth.sample_views(
+        num, styles=styles, seed=seed, size=size, disaster_share=disaster_share
+    )
+    views = list(stream)
     meta = [
         {
             "label": (view.disaster or view.scene_class).replace("_", ""),
             "captions": view.captions,
             "meters_per_pixel": view.meters_per_pixel,
             "style": view.style,
+            "sights": [astuple(sight) for sight in view.sights],
         }
         for view in views
     ]
@@ -179,7 +202,14 @@ def _render_shard(path: Path, seed: int, num: int, styles: tuple[str, ...], size
 
 
 def render_views(
-    num: int, *, styles: Sequence[str], seed: int, work: Path, size: int = 64, processes: int = 2
+    num: int,
+    *,
+    styles: Sequence[str],
+    seed: int,
+    work: Path,
+    size: int = 64,
+    processes: int = 2,
+    disaster_share: float = 0.5,
 ) -> Captioned:
     """Render training views into a cache in ``work``, or read them from there.
 
@@ -190,12 +220,13 @@ def render_views(
         work: folder for caches; never in the repository.
         size: side in pixels.
         processes: rendering at a time; 0 renders in this process.
+        disaster_share: share of views after a disaster.
 
     Raises:
         ValueError: ``styles`` holds the lab's test style.
     """
     styles = refuse_test_style(styles)
-    what = (mini_earth.world_key(), styles, seed, size, SHARD)
+    what = (mini_earth.world_key(), styles, seed, size, SHARD, disaster_share)
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     folder = work / f"renders_{key[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +234,7 @@ def render_views(
     for index in range(-(-num // SHARD)):
         count = min(SHARD, num - index * SHARD)
         path = folder / f"{index:05d}_{count}.npz"
-        jobs.append((path, 100_000 * seed + index, count, styles, size))
+        jobs.append((path, 100_000 * seed + index, count, styles, size, disaster_share))
     todo = [job for job in jobs if not job[0].is_file()]
     if processes and todo:
         say(f"rendering {len(todo)} of {len(jobs)} shards of {SHARD} views")
@@ -213,6 +244,18 @@ def render_views(
         for job in todo:
             _render_shard(*job)
     return _read_shards([job[0] for job in jobs])
+
+
+def render_both(args: argparse.Namespace) -> tuple[Captioned, Captioned]:
+    """Render what generators learn from, scenes for the most part, and fresh views of the kind.
+
+    Raises:
+        ValueError: ``args.styles`` holds a style that is not for training.
+    """
+    styles = refuse_test_style(args.styles)
+    options = {"styles": styles, "work": args.work, "processes": args.processes}
+    render = partial(render_views, disaster_share=0.3, **options)
+    return render(args.renders, seed=1), render(args.validation_renders, seed=2)
 
 
 def _read_shards(paths: Iterable[Path]) -> Captioned:
@@ -229,6 +272,7 @@ def _read_shards(paths: Iterable[Path]) -> Captioned:
         sentences=tuple(tuple(said.lower() for said in row["captions"]) for row in meta),
         phrases={name.replace("_", ""): said for name, said in phrases.items()},
         meters_per_pixel=np.array([row["meters_per_pixel"] for row in meta]),
+        sights=tuple(tuple(mini_earth.Sight(*sight) for sight in row["sights"]) for row in meta),
     )
 
 
@@ -241,12 +285,7 @@ def google_level(meters_per_pixel: float) -> int:
 
 
 def compose_caption(
-    data: Captioned,
-    index: int,
-    rng: np.random.Generator,
-    *,
-    level_share: float = 0.0,
-    meters_per_pixel: float | None = None,
+    data: Captioned, index: int, rng: np.random.Generator, *, sentence_share: float = 0.5
 ) -> str:
     """Say one thing of an image: a full sentence, or a class name in a template.
 
@@ -254,23 +293,17 @@ def compose_caption(
         data: where the image comes from.
         index: its row.
         rng: draws which sentence, template and article.
-        level_share: share of captions that start with ``{LEVEL}_GOOGLE_LEVEL_``.
-        meters_per_pixel: as shown, where a crop changed it.
+        sentence_share: share of sentences, where there are any.
     """
     sentences, label = data.sentences[index], data.labels[index]
-    if sentences and rng.random() < 0.5:
-        said = sentences[rng.integers(len(sentences))]
-    else:
-        phrase = data.phrases[label][rng.integers(len(data.phrases[label]))]
-        if rng.random() < 0.4:
-            phrase = phrase.removeprefix("an ").removeprefix("a ")
-        is_event = label in mini_earth.DISASTERS
-        templates = words.TEMPLATES + (words.EVENT_TEMPLATES if is_event else ())
-        said = templates[rng.integers(len(templates))].format(phrase)
-    if rng.random() < level_share:
-        shown = data.meters_per_pixel[index] if meters_per_pixel is None else meters_per_pixel
-        said = f"{google_level(shown)}_GOOGLE_LEVEL_{said}"
-    return said
+    if sentences and rng.random() < sentence_share:
+        return sentences[rng.integers(len(sentences))]
+    phrase = data.phrases[label][rng.integers(len(data.phrases[label]))]
+    if rng.random() < 0.4:
+        phrase = phrase.removeprefix("an ").removeprefix("a ")
+    is_event = label in mini_earth.DISASTERS
+    templates = words.TEMPLATES + (words.EVENT_TEMPLATES if is_event else ())
+    return templates[rng.integers(len(templates))].format(phrase)
 
 
 def tokenizer_in(
@@ -333,9 +366,19 @@ def train_tokenizer(
 # --- Augmentation, a batch at a time ----------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Views:
+    """Crops of images in [0, 1], and how each was taken."""
+
+    images: Tensor  # n c h w
+    side: Tensor  # n, the share of the side that it shows
+    quarter_turns: Tensor  # int, n, counterclockwise; a further tilt is not in it
+    is_mirrored: Tensor  # bool, n, left to right after the turn
+
+
 def random_views(
     images: Tensor, generator: torch.Generator, *, size: int, scale: tuple[float, float]
-) -> tuple[Tensor, Tensor]:
+) -> Views:
     """Crop, turn and mirror each image at random and show it at ``size`` pixels.
 
     Args:
@@ -343,14 +386,12 @@ def random_views(
         generator: on the CPU.
         size: side of the result.
         scale: share of the area that a crop keeps, from and to.
-
-    Returns:
-        The crops in [0, 1], and for each the share of the side that it shows.
     """
     num = len(images)
     area = torch.empty(num).uniform_(*scale, generator=generator)
     side = area.sqrt()
-    angle = torch.randint(4, (num,), generator=generator) * (torch.pi / 2)
+    turns = torch.randint(4, (num,), generator=generator)
+    angle = turns * (torch.pi / 2)
     tilt = torch.empty(num).uniform_(-torch.pi / 4, torch.pi / 4, generator=generator)
     tilted = (torch.rand(num, generator=generator) < 0.3) & (side < 0.75)
     angle = angle + tilt * tilted
@@ -365,7 +406,7 @@ def random_views(
     views = F.grid_sample(
         pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    return views, side
+    return Views(views, side, turns, mirror < 0)
 
 
 def soften(images: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
@@ -422,8 +463,9 @@ def drop_colors(images: Tensor, generator: torch.Generator, *, share: float) -> 
 class Budget:
     """How long a run may take and how fast it learns.
 
-    A run ends when the wall-clock minutes or the steps are used up, whichever comes first, and
-    the learning rate follows the larger share, so that it always anneals to zero.
+    A run ends when the wall-clock minutes or the steps are used up, whichever comes first. The
+    learning rate stays until the last ``decay_share`` of the budget and falls to zero over it, as
+    half a cosine; with a share below 1 a resumed run may be given a longer budget.
     """
 
     minutes: float
@@ -432,6 +474,8 @@ class Budget:
     weight_decay: float = 0.01
     warmup: int = 200
     ema_decay: float = 0.999
+    decay_share: float = 1.0
+    has_muon: bool = False  # for hidden matrices and kernels; AdamW for all else
     save_every: float = 150.0  # seconds
     print_every: float = 30.0  # seconds
 
@@ -476,20 +520,17 @@ def fit(
         The averaged weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    groups = _parameter_groups(net, budget.weight_decay)
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+    optimizer = Optimizer(net, budget)
     ema = Ema(net, budget.ema_decay)
     step, used, judged = _restore(folder, net, ema, optimizer)
     began, saved, printed, recent = time.monotonic() - used, used, used, []
     net.train()
     while (done := max(step / budget.steps, used / (60 * budget.minutes))) < 1:
-        rate = budget.learning_rate * min(1, (step + 1) / budget.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * done))
+        optimizer.set_learning_rate(learning_rate(budget, step=step, done=done))
         loss, extra = loss_at(step)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {loss.item()} at step {step}; lower --learning-rate")
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
@@ -511,13 +552,74 @@ def fit(
     return ema.state
 
 
-def _parameter_groups(net: nn.Module, weight_decay: float) -> list[dict]:
-    weights = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    rest = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
+def learning_rate(budget: Budget, *, step: int, done: float) -> float:
+    """Compute the learning rate of a step when a share ``done`` in [0, 1] of the budget is used."""
+    rate = budget.learning_rate * min(1, (step + 1) / budget.warmup)
+    fallen = max(0.0, (done - 1) / budget.decay_share + 1)
+    return rate * 0.5 * (1 + math.cos(math.pi * fallen))
+
+
+class Optimizer:
+    """AdamW, and Muon for hidden matrices where the budget asks for it, behind one face.
+
+    A kernel is a matrix to Muon: its output channels by everything that they read. Both take the
+    same learning rate, since Muon's steps are scaled to the size of AdamW's.
+
+    Source:
+        Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the scale is that of Liu et al.
+        2025 (arXiv:2502.16982), section 2.2.
+    """
+
+    def __init__(self, net: nn.Module, budget: Budget) -> None:
+        named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+        self.hidden = [p for name, p in named if budget.has_muon and is_hidden_matrix(name, p)]
+        ids = {id(p) for p in self.hidden}
+        rest = [p for _, p in named if id(p) not in ids]
+        groups = [
+            {"params": [p for p in rest if p.ndim > 1], "weight_decay": budget.weight_decay},
+            {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.parts = [torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)]
+        if self.hidden:  # views of the same memory: what Muon changes is changed in the network
+            self.flat = [nn.Parameter(p.detach().flatten(1)) for p in self.hidden]
+            settings = {"weight_decay": budget.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+            self.parts.append(torch.optim.Muon(self.flat, momentum=0.95, **settings))
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        for group in (group for part in self.parts for group in part.param_groups):
+            group["lr"] = rate
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        self.parts[0].zero_grad(set_to_none=True)
+        for p in self.hidden:
+            p.grad = None
+
+    def step(self) -> None:
+        """Change the network by its gradients."""
+        if self.hidden:
+            for p, flat in zip(self.hidden, self.flat, strict=True):
+                flat.grad = None if p.grad is None else p.grad.flatten(1)
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> list[dict]:
+        """Return what has to be kept for a resumed run."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        """Go on from what was kept."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+        for group in self.parts[0].param_groups:  # as it runs now, not as it was saved
+            group["fused"], group["foreach"] = True, None
+
+
+def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+    """Tell a matrix or kernel between hidden layers from embeddings and from both ends."""
+    ends = ("embedding", "conv_in", "conv_out")
+    return parameter.ndim > 1 and not any(end in name for end in ends)
 
 
 def _save(folder: Path, net: nn.Module, ema: Ema, optimizer, *, progress: tuple) -> None:
@@ -543,8 +645,6 @@ def _restore(folder: Path, net: nn.Module, ema: Ema, optimizer) -> tuple[int, fl
     net.load_state_dict(state["net"])
     ema.state = state["ema"]
     optimizer.load_state_dict(state["optimizer"])
-    for group in optimizer.param_groups:  # as it runs now, not as it was saved
-        group["fused"], group["foreach"] = True, None
     say(f"{folder.name}: continuing at step {state['step']}, {state['used'] / 60:.1f} minutes in")
     return state["step"], state["used"], state["judged"]
 
@@ -601,6 +701,11 @@ def add_run_options(
     add("--processes", type=int, default=2, help="that render at a time")
 
 
+def training_files(args: argparse.Namespace) -> list[Path]:
+    """List the files that a run reads."""
+    return [args.data / "train" / name for name in args.file]
+
+
 def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
     """Return (training, validation): UC Merced at 96 pixels, and renders at 64.
 
@@ -608,9 +713,9 @@ def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captio
         ValueError: a file is EuroSAT, or a style is not for training.
     """
     styles = refuse_test_style(args.styles)
-    parts = [
-        split_last_tenth(read_captioned(args.data / "train" / name, size=96)) for name in args.file
-    ]
+    files = training_files(args)
+    parts = [split_last_tenth(read_captioned(path, size=96)) for path in files]
+    record_seen(files, args.models.parent / "train_hashes.npy")
     render = partial(render_views, styles=styles, work=args.work, processes=args.processes)
     renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
     return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
@@ -629,7 +734,7 @@ def draw_rows(
 def run_record(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, object]:
     """Record what decided a run with the options of ``add_run_options``."""
     return provenance(
-        [args.data / "train" / name for name in args.file],
+        training_files(args),
         seed=args.seed,
         batch=args.batch,
         real_share=args.real_share,

@@ -15,6 +15,7 @@ from course_utils.mini_earth.scene import (
     Road,
     Scene,
 )
+from course_utils.mini_earth.sights import Sight, long_caption
 from course_utils.mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
 from course_utils.mini_earth.version import world_key
 from course_utils.mini_earth.views import Metadata, View, disaster_scene, render, sample_views
@@ -37,11 +38,13 @@ __all__ = [
     "Outline",
     "Road",
     "Scene",
+    "Sight",
     "Style",
     "View",
     "XbdStep",
     "disaster_scene",
     "edge_map",
+    "long_caption",
     "make_scene",
     "outlines",
     "render",

@@ -19,6 +19,7 @@ from course_utils.mini_earth.objects import draw_patches, draw_roads, draw_vehic
 from course_utils.mini_earth.ruins import draw_buildings
 from course_utils.mini_earth.scene import SCENE_CLASSES, Scene
 from course_utils.mini_earth.sensor import draw_clouds, expose, look_through
+from course_utils.mini_earth.sights import Sight, find_sights, long_caption
 from course_utils.mini_earth.surface import Stencil, Surface, make_canvas
 
 _PLACES = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
@@ -49,13 +50,15 @@ class View:
     """One image of a scene, uint8 (h, w, 3), with all that is known about it.
 
     ``disaster`` is None for a view from before the event; ``caption`` is the first of
-    ``captions``; ``land_cover`` holds codes of ``LAND_COVER``, as it is on the day, clouds or not.
+    ``captions``, ``sights`` are what a longer one can say; ``land_cover`` holds codes of
+    ``LAND_COVER``, as it is on the day, clouds or not.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     caption: str
     captions: tuple[str, ...]
     captions_zh: tuple[str, ...]
+    sights: tuple[Sight, ...]
     scene_class: str
     disaster: str | None
     style: str
@@ -63,6 +66,11 @@ class View:
     seed: int
     land_cover: UInt8[np.ndarray, "h w"]
     metadata: Metadata
+
+    @property
+    def long_caption(self) -> str:
+        """Say in 20 to 40 words what the view shows: the same words at every call."""
+        return long_caption(self.caption, self.sights, np.random.default_rng([self.seed, 8]))
 
 
 def moment_of(scene: Scene, *, post: bool) -> Moment:
@@ -111,6 +119,7 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
         caption=captions[0],
         captions=captions,
         captions_zh=describe_zh(scene, moment, rng, post=post),
+        sights=find_sights(scene, moment, surface.cover, post=post),
         scene_class=scene.scene_class,
         disaster=scene.disaster if post else None,
         style=scene.style.name,

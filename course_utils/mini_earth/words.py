@@ -1,5 +1,9 @@
 """The words of the world's captions, in English and Chinese."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 # The words of RESISC45 and of EuroSAT for the same ground, so that text can reach both.
 SCENE_PHRASES: dict[str, tuple[str, ...]] = {
     "airport": ("an airport", "an airport with a terminal", "parked planes at an airport"),
@@ -103,3 +107,69 @@ SEASONS_ZH: dict[str, str] = {
     "summer": "夏季",
     "autumn": "秋季",
 }
+
+# Directions in an image, counterclockwise from the right: eight lines, and eight sides.
+LINES: tuple[str, ...] = (
+    "from left to right",
+    "gently rising to the right",
+    "from the lower left to the upper right",
+    "steeply rising to the right",
+    "from top to bottom",
+    "steeply falling to the right",
+    "from the upper left to the lower right",
+    "gently falling to the right",
+)
+SIDES: tuple[str, ...] = (
+    "the right",
+    "the upper right",
+    "the top",
+    "the upper left",
+    "the left",
+    "the lower left",
+    "the bottom",
+    "the lower right",
+)
+# Named colors in [0, 1], as land and roofs have them: pale and close to gray.
+COLORS: dict[str, tuple[float, float, float]] = {
+    "white": (0.88, 0.88, 0.87),
+    "light gray": (0.70, 0.70, 0.69),
+    "gray": (0.50, 0.50, 0.50),
+    "dark gray": (0.30, 0.30, 0.31),
+    "black": (0.10, 0.10, 0.11),
+    "beige": (0.74, 0.67, 0.55),
+    "tan": (0.62, 0.52, 0.38),
+    "brown": (0.43, 0.33, 0.24),
+    "reddish brown": (0.52, 0.31, 0.24),
+    "red": (0.66, 0.36, 0.28),
+    "orange": (0.74, 0.50, 0.32),
+    "yellow": (0.74, 0.68, 0.40),
+    "light green": (0.50, 0.58, 0.34),
+    "green": (0.34, 0.43, 0.22),
+    "dark green": (0.17, 0.24, 0.13),
+    "turquoise": (0.25, 0.52, 0.54),
+    "blue": (0.26, 0.38, 0.56),
+    "dark blue": (0.10, 0.17, 0.26),
+}
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def color(rgb: Sequence[float] | np.ndarray) -> str:
+    """Name the nearest color of ``COLORS``, hue weighing more than brightness; rgb in [0, 1]."""
+
+    def apart(values: Sequence | np.ndarray) -> np.ndarray:
+        red, green, blue = np.moveaxis(np.asarray(values, float), -1, 0)
+        gray = (red + green + blue) / 3
+        return np.stack([gray, 2 * (red - green), 2 * (green - blue)], axis=-1)
+
+    distance = np.square(apart(np.array(list(COLORS.values()))) - apart(rgb)).sum(axis=-1)
+    return list(COLORS)[int(distance.argmin())]
+
+
+def number(count: int) -> str:
+    """Say a count as people do who look: exactly up to nine, roughly beyond."""
+    if count < 10:
+        return NUMBERS[count]
+    for limit, name in ((15, "about a dozen"), (30, "about twenty"), (70, "about fifty")):
+        if count < limit:
+            return name
+    return "a hundred or more" if count < 200 else "hundreds of"

@@ -1,0 +1,216 @@
+"""Measure whether a generator's drawings help a classifier that has a few real EuroSAT images.
+
+    python -m tools.measure_use --work WORK --models small_text2image small_text2image_eurosat
+
+The shots are drawn from the training part that ships, anew for every seed; to them come drawings
+of one generator, and half of the images that a head sees are real. Steps and learning rate are
+chosen for each arm on one half of the validation part and judged on the other, both ways round;
+the test part is not read. Writes the rows of these models in ``data/measured/generator_use.csv``.
+
+Source:
+    He et al. 2023 (arXiv:2210.07574), section 4: real and synthetic images in every batch.
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_utils import lab, metrics, sources, text2image, tuning, zero_shot
+from course_utils.examples import Example, take_per_class
+from course_utils.runtime import PROFILES, derive_seed, seeded
+from course_utils.tuning import HeadData, TuneConfig
+from tools import training
+from tools.measure_text2image import commit, text_of
+
+TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
+COLUMNS = (
+    *("arm", "fingerprint", "shots", "accuracy", "low", "high", "gain", "gain_low", "gain_high"),
+    *("verdict", "num_validation", "seeds", "per_class", "settings", "guidance", "steps"),
+    *("model", "command", "commit", "machine"),
+)
+KEY = ("arm", "fingerprint", "shots")  # a later run replaces these rows
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--work", type=Path, required=True, help="folder for drawings and features")
+    add("--models", nargs="+", required=True, help="artifacts of the lock or diffusers folders")
+    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
+    add("--table", type=Path, help="default data/measured/generator_use.csv")
+    add("--shots", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    add("--seeds", type=int, default=10)
+    add("--per-class", type=int, default=100, help="drawings")
+    add("--guidance", type=float, help="default: the model's own")
+    add("--steps", type=int, help="default: the model's own")
+    add("--threads", type=int, default=2)
+    args = parser.parse_args(argv)
+    table = Path(__file__).resolve().parents[1] / "data" / "measured" / "generator_use.csv"
+    args.table = args.table or table
+    return args
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Unit features of images, with their labels."""
+
+    features: Tensor  # n d
+    labels: Tensor  # int, n
+    examples: Sequence[Example]
+
+    @classmethod
+    def of(cls, clip: zero_shot.Clip, examples: Sequence[Example], cache: Path) -> "Bank":
+        """Encode examples."""
+        labels = torch.tensor([example.label for example in examples])
+        return cls(zero_shot.image_features(clip, examples, cache=cache), labels, examples)
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One kind of training set: a head's data for each seed, and what drew its images."""
+
+    name: str
+    features: Tensor
+    heads: tuple[HeadData, ...]
+    about: dict[str, object]
+
+
+def draw(args: argparse.Namespace, name: str, phrases: Sequence[str]) -> tuple[list, dict]:
+    """Draw a pool with the lab's prompts: (examples, what to write down)."""
+    model = text2image.load_pipeline(name)
+    config = replace(
+        model.config,
+        num_sample_steps=args.steps or model.config.num_sample_steps,
+        guidance_scale=args.guidance or model.config.guidance_scale,
+        seed=0,
+    )
+    prompts, labels = lab.write_prompts(phrases, TEMPLATES, per_class=args.per_class)
+    stream = text2image.generate(model, prompts, config, root=args.work / "drawn")
+    examples = [
+        Example(label, "synthetic", pixels=np.array(drawn.image))
+        for label, drawn in zip(labels, stream, strict=True)
+    ]
+    training.say(f"{name}: {len(examples)} drawings")
+    about = {"fingerprint": model.fingerprint, "guidance": float(config.guidance_scale)}
+    return examples, about | {"steps": config.num_sample_steps}
+
+
+def make_arm(
+    name: str, real: Bank, extra: Bank | None, about: dict, *, shots: int, seeds: int
+) -> Arm:
+    """Draw each seed's shots and repeat them until they are as many as the extra images."""
+    heads = []
+    for seed in range(seeds):
+        generator = seeded(derive_seed("use", "real", shots, seed))
+        rows = torch.tensor(take_per_class(real.examples, shots=shots, generator=generator))
+        if extra is not None:
+            added = len(real.labels) + torch.arange(len(extra.labels))
+            rows = torch.cat([rows.repeat(-(-len(added) // len(rows)))[: len(added)], added])
+        labels = torch.cat([real.labels, extra.labels] if extra else [real.labels])[rows]
+        heads.append(HeadData(rows, labels, derive_seed("use", "batches", name, shots, seed)))
+    features = torch.cat([real.features, extra.features]) if extra else real.features
+    return Arm(name, features, tuple(heads), about)
+
+
+def judge(
+    arm: Arm, weights: Tensor, scale: float, held: Bank
+) -> tuple[Tensor, tuple[TuneConfig, ...]]:
+    """Choose on each half of the held images, judge on the other: (hits s n, two settings)."""
+    by_config = {}
+    for num_steps, rate in product(tuning.NUM_STEPS, tuning.LEARNING_RATES):
+        config = TuneConfig(num_steps=num_steps, learning_rate=rate)
+        *_, last = tuning.tune_heads(arm.features, arm.heads, weights, config, logit_scale=scale)
+        by_config[config] = (last.heads.logits(held.features).argmax(-1) == held.labels).double()
+    hits, chosen = torch.empty(len(arm.heads), len(held.labels), dtype=torch.float64), []
+    for half in halves(held.labels):
+        best = max(by_config, key=lambda config: by_config[config][:, ~half].mean().item())
+        hits[:, half] = by_config[best][:, half]
+        chosen.append(best)
+    return hits, tuple(chosen)
+
+
+def halves(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mark one half of the images of every class, and the other."""
+    first = torch.zeros(len(labels), dtype=torch.bool)
+    for k in labels.unique():
+        rows = torch.nonzero(labels == k)[:, 0]
+        first[rows[: len(rows) // 2]] = True
+    return first, ~first
+
+
+def measure(args: argparse.Namespace) -> list[dict[str, object]]:
+    """Draw, encode, train every arm at every number of shots, and write the table."""
+    clip = zero_shot.load_clip(args.clip, device="cpu")
+    data = sources.load_examples("scenes", profile=PROFILES["mini"], root="eurosat")
+    cache = args.work / "features"
+    real, held = Bank.of(clip, data.train, cache), Bank.of(clip, data.validation, cache)
+    pools = [(name, *draw(args, name, data.phrases)) for name in args.models]
+    extras = [(name, Bank.of(clip, images, cache), about) for name, images, about in pools]
+    weights = zero_shot.class_weights(clip, data.phrases, TEMPLATES)
+    rows = []
+    for shots in args.shots:
+        size = {"shots": shots, "seeds": args.seeds}
+        arms = [make_arm("real only", real, None, {"fingerprint": ""}, **size)]
+        arms += [make_arm(name, real, bank, about, **size) for name, bank, about in extras]
+        rows += arm_rows(args, arms, weights, clip, held)
+    write_table(args.table, rows)
+    return rows
+
+
+def arm_rows(
+    args: argparse.Namespace, arms: Sequence[Arm], weights: Tensor, clip: zero_shot.Clip, held: Bank
+) -> Iterator[dict[str, object]]:
+    """Judge the arms of one number of shots; the first is what the others are compared with."""
+    base = None
+    for arm in arms:
+        hits, chosen = judge(arm, weights, clip.logit_scale, held)
+        base = hits if base is None else base
+        level, gain = metrics.crossed_interval(hits), metrics.crossed_interval(hits - base)
+        shots = len(arms[0].heads[0].rows) // len(weights)
+        training.say(f"{shots} shots, {arm.name}: {level.mean:.3f}, {gain.mean:+.3f}")
+        yield {
+            **{"arm": arm.name, "shots": shots, "per_class": 0 if hits is base else args.per_class},
+            **{"accuracy": level.mean, "low": level.low, "high": level.high},
+            **{"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high},
+            **{"verdict": "" if hits is base else metrics.verdict(gain)},
+            **{"num_validation": len(held.labels), "seeds": args.seeds, "model": clip.name},
+            "settings": " and ".join(f"{c.num_steps} at {c.learning_rate:g}" for c in chosen),
+            **{"commit": commit(), "machine": training.provenance([])["machine"]},
+            "command": f"python -m tools.measure_use --work WORK --models {' '.join(args.models)}",
+            **arm.about,
+        }
+
+
+def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write these rows; those of other arms, weights and numbers of shots stay."""
+    new = [{name: text_of(row.get(name)) for name in COLUMNS} for row in rows]
+    keys, kept = {tuple(row[name] for name in KEY) for row in new}, []
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.DictReader(file) if tuple(row[k] for k in KEY) not in keys]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted([*kept, *new], key=lambda row: (row["arm"], int(row["shots"]))))
+    training.write_bytes(path, buffer.getvalue().encode())
+    training.say(f"wrote {path.name}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure everything."""
+    args = parse(argv)
+    torch.set_num_threads(args.threads)
+    measure(args)
+
+
+if __name__ == "__main__":
+    main()
