@@ -197,7 +197,7 @@ def test_classes_come_evenly_however_many_views_they_have(run):
         data=data,
         latents=torch.arange(50.0).view(50, 1, 1, 1),
         rows=np.arange(50),
-        **{name: np.zeros(50, int) for name in ("meters", "turns", "is_mirrored")},
+        **{name: np.ones(50, int) for name in ("meters", "turns", "is_mirrored")},
         looks=((),) * 50,
     )
     tokenizer = training.tokenizer_in(args.work / "even", ["a river", "a lake"], max_length=77)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from course_utils import mini_earth
@@ -76,19 +77,13 @@ def load_examples(
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    names = tuple(TASKS[task] if classes is None else classes)
-    unknown = [name for name in names if name not in TASKS[task]]
-    if unknown or len(set(names)) < max(len(names), 2):
-        raise ValueError(
-            f"classes {', '.join(map(repr, names))}: expected two or more different ones "
-            f"of {', '.join(TASKS[task])}"
-        )
+    names = _names_of(task, classes)
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
-    if root is not None and is_shipped(root, profile):
-        return _from_folder(load_shipped(root), classes, per_class)
     if root is not None:
-        return _from_folder(load_scenes(root, cache=cache, progress=progress), classes, per_class)
+        read = partial(load_scenes, cache=cache, progress=progress)
+        found = load_shipped(root) if is_shipped(root, profile) else read(root)
+        return _from_folder(found, classes, per_class)
     sizes = {
         "train": per_class or _TRAIN_PER_SHOT * profile.shots,
         "validation": _NUM_VALIDATION,
@@ -106,6 +101,17 @@ def load_examples(
         notes=tuple(dict.fromkeys(notes)),
         stand_in_for=_STANDS_FOR[task],
     )
+
+
+def _names_of(task: str, classes: Sequence[str] | None) -> tuple[str, ...]:
+    names = tuple(TASKS[task] if classes is None else classes)
+    unknown = [name for name in names if name not in TASKS[task]]
+    if unknown or len(set(names)) < max(len(names), 2):
+        raise ValueError(
+            f"classes {', '.join(map(repr, names))}: expected two or more different ones "
+            f"of {', '.join(TASKS[task])}"
+        )
+    return names
 
 
 def _from_folder(
