@@ -9,10 +9,10 @@
 
 A latent diffusion model at 64 x 64: an autoencoder, then a denoiser and its text encoder together.
 It learns from UC Merced with its captions and from renders of ``mini_earth`` in the training
-styles; only ``small_text2image_eurosat`` also sees EuroSAT's spatial training part: it has the
-blind one's encoder, with a decoder that was trained on. A killed run goes on where it was when the
-same command is given again, with more ``--minutes`` if there is time for more; ``--start FOLDER``
-begins a new run from shipped weights; ``--export`` only writes the folder.
+styles; only ``small_text2image_eurosat``, whose autoencoder starts from the blind one's, also sees
+EuroSAT's spatial training part. A killed run goes on where it was when the same command is given
+again, with more ``--minutes`` if there is time for more; ``--start FOLDER`` begins a new run from
+shipped weights; ``--export`` only writes the folder.
 
 Source:
     Rombach et al. 2022 (arXiv:2112.10752); v-prediction, Salimans and Ho 2022 (arXiv:2202.00512),
@@ -276,8 +276,6 @@ def train_autoencoder(args: argparse.Namespace) -> None:
     if args.name == SEEING:
         blind = AutoencoderKL.from_pretrained(args.work / f"{BLIND}_vae")
         net.load_state_dict(blind.state_dict())
-        net.encoder.requires_grad_(False)  # the same latents, restored with EuroSAT's colors
-        net.quant_conv.requires_grad_(False)
     perception = None
     if args.perceptual_weight:
         perception = Perception(args.models / "small_clip").to(device)
@@ -321,11 +319,9 @@ def train_autoencoder(args: argparse.Namespace) -> None:
     )
     state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     judge.load_state_dict(state)
-    if args.name == BLIND:
-        with torch.no_grad():
-            parts = [whole(part)[:600].to(device) for part in held]
-            means = torch.cat([judge.encode(part).latent_dist.mean for part in parts])
-            standardize_latents(judge, means)
+    with torch.no_grad():
+        parts = [whole(part)[:600].to(device) for part in held]
+        standardize_latents(judge, torch.cat([judge.encode(p).latent_dist.mean for p in parts]))
     judge.save_pretrained(vae_folder(args))
     run = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
     metrics = {
@@ -758,8 +754,8 @@ def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
         seen = (
             "This one **has seen EuroSAT**: images of its spatial training part, and none of the\n"
             "validation and test parts that ship with the course. Every result on EuroSAT that\n"
-            f"uses it must say so. Its autoencoder has the encoder of `{BLIND}`, which never saw\n"
-            "EuroSAT, and a decoder that was trained on."
+            f"uses it must say so. Its autoencoder started from that of `{BLIND}`, which never\n"
+            "saw EuroSAT."
         )
         licence = " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data."
     else:
