@@ -32,7 +32,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from course_utils import mini_earth
+import mini_earth
 from course_utils.diffusion import (
     Ema,
     NoiseSchedule,

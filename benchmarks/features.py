@@ -27,7 +27,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from course_utils import mini_earth, zero_shot
+import mini_earth
+from course_utils import zero_shot
 from course_utils.examples import Example
 from course_utils.runtime import derive_seed
 

@@ -18,7 +18,8 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from course_utils import lab, mini_earth, zero_shot
+import mini_earth
+from course_utils import lab, zero_shot
 from course_utils.examples import Example, Splits
 from course_utils.lab import Budget
 from course_utils.runtime import derive_seed, seeded

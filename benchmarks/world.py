@@ -22,7 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from tqdm import tqdm
 
-from course_utils import mini_earth, xbd
+import mini_earth
+from course_utils import xbd
 from course_utils.runtime import derive_seed
 
 CLASSES = len(mini_earth.DISASTERS)

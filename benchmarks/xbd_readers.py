@@ -29,7 +29,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from course_utils import mini_earth, xbd
+import mini_earth
+from course_utils import xbd
 from course_utils.xbd.events import read_events
 
 TORCHGEO = "0.8.1"

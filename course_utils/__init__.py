@@ -6,12 +6,15 @@
    ``texts`` what learners read · ``hub`` where models and data sets come from
 1. ``samplers`` the reverse process · ``examples`` labelled images, splits and mixtures
 2. ``xbd`` the disaster data set on disk · ``zero_shot`` CLIP without training
-3. ``mini_earth`` the procedural world · ``text2image`` sentences to pictures
+3. ``text2image`` sentences to pictures
 4. ``sources`` which data a profile loads · ``control`` maps, masks and metadata as conditions ·
    ``strategies`` better synthetic data · ``tuning`` training the classifier
 5. ``lab`` arms, ratios and seeds to one table of results
 6. ``plots`` data in, figure out · ``checks`` exercises that check themselves
 7. ``widgets`` sliders over plots · ``grading`` rerun and grade submissions
+
+The procedural world is a package of its own beside this one, ``mini_earth``, and imports nothing
+of it.
 
 Importing the package loads none of them; ``from course_utils.metrics import accuracy`` loads one,
 and names its file.

@@ -173,7 +173,7 @@ def test_shapes_are_checked_in_tests():
     config = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
     options = config["tool"]["pytest"]["ini_options"]
     assert options["filterwarnings"] == ["error"]
-    assert "--jaxtyping-packages=course_utils,beartype.beartype" in options["addopts"]
+    assert "--jaxtyping-packages=course_utils,mini_earth,beartype.beartype" in options["addopts"]
     with pytest.raises(TypeCheckError, match="to_model"):
         images.to_model(torch.zeros(1, 3, 4, 4))  # floats, not bytes
 

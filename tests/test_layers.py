@@ -24,7 +24,6 @@ LEVELS = {
     "examples": 1,
     "xbd": 2,
     "zero_shot": 2,
-    "mini_earth": 3,
     "text2image": 3,
     "sources": 4,
     "control": 4,
@@ -139,6 +138,13 @@ def test_modules_and_functions_are_small(path):
 @every_file
 def test_modules_have_manners(path):
     assert list(manner_complaints(path.read_text(encoding="utf-8"))) == []
+
+
+def test_the_world_imports_nothing_of_the_course():
+    for path in (PACKAGE.parent / "mini_earth").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        assert not [name for name in imports(source) if name.split(".")[0] == "course_utils"]
+        assert [*size_complaints(source), *manner_complaints(source)] == [], path.name
 
 
 def test_the_package_map_names_every_module():

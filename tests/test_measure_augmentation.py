@@ -10,7 +10,8 @@ import pytest
 import torch
 from tiny_models import write_tiny_clip
 
-from course_utils import augment, lab, metrics, mini_earth
+import mini_earth
+from course_utils import augment, lab, metrics
 from tools import measure_augmentation, measure_augreg
 
 

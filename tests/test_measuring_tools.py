@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from scipy import stats
 from tiny_models import write_tiny_clip, write_tiny_text2image
 
-from course_utils import examples, mini_earth
+import mini_earth
+from course_utils import examples
 from course_utils.sources import images as lab_images
 from tools import measure_text2image, train_judge, training
 from tools.measure_text2image import Images, Row

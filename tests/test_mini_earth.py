@@ -1,5 +1,9 @@
 """The procedural world: seeded, varied, hard but learnable, and honest about its geometry."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -7,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils import mini_earth
-from course_utils.mini_earth.noise import fractal
+import mini_earth
 from course_utils.runtime import derive_seed
+from mini_earth.noise import fractal
 
 EVERY_STYLE = sorted(mini_earth.STYLES)
 
@@ -80,6 +84,28 @@ def test_the_same_seed_is_the_same_image_and_another_seed_another():
     assert np.array_equal(draw(5).image, draw(5).image)
     assert draw(5).caption == draw(5).caption
     assert not np.array_equal(draw(5).image, draw(6).image)
+
+
+def render_all():
+    """Render every class and every disaster, in all styles between them."""
+    for i, name in enumerate(mini_earth.SCENE_CLASSES):
+        style = EVERY_STYLE[i % len(EVERY_STYLE)]
+        scene = mini_earth.make_scene(name, style, seed=i, extent=150.0 + 40 * i)
+        yield name, mini_earth.render(scene)
+    for i, name in enumerate(mini_earth.DISASTERS):
+        scene = mini_earth.disaster_scene(name, EVERY_STYLE[i], seed=i)
+        for post in (False, True):
+            view = mini_earth.render(scene, size=96, post=post)
+            yield f"{name} {'after' if post else 'before'}", view
+
+
+def test_renders_of_this_version_are_the_same_byte_for_byte():
+    golden = json.loads((Path(__file__).parent / "golden_renders.json").read_text())
+    found = {k: hashlib.sha256(v.image.tobytes()).hexdigest()[:16] for k, v in render_all()}
+    changed = sorted(name for name in golden if found[name] != golden[name])
+    assert not changed, f"{changed} look different: give mini_earth another version number"
+    assert found.keys() == golden.keys()
+    assert mini_earth.__version__ == "1.0"  # whose images the file describes
 
 
 def test_a_stream_does_not_depend_on_its_length():

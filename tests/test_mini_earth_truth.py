@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from shapely import Polygon
 
-from course_utils import mini_earth
-from course_utils.mini_earth.ground import paint_ground
-from course_utils.mini_earth.light import cast_shadows, illuminate
-from course_utils.mini_earth.moment import season_of, sun_position
-from course_utils.mini_earth.shapes import Frame
-from course_utils.mini_earth.surface import make_canvas
-from course_utils.mini_earth.views import moment_of
+import mini_earth
+from mini_earth.ground import paint_ground
+from mini_earth.light import cast_shadows, illuminate
+from mini_earth.moment import season_of, sun_position
+from mini_earth.shapes import Frame
+from mini_earth.surface import make_canvas
+from mini_earth.views import moment_of
 
 CODES = {name: code for code, name in enumerate(mini_earth.LAND_COVER)}
 SHARP = "temperate_airborne"

@@ -17,7 +17,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from shapely import MultiPolygon, Polygon, box
 
-from course_utils import mini_earth, plots
+import mini_earth
+from course_utils import plots
 from course_utils.plots import pairs, style
 from course_utils.plots.placing import place_names
 from course_utils.texts import catalog

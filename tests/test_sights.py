@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from course_utils import mini_earth
-from course_utils.mini_earth import LAND_COVER, Sight, long_caption, words
+import mini_earth
+from mini_earth import LAND_COVER, Sight, long_caption, words
 from tools.training_looks import find_looks, main_direction
 
 STYLES = sorted(mini_earth.STYLES)

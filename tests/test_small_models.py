@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, ViTMAEForPreTraining
 from transformers.models.vit_mae import modeling_vit_mae
 
-from course_utils import mini_earth
+import mini_earth
 from course_utils.hub import locate
 from tools import train_small_coca as coca
 from tools import train_small_mae as mae

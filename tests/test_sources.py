@@ -11,7 +11,8 @@ from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from course_utils import mini_earth, sources
+import mini_earth
+from course_utils import sources
 from course_utils.examples import Example, Splits, read_scene_classes
 from course_utils.runtime import Profile, data_root
 

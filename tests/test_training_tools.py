@@ -18,7 +18,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import load_file
 
-from course_utils import mini_earth
+import mini_earth
 from tools import (
     distill_text2image,
     train_small_clip,

@@ -23,7 +23,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from course_utils import augment, lab, metrics, mini_earth, sources, tuning, zero_shot
+import mini_earth
+from course_utils import augment, lab, metrics, sources, tuning, zero_shot
 from course_utils.augment import Augmentation
 from course_utils.augment.outlines import Outlines
 from course_utils.examples import Example, Splits
@@ -122,7 +123,7 @@ class Encoder:
 
     def __init__(self, args: argparse.Namespace, clip: zero_shot.Clip, data: Splits) -> None:
         self.args, self.clip, self.data = args, clip, data
-        self.folder = args.work / f"augmented-{clip.fingerprint[:12]}-{mini_earth.world_key()}"
+        self.folder = args.work / f"augmented-{clip.fingerprint[:12]}-{mini_earth.__version__}"
         self.outlines: dict[int, Outlines] = {}
 
     def plain(self, examples: Sequence[Example], name: str) -> Tensor:
@@ -332,7 +333,7 @@ def write_table(args: argparse.Namespace, rows: Sequence[Row], model: str, num_t
     shared = {
         "num_test": num_test,
         "model": model,
-        "world": mini_earth.world_key(),
+        "world": mini_earth.__version__,
         "command": command(args),
         "commit": commit(),
         "machine": training.provenance([])["machine"],

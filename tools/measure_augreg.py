@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils import lab, metrics, mini_earth, sources
+import mini_earth
+from course_utils import lab, metrics, sources
 from course_utils.examples import Example
 from course_utils.images import to_unit
 from course_utils.runtime import PROFILES
@@ -100,7 +101,7 @@ def read_rows(args: argparse.Namespace) -> dict[tuple, dict[str, str]]:
         return {}
     with args.table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    same = {"command": command(args), "world": mini_earth.world_key()}
+    same = {"command": command(args), "world": mini_earth.__version__}
     kept = [row for row in rows if all(row[key] == value for key, value in same.items())]
     return {tuple(row[key] for key in SETTING): row for row in kept}
 
@@ -120,7 +121,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
     data = sources.load_examples("disasters", profile=profile, per_class=args.pool, cache=args.work)
     num_classes, test = len(data.class_names), tensors(data.test)
     done = read_rows(args)
-    shared = {"num_steps": args.steps, "num_test": len(data.test), "world": mini_earth.world_key()}
+    shared = {"num_steps": args.steps, "num_test": len(data.test), "world": mini_earth.__version__}
     shared |= {"command": command(args), "commit": commit()}
     shared |= {"machine": training.provenance([])["machine"]}
     settings = product(args.amounts, lab.AUGMENTATIONS, lab.REGULARIZATIONS, range(args.seeds))

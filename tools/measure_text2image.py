@@ -27,7 +27,8 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from course_utils import lab, metrics, mini_earth, text2image, zero_shot
+import mini_earth
+from course_utils import lab, metrics, text2image, zero_shot
 from course_utils.examples import Example, phrase_from_name
 from tools import train_judge, training
 from tools.training import Captioned

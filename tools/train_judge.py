@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from course_utils import mini_earth, runtime
+import mini_earth
+from course_utils import runtime
 from course_utils.metrics import accuracy, per_class_recall
 from tools import training
 from tools.training import Captioned

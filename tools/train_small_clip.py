@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from course_utils import mini_earth
+import mini_earth
 from tools import training
 from tools.training import Captioned
 

@@ -28,7 +28,7 @@ from open_clip.coca_model import CoCa
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from course_utils import mini_earth
+import mini_earth
 from tools import training
 from tools.train_small_clip import (
     MEAN,

@@ -41,7 +41,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from course_utils import mini_earth
+import mini_earth
 from tools import training, training_looks, training_words
 from tools.training import Captioned
 

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTokenizer
 
-from course_utils import mini_earth
+import mini_earth
 from tools import training_words as words
 
 SHARD = 250  # views rendered and written at a time, so that a killed run loses seconds
@@ -226,7 +226,7 @@ def render_views(
         ValueError: ``styles`` holds the lab's test style.
     """
     styles = refuse_test_style(styles)
-    what = (mini_earth.world_key(), styles, seed, size, SHARD, disaster_share)
+    what = (mini_earth.__version__, styles, seed, size, SHARD, disaster_share)
     key = hashlib.sha256(repr(what).encode()).hexdigest()
     folder = work / f"renders_{key[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -860,7 +860,7 @@ def provenance(files: Sequence[Path], **settings: object) -> dict[str, object]:
         "command": shlex.join(["python", "-m", "tools." + Path(sys.argv[0]).stem]),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {_accelerator()}",
         "torch": torch.__version__,
-        "mini_earth": mini_earth.world_key(),
+        "mini_earth": mini_earth.__version__,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         **settings,
     }

@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 from scipy import ndimage
 
-from course_utils.mini_earth import Sight
-from course_utils.mini_earth.words import color
+from mini_earth import Sight
+from mini_earth.words import color
 
 GRID = 8  # blocks along a side whose colors are named
 COHERENCE = (0.12, 0.3)  # from weak to strong lines

@@ -9,9 +9,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
-from course_utils.mini_earth import LAND_COVER, Outline, View, edge_map, road_map
 from course_utils.plots.style import DAMAGE_COLORS, finish, say
 from course_utils.xbd import DamageLevel
+from mini_earth import LAND_COVER, Outline, View, edge_map, road_map
 
 # After OpenEarthMap's colors, one for each class of LAND_COVER.
 COVER_COLORS = (

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils import mini_earth, xbd
+import mini_earth
+from course_utils import xbd
 from course_utils.texts import text
 
 _NUM_PAIRS, _SIZE = 4, 1024  # of each event; pixels
@@ -50,7 +51,7 @@ def load_xbd(
         found = xbd.open_xbd(root)
         scenes = tuple(xbd.find_scenes(found.root))
         return XbdSource(scenes, True, "xBD", (text("xbd.real", license=found.license),))
-    folder = cache / f"mini_earth_xbd-{mini_earth.world_key()}"
+    folder = cache / f"mini_earth_xbd-{mini_earth.__version__}"
     if not _is_whole(folder):
         _render(folder, progress)
     scenes = tuple(xbd.find_scenes(folder))

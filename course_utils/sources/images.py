@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from course_utils import mini_earth
+import mini_earth
 from course_utils.examples import (
     ClassFolder,
     Example,

@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 from jaxtyping import UInt8
 
-from course_utils import mini_earth
+import mini_earth
 from course_utils.examples import Example
 from course_utils.images import write_atomically
 from course_utils.runtime import derive_seed
@@ -39,7 +39,9 @@ def render_part(
         The examples, and what must be said about them.
     """
     jobs = [(name, index) for index in range(num_per_class) for name in class_names]
-    path = cache / f"mini_earth-{part}-{_world_key(class_names, len(jobs))}.npy" if cache else None
+    path = (
+        cache / f"mini_earth-{part}-{_renders_key(class_names, len(jobs))}.npy" if cache else None
+    )
     pixels, notes = _read_back(path, len(jobs)), [text("data.cached")]
     if pixels is None:
         views = [_render_one(name, part, index) for name, index in progress(jobs, len(jobs))]
@@ -84,8 +86,8 @@ def _read_back(path: Path | None, num: int) -> UInt8[np.ndarray, "n h w 3"] | No
     return pixels if fits else None
 
 
-def _world_key(class_names: tuple[str, ...], num: int) -> str:
+def _renders_key(class_names: tuple[str, ...], num: int) -> str:
     """Name what decides the renders, so that those of an older world are never reused."""
-    world = mini_earth.world_key()
+    world = mini_earth.__version__
     decisive = (class_names, num, IMAGE_SIZE, np.__version__, PIL.__version__, world)
     return hashlib.sha256(repr(decisive).encode() + Path(__file__).read_bytes()).hexdigest()[:16]

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from course_utils.mini_earth.scene import Building, Patch, Road, Vehicle
-from course_utils.mini_earth.settle import CAR_COLORS, Site
-from course_utils.mini_earth.shapes import Frame, Water
-from course_utils.mini_earth.styles import Style
+from mini_earth.scene import Building, Patch, Road, Vehicle
+from mini_earth.settle import CAR_COLORS, Site
+from mini_earth.shapes import Frame, Water
+from mini_earth.styles import Style
 
 _ASPHALT = (0.36, 0.36, 0.37)
 _CONCRETE = (0.62, 0.60, 0.56)

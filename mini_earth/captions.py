@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from course_utils.mini_earth import words
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.scene import Scene
+from mini_earth import words
+from mini_earth.moment import Moment
+from mini_earth.scene import Scene
 
 _FRAMES = ("{}", "{sensor} of {}", "{} seen from above", "an overhead view of {}")
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from course_utils.mini_earth.captions import describe, describe_zh
-from course_utils.mini_earth.effects import cover_all, draw_smoke, scatter_debris, strike_ground
-from course_utils.mini_earth.ground import add_snow, paint_ground
-from course_utils.mini_earth.hazard import DISASTERS
-from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.light import illuminate
-from course_utils.mini_earth.moment import Moment, draw_moment
-from course_utils.mini_earth.nature import paint_water, plant_trees
-from course_utils.mini_earth.objects import draw_patches, draw_roads, draw_vehicles
-from course_utils.mini_earth.ruins import draw_buildings
-from course_utils.mini_earth.scene import SCENE_CLASSES, Scene
-from course_utils.mini_earth.sensor import draw_clouds, expose, look_through
-from course_utils.mini_earth.sights import Sight, find_sights, long_caption
-from course_utils.mini_earth.surface import Stencil, Surface, make_canvas
+from mini_earth.captions import describe, describe_zh
+from mini_earth.effects import cover_all, draw_smoke, scatter_debris, strike_ground
+from mini_earth.ground import add_snow, paint_ground
+from mini_earth.hazard import DISASTERS
+from mini_earth.layout import make_scene
+from mini_earth.light import illuminate
+from mini_earth.moment import Moment, draw_moment
+from mini_earth.nature import paint_water, plant_trees
+from mini_earth.objects import draw_patches, draw_roads, draw_vehicles
+from mini_earth.ruins import draw_buildings
+from mini_earth.scene import SCENE_CLASSES, Scene
+from mini_earth.sensor import draw_clouds, expose, look_through
+from mini_earth.sights import Sight, find_sights, long_caption
+from mini_earth.surface import Stencil, Surface, make_canvas
 
 _PLACES = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
 _PLACE_SHARES = (0.3, 0.25, 0.25, 0.2)

@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.noise import blend, fractal, smoothstep
-from course_utils.mini_earth.scene import Scene
-from course_utils.mini_earth.styles import Style
+from mini_earth.moment import Moment
+from mini_earth.noise import blend, fractal, smoothstep
+from mini_earth.scene import Scene
+from mini_earth.styles import Style
 
 
 def draw_clouds(rng: np.random.Generator, moment: Moment, num_pixels: int) -> np.ndarray:

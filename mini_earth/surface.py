@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from course_utils.mini_earth.scene import LAND_COVER, Scene
+from mini_earth.scene import LAND_COVER, Scene
 
 COVER = {name: code for code, name in enumerate(LAND_COVER)}
 

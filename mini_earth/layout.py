@@ -5,10 +5,10 @@ import datetime
 
 import numpy as np
 
-from course_utils.mini_earth import sites
-from course_utils.mini_earth.hazard import Hazard, damage_levels, draw_hazard
-from course_utils.mini_earth.kinds import GREEN, draw_built, draw_wood, ground_kind, place_water
-from course_utils.mini_earth.scene import (
+from mini_earth import sites
+from mini_earth.hazard import Hazard, damage_levels, draw_hazard
+from mini_earth.kinds import GREEN, draw_built, draw_wood, ground_kind, place_water
+from mini_earth.scene import (
     SCENE_CLASSES,
     SETTLEMENTS,
     STRUCTURES,
@@ -16,9 +16,9 @@ from course_utils.mini_earth.scene import (
     Road,
     Scene,
 )
-from course_utils.mini_earth.settle import Site, draw_lots, settle
-from course_utils.mini_earth.shapes import Frame, Water, Waves
-from course_utils.mini_earth.styles import STYLES, Style
+from mini_earth.settle import Site, draw_lots, settle
+from mini_earth.shapes import Frame, Water, Waves
+from mini_earth.styles import STYLES, Style
 
 
 def make_scene(

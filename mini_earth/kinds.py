@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from course_utils.mini_earth.scene import SETTLEMENTS
-from course_utils.mini_earth.shapes import Water, Waves, draw_water, draw_waves
+from mini_earth.scene import SETTLEMENTS
+from mini_earth.shapes import Water, Waves, draw_water, draw_waves
 
 # Share of the open ground that is green; density of trees in the open and in a wood.
 GREEN = {

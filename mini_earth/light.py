@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.surface import Surface
+from mini_earth.moment import Moment
+from mini_earth.surface import Surface
 
 _SKY = 0.40  # what a shadow still receives, relative to flat ground in the sun
 _SKY_COLOR = np.array([0.90, 1.0, 1.14], np.float32)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.objects import draw_building
-from course_utils.mini_earth.scene import Building
-from course_utils.mini_earth.shapes import turned
-from course_utils.mini_earth.surface import Stencil
+from mini_earth.moment import Moment
+from mini_earth.objects import draw_building
+from mini_earth.scene import Building
+from mini_earth.shapes import turned
+from mini_earth.surface import Stencil
 
 
 def draw_buildings(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.mini_earth.hazard import Hazard
-from course_utils.mini_earth.shapes import Frame, Water, Waves, turned
-from course_utils.mini_earth.styles import Color, Style
+from mini_earth.hazard import Hazard
+from mini_earth.shapes import Frame, Water, Waves, turned
+from mini_earth.styles import Color, Style
 
 # RESISC45's names, and an orchard, which EuroSAT calls permanent crop.
 SCENE_CLASSES: tuple[str, ...] = (

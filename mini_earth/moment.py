@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.mini_earth.styles import Style
+from mini_earth.styles import Style
 
 SEASONS: tuple[str, ...] = ("winter", "spring", "summer", "autumn")
 _OVERPASS = 10.5  # local solar hour of most imaging satellites

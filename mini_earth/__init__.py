@@ -4,10 +4,10 @@
 streams captioned views for training, ``disaster_scene`` makes one example of the lab's task.
 """
 
-from course_utils.mini_earth.hazard import DISASTERS, Hazard
-from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.maps import Outline, edge_map, outlines, road_map
-from course_utils.mini_earth.scene import (
+from mini_earth.hazard import DISASTERS, Hazard
+from mini_earth.layout import make_scene
+from mini_earth.maps import Outline, edge_map, outlines, road_map
+from mini_earth.scene import (
     LAND_COVER,
     SCENE_CLASSES,
     SETTLEMENTS,
@@ -15,12 +15,12 @@ from course_utils.mini_earth.scene import (
     Road,
     Scene,
 )
-from course_utils.mini_earth.sights import Sight, long_caption
-from course_utils.mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
-from course_utils.mini_earth.version import world_key
-from course_utils.mini_earth.views import Metadata, View, disaster_scene, render, sample_views
-from course_utils.mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
-from course_utils.mini_earth.xbd_files import XbdStep, write_xbd, write_xbd_steps
+from mini_earth.sights import Sight, long_caption
+from mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
+from mini_earth.version import VERSION as __version__
+from mini_earth.views import Metadata, View, disaster_scene, render, sample_views
+from mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
+from mini_earth.xbd_files import XbdPair, XbdStep, write_xbd, write_xbd_steps
 
 __all__ = [
     "DISASTERS",
@@ -41,7 +41,9 @@ __all__ = [
     "Sight",
     "Style",
     "View",
+    "XbdPair",
     "XbdStep",
+    "__version__",
     "disaster_scene",
     "edge_map",
     "long_caption",
@@ -50,7 +52,6 @@ __all__ = [
     "render",
     "road_map",
     "sample_views",
-    "world_key",
     "write_xbd",
     "write_xbd_steps",
 ]

@@ -1,21 +1,21 @@
 """Write rendered disasters in xBD's layout, for any program that reads xBD."""
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from course_utils.images import write_atomically
-from course_utils.mini_earth.version import world_key
-from course_utils.mini_earth.xbd_pair import encode_pair
-from course_utils.mini_earth.xbd_plan import XbdTile, plan_tiles
-from course_utils.xbd.scenes import ENDINGS, SPLITS, XbdScene
+from mini_earth.events import ENDINGS, SPLITS
+from mini_earth.version import VERSION
+from mini_earth.xbd_pair import encode_pair
+from mini_earth.xbd_plan import XbdTile, plan_tiles
 
 SETTINGS_FILE, README_FILE = "mini_earth.json", "README.txt"
 README = """\
 Nothing here is a photograph. Every image, building, label and date was invented and rendered by
-the course's procedural world (course_utils.mini_earth, write_xbd) in the file layout of xBD.
+the course's procedural world (mini_earth, write_xbd) in the file layout of xBD.
 
 The names of the events, their places and their days are real; what the tiles show is not. Never
 mix these files with real ones, and call any result on them a result on a rendered world. In the
@@ -26,13 +26,28 @@ xBD itself: Gupta et al. 2019, arXiv 1911.09296, CC BY-NC-SA 4.0.
 
 
 @dataclass(frozen=True)
+class XbdPair:
+    """The files of one pair; there are no targets in tier3."""
+
+    name: str  # "guatemala-volcano_00000008"
+    event: str
+    split: str
+    pre_image: Path
+    post_image: Path
+    pre_label: Path
+    post_label: Path
+    pre_target: Path | None = None
+    post_target: Path | None = None
+
+
+@dataclass(frozen=True)
 class XbdStep:
     """One pair that is on disk now: its files, and the how manieth of how many it is.
 
     ``was_there`` tells that an earlier run wrote it.
     """
 
-    scene: XbdScene
+    pair: XbdPair
     num_done: int
     num_pairs: int
     was_there: bool
@@ -47,7 +62,7 @@ def write_xbd(
     size: int = 1024,
     meters_per_pixel: float = 0.5,
     seed: int = 0,
-) -> list[XbdScene]:
+) -> list[XbdPair]:
     """Render pairs from before and after disasters and write them as xBD would.
 
     Each event lies at its real place and day, in the style of that region seen by a satellite.
@@ -93,7 +108,7 @@ def write_xbd(
         meters_per_pixel=meters_per_pixel,
         seed=seed,
     )
-    return sorted((step.scene for step in steps), key=lambda scene: scene.name)
+    return sorted((step.pair for step in steps), key=lambda pair: pair.name)
 
 
 def write_xbd_steps(
@@ -130,7 +145,7 @@ def write_xbd_steps(
 
 def _claim(root: Path, settings: dict[str, Any]) -> None:
     """Note the settings in the folder, or check that they are those of what is there."""
-    settings = {**settings, "world": world_key()}
+    settings = {**settings, "world": VERSION}
     is_used = any((root / split).exists() for split in SPLITS)  # before the settings are looked at
     path = root / SETTINGS_FILE
     try:
@@ -141,15 +156,15 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
                 f"{root} holds scenes that write_xbd did not write; give a folder of their own to "
                 "rendered ones"
             ) from None
-        write_atomically(root / README_FILE, README.encode())
-        write_atomically(path, json.dumps(settings).encode())
+        _write(root / README_FILE, README.encode())
+        _write(path, json.dumps(settings).encode())
         return
     except ValueError:
         found = None
     if found != settings:
         raise ValueError(
-            f"{root} was written with the settings {found}, now they are {settings} (world is a "
-            "hash of the code that renders); delete that folder or give another one"
+            f"{root} was written with the settings {found}, now they are {settings} (world is "
+            "mini_earth's version); delete that folder or give another one"
         )
 
 
@@ -160,9 +175,9 @@ def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> It
         if not was_there:
             pair = encode_pair(tile, size=size, extent=extent)
             for part, path in files.items():
-                write_atomically(path, pair[part])
-        scene = XbdScene(tile.name, tile.event, tile.split, **files)
-        yield XbdStep(scene, number, len(tiles), was_there)
+                _write(path, pair[part])
+        written = XbdPair(tile.name, tile.event, tile.split, **files)
+        yield XbdStep(written, number, len(tiles), was_there)
 
 
 def _files_of(root: Path, tile: XbdTile) -> dict[str, Path]:
@@ -173,3 +188,17 @@ def _files_of(root: Path, tile: XbdTile) -> dict[str, Path]:
         for when in ("pre", "post")
         if (kind, tile.split) != ("targets", "tier3")
     }
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        reason = f"could not write the file ({error.strerror or error}); free some space, or give "
+        raise OSError(error.errno, f"{reason}another folder", str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)  # also after Ctrl-C

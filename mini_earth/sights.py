@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from course_utils.mini_earth import words
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.scene import LAND_COVER, SETTLEMENTS, Road, Scene
-from course_utils.mini_earth.shapes import Water
+from mini_earth import words
+from mini_earth.moment import Moment
+from mini_earth.scene import LAND_COVER, SETTLEMENTS, Road, Scene
+from mini_earth.shapes import Water
 
 NUM_WORDS = (20, 40)  # of a long caption
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.mini_earth.noise import smoothstep
-from course_utils.mini_earth.shapes import Frame, Water, Waves, draw_waves
+from mini_earth.noise import smoothstep
+from mini_earth.shapes import Frame, Water, Waves, draw_waves
 
 DISASTERS: tuple[str, ...] = ("earthquake", "flooding", "tsunami", "volcano", "wildfire", "wind")
 

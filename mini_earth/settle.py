@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.mini_earth.scene import STRUCTURES, Building, Patch, Road, Vehicle
-from course_utils.mini_earth.shapes import Frame, Water, Waves
-from course_utils.mini_earth.styles import Style
+from mini_earth.scene import STRUCTURES, Building, Patch, Road, Vehicle
+from mini_earth.shapes import Frame, Water, Waves
+from mini_earth.styles import Style
 
 _LOT_SCALE = {"dense_residential": 0.78, "medium_residential": 1.2, "sparse_residential": 2.1}
 _KEEP = {"dense_residential": 0.95, "medium_residential": 0.85, "sparse_residential": 0.7}

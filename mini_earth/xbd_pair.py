@@ -8,25 +8,23 @@ import json
 import math
 import uuid
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import shapely
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from course_utils.mini_earth.hazard import Hazard, draw_hazard
-from course_utils.mini_earth.layout import make_scene
-from course_utils.mini_earth.maps import outlines
-from course_utils.mini_earth.moment import sun_position
-from course_utils.mini_earth.scene import Scene
-from course_utils.mini_earth.views import Metadata, render
-from course_utils.mini_earth.xbd_plan import XbdTile
-from course_utils.xbd.footprints import METERS_PER_DEGREE
-from course_utils.xbd.labels import Building
-from course_utils.xbd.levels import DamageLevel
-from course_utils.xbd.masks import damage_mask
+from mini_earth.events import METERS_PER_DEGREE, SUBTYPES, UNCLASSIFIED, UNCLASSIFIED_SUBTYPE
+from mini_earth.hazard import Hazard, draw_hazard
+from mini_earth.layout import make_scene
+from mini_earth.maps import outlines
+from mini_earth.moment import sun_position
+from mini_earth.scene import Scene
+from mini_earth.views import Metadata, render
+from mini_earth.xbd_plan import XbdTile
 
 _HIDDEN = 0.5  # a building of which a cloud hides more is not outlined before, not graded after
 _SLIVER = 0.1  # a building of which the tile shows a smaller share is left out
@@ -49,10 +47,9 @@ def encode_pair(tile: XbdTile, *, size: int, extent: float) -> dict[str, bytes]:
     """
     scene = lay_out(tile, extent)
     buildings = outline_buildings(scene, size)
-    mask = damage_mask(buildings, height=size, width=size)
     pair = {
-        "pre_target": _png((mask > 0).astype(np.uint8)),
-        "post_target": _png(np.where(mask == DamageLevel.UNCLASSIFIED, 0, mask)),
+        "pre_target": _png(_target(buildings, size, lambda building: 1)),
+        "post_target": _png(_target(buildings, size, lambda building: building.damage)),
     }
     features = _features(buildings, tile, size=size, extent=extent)
     for when, entries in (("pre", _ungraded(features)), ("post", features)):
@@ -61,6 +58,32 @@ def encode_pair(tile: XbdTile, *, size: int, extent: float) -> dict[str, bytes]:
         pair[f"{when}_image"] = _png(view.image)
         pair[f"{when}_label"] = json.dumps(label).encode()
     return pair
+
+
+@dataclass(frozen=True)
+class Building:
+    """An outlined building: its polygon in pixels, its damage 1 to 4 or ``UNCLASSIFIED``."""
+
+    uid: str
+    polygon: shapely.Polygon
+    damage: int
+
+    @property
+    def subtype(self) -> str:
+        """Spell the damage as the label files do."""
+        return SUBTYPES.get(self.damage, UNCLASSIFIED_SUBTYPE)
+
+
+def _target(
+    buildings: list[Building], size: int, value: Callable[[Building], int]
+) -> UInt8[np.ndarray, "h w"]:
+    """Draw the buildings in file order, corners truncated to whole pixels (Pillow's polygons)."""
+    surface = Image.new("L", (size, size))
+    draw = ImageDraw.Draw(surface)
+    for building in buildings:
+        corners = shapely.get_coordinates(building.polygon.exterior).astype(np.int64)
+        draw.polygon(corners.ravel().tolist(), fill=value(building))
+    return np.array(surface)
 
 
 @dataclass(frozen=True)
@@ -112,9 +135,9 @@ def outline_buildings(scene: Scene, size: int) -> list[Building]:
         if before.hidden_share > _HIDDEN or polygon.area < max(_SLIVER * whole.area, 1e-3):
             continue
         polygon = shapely.transform(polygon, lambda points: points.round(_DECIMALS["xy"]))
-        damage = DamageLevel.UNCLASSIFIED if after.hidden_share > _HIDDEN else after.damage
+        damage = UNCLASSIFIED if after.hidden_share > _HIDDEN else after.damage
         uid = str(uuid.UUID(bytes=_digest("building", scene.seed, number)[:16], version=4))
-        buildings.append(Building(uid, polygon, DamageLevel(damage)))
+        buildings.append(Building(uid, polygon, damage))
     return buildings
 
 
@@ -131,7 +154,7 @@ def _features(
             {
                 "properties": {
                     "feature_type": "building",
-                    "subtype": building.damage.subtype,
+                    "subtype": building.subtype,
                     "uid": building.uid,
                 },
                 "wkt": text,

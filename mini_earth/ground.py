@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.noise import blend, fractal, smoothstep
-from course_utils.mini_earth.scene import Scene
-from course_utils.mini_earth.surface import COVER, Canvas, Surface
+from mini_earth.moment import Moment
+from mini_earth.noise import blend, fractal, smoothstep
+from mini_earth.scene import Scene
+from mini_earth.surface import COVER, Canvas, Surface
 
 
 def paint_ground(scene: Scene, canvas: Canvas, moment: Moment) -> Surface:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from course_utils.mini_earth.noise import blend, fractal, smoothstep
-from course_utils.mini_earth.surface import COVER, Surface
+from mini_earth.noise import blend, fractal, smoothstep
+from mini_earth.surface import COVER, Surface
 
 
 def _texture(surface: Surface, number: int, *, cells: int | None = None) -> np.ndarray:

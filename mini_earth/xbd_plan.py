@@ -1,6 +1,8 @@
 """Where the tiles of a rendered xBD lie, what each shows, and to which split it belongs."""
 
 import datetime
+import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,11 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from course_utils.runtime import derive_seed
-from course_utils.xbd.events import Event, read_events
-from course_utils.xbd.footprints import METERS_PER_DEGREE
-from course_utils.xbd.levels import DamageLevel
-from course_utils.xbd.scenes import SPLITS
+from mini_earth.events import METERS_PER_DEGREE, SPLITS, Event, read_events
 
 _NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
 # Events by the region of the world that their place looks like; all others are temperate.
@@ -186,15 +184,15 @@ def _plan_tile(
     event: Event, index: int, split: str, point: tuple[float, float], seed: int
 ) -> XbdTile:
     """Draw what one tile shows; the first of each of the first two groups is struck and built."""
-    tile_seed = derive_seed("xbd", seed, event.name, index) % (1 << 48)
+    tile_seed = _derive_seed("xbd", seed, event.name, index)
     rng = np.random.default_rng([tile_seed, 8])
     region = next((name for name, some in _REGIONS.items() if event.name in some), "temperate")
     is_struck = bool(rng.uniform() < _struck_share(event)) or index in _SHOWN
-    density = sum(event.num_buildings.values()) / sum(event.num_pairs.values())
+    density = event.num_buildings / sum(event.num_pairs.values())
     _, open_share, shares = next(mix for mix in _MIXES if density >= mix[0])
     scene_class = str(rng.choice(_SETTLEMENTS, p=shares))
     if rng.uniform() < open_share and index not in _SHOWN:
-        by_the_sea = is_struck and event.xbd_class == "tsunami"
+        by_the_sea = is_struck and event.disaster == "tsunami"
         scene_class = "beach" if by_the_sea else str(rng.choice(_OPEN_LAND[region]))
     east, north = np.array(point) + 0.1 * _NEAR * rng.uniform(-1, 1, 2)
     latitude = event.latitude + north / METERS_PER_DEGREE
@@ -203,9 +201,9 @@ def _plan_tile(
         name=f"{event.name}_{index:08d}",
         event=event.name,
         split=split,
-        disaster=event.xbd_class,
+        disaster=event.disaster,
         seed=tile_seed,
-        look=derive_seed("xbd look", seed, event.name, index // 3) % (1 << 48),
+        look=_derive_seed("xbd look", seed, event.name, index // 3),
         scene_class=scene_class,
         style=f"{region}_satellite",
         is_struck=is_struck,
@@ -222,10 +220,10 @@ def _struck_share(event: Event) -> float:
     In a struck tile about two thirds are damaged. Where hardly any is in reality, as in Mexico
     City, a fifth of the tiles is struck nevertheless, so that there is something to see.
     """
-    graded = {
-        level: num
-        for level, num in event.num_buildings.items()
-        if level is not DamageLevel.UNCLASSIFIED
-    }
-    damaged_share = 1 - graded[DamageLevel.NO_DAMAGE] / sum(graded.values())
-    return min(max(1.5 * damaged_share, 0.2), 0.8)
+    return min(max(1.5 * event.damaged_share, 0.2), 0.8)
+
+
+def _derive_seed(*parts: object) -> int:
+    """Mix words and numbers into a seed below 2^48."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return (int.from_bytes(digest[:8], "big") >> 1) % (1 << 48)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.scene import Building, Road, Vehicle
-from course_utils.mini_earth.shapes import turned
-from course_utils.mini_earth.surface import Stencil, Surface
+from mini_earth.moment import Moment
+from mini_earth.scene import Building, Road, Vehicle
+from mini_earth.shapes import turned
+from mini_earth.surface import Stencil, Surface
 
 Corners = Sequence[tuple]
 

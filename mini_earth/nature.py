@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from course_utils.mini_earth.ground import green
-from course_utils.mini_earth.moment import Moment
-from course_utils.mini_earth.noise import blend, canopy, fractal, smoothstep
-from course_utils.mini_earth.surface import COVER, Surface
+from mini_earth.ground import green
+from mini_earth.moment import Moment
+from mini_earth.noise import blend, canopy, fractal, smoothstep
+from mini_earth.surface import COVER, Surface
 
 TREE_METERS = 6.5
 
