@@ -66,7 +66,7 @@ def test_an_event_of_tier3_is_in_no_other_split():
 
 
 def test_classes_are_those_of_the_course_and_the_procedural_world():
-    from course_utils import mini_earth  # heavy, and needed here only
+    import mini_earth  # heavy, and needed here only
 
     assert CLASSES == ("earthquake", "flooding", "tsunami", "volcano", "wildfire", "wind")
     assert set(mini_earth.DISASTERS) == set(CLASSES)
