@@ -150,13 +150,13 @@ def jupyter(env: dict[str, str]) -> int:
 
 
 def test(env: dict[str, str]) -> int:
-    """Run every check: style, tests, and each notebook cold and warm."""
+    """Run every check: style, tests, and each notebook."""
     pytest = [venv_python(), "-m", "pytest", "--rootdir", REPO, "-c", REPO / "pyproject.toml"]
     gates = REPO / "tests" / "test_notebooks.py"
     stages = {
         "style": lint,
         "tests": lambda env: run([*pytest, REPO / "tests", "--ignore", gates], env=env),
-        "notebooks, each twice: minutes": lambda env: run([*pytest, gates], env=env),
+        "notebooks, each once: minutes": lambda env: run([*pytest, gates], env=env),
     }
     failed = []
     with tempfile.TemporaryDirectory(prefix="course-") as folder:
