@@ -1,4 +1,4 @@
-"""The course's own library, level by level; a module imports only from lower numbers.
+"""The course's own library, level by level; a part imports from its own level or from lower ones.
 
 0. ``runtime`` profile, device, seeds, folders · ``images`` value ranges and axis order ·
    ``diffusion`` noise schedule and training objective · ``unet`` a small denoiser ·

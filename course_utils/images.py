@@ -2,8 +2,6 @@
 
 import io
 import math
-import os
-import secrets
 import warnings
 from pathlib import Path
 
@@ -187,38 +185,3 @@ def png_bytes(image: UInt8[Tensor, "c h w"]) -> bytes:
     buffer = io.BytesIO()
     to_pil(image).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def write_atomically(path: Path | str, data: bytes) -> None:
-    """Write a file so that at any time the old content or the new one is there, never a part.
-
-    The bytes go to a hidden file in the same folder, which then replaces ``path`` in one step.
-    Missing folders are made.
-
-    Args:
-        path: where the file shall be.
-        data: its whole content.
-
-    Raises:
-        OSError: it cannot be written (full disk, read-only folder); an older file is still there.
-    """
-    path = Path(path)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name may fill its limit
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except OSError as error:
-        advice = "free some space, or set COURSE_OUT and COURSE_CACHE to folders elsewhere"
-        reason = f"could not write the file ({error.strerror or error}); {advice}"
-        raise OSError(error.errno, reason, str(path)) from error
-    finally:
-        _remove(part)  # also after Ctrl-C
-
-
-def _remove(part: Path) -> None:
-    try:
-        part.unlink(missing_ok=True)
-    except OSError:  # a parent that is a file, a folder that went away: nothing to remove
-        return

@@ -91,7 +91,7 @@ def setup(
         if value not in known:
             raise ValueError(f"COURSE_{what}: expected one of {', '.join(known)}, got {value!r}")
     os.environ["COURSE_LANG"] = language
-    cache, notes = _cache_folder()
+    cache, notes = _writable_cache()
     return Runtime(
         profile=PROFILES[profile],
         device=pick_device(),
@@ -99,7 +99,7 @@ def setup(
         cache=cache,
         data=_folder("COURSE_DATA", f"Give a folder, or {', '.join(DATA_SETS)}.", DATA_SETS),
         xbd=_folder("COURSE_XBD", "Give the folder above train, tier3, test and hold."),
-        models=_folder("COURSE_MODELS", "Give the folder that holds a folder per artifact."),
+        models=models_folder(),
         language=language,
         seed=_seed() if seed is None else seed,
         notes=notes,
@@ -139,8 +139,8 @@ def _out_folder(name: str) -> Path:
     return out
 
 
-def _cache_folder() -> tuple[Path, tuple[str, ...]]:
-    cache = resolve_path(_variable("COURSE_CACHE") or repo_root() / "outputs" / "cache")
+def _writable_cache() -> tuple[Path, tuple[str, ...]]:
+    cache = cache_folder()
     try:
         _probe(cache)
     except OSError as error:
@@ -180,6 +180,71 @@ def _caller_folder() -> Path:
         except (psutil.Error, ValueError):
             pass  # the parent is gone or is not ours
     return Path.cwd()
+
+
+def write_atomically(path: Path | str, data: bytes) -> None:
+    """Write a file so that at any time the old content or the new one is there, never a part.
+
+    The bytes go to a hidden file in the same folder, which then replaces ``path`` in one step.
+    Missing folders are made.
+
+    Args:
+        path: where the file shall be.
+        data: its whole content.
+
+    Raises:
+        OSError: it cannot be written (full disk, read-only folder); an older file is still there.
+    """
+    path = Path(path)
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name may fill its limit
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, path)
+    except OSError as error:
+        advice = "free some space, or set COURSE_OUT and COURSE_CACHE to folders elsewhere"
+        reason = f"could not write the file ({error.strerror or error}); {advice}"
+        raise OSError(error.errno, reason, str(path)) from error
+    finally:
+        _remove(part)  # also after Ctrl-C
+
+
+def _remove(part: Path) -> None:
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:  # a parent that is a file, a folder that went away: nothing to remove
+        return
+
+
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Name the folder of the cache: the given one, else ``COURSE_CACHE``, else outputs/cache."""
+    return resolve_path(given or _variable("COURSE_CACHE") or repo_root() / "outputs" / "cache")
+
+
+def models_folder(given: str | Path | None = None) -> Path | None:
+    """Name the folder that is searched for artifacts first: the given one, ``COURSE_MODELS``.
+
+    Raises:
+        FileNotFoundError: it is no folder.
+    """
+    return (
+        resolve_path(given)
+        if given
+        else _folder("COURSE_MODELS", "Give the folder that holds a folder per artifact.")
+    )
+
+
+def language() -> str:
+    """Name the language of ``COURSE_LANG``, English by default.
+
+    Raises:
+        ValueError: it is none of ``LANGUAGES``.
+    """
+    found = _variable("COURSE_LANG") or LANGUAGES[0]
+    if found not in LANGUAGES:
+        raise ValueError(f"COURSE_LANG={found!r} is unknown; set it to one of {LANGUAGES}")
+    return found
 
 
 def repo_root() -> Path:

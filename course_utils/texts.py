@@ -6,19 +6,16 @@ English one is shown. Exceptions stay English, next to the code that raises them
 
 import difflib
 import json
-import os
 import string
 from functools import cache
-from pathlib import Path
 
-LANGUAGES = ("en", "zh")
+from course_utils.runtime import data_root, language
 
 
 @cache
 def catalog() -> dict[str, dict[str, str]]:
     """Read the strings of the course: key, then language."""
-    path = Path(__file__).resolve().parents[1] / "data" / "texts.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads((data_root() / "texts.json").read_text(encoding="utf-8"))
 
 
 def text(key: str, **values: object) -> str:
@@ -32,13 +29,10 @@ def text(key: str, **values: object) -> str:
         KeyError: there is no such key, or a value for a pair of braces is missing.
         ValueError: ``COURSE_LANG`` is no language of the course.
     """
-    language = os.environ.get("COURSE_LANG") or LANGUAGES[0]
-    if language not in LANGUAGES:
-        raise ValueError(f"COURSE_LANG={language!r} is unknown; set it to one of {LANGUAGES}")
     if key not in catalog():
         close = difflib.get_close_matches(key, catalog(), cutoff=0.4) or sorted(catalog())
         raise KeyError(f"no text {key!r}; the closest keys are {', '.join(close)}")
-    pattern = catalog()[key].get(language, catalog()[key]["en"])
+    pattern = catalog()[key].get(language(), catalog()[key]["en"])
     missing = placeholders(pattern) - values.keys()
     if missing:
         raise KeyError(f"text {key!r} needs a value for {', '.join(sorted(missing))}")

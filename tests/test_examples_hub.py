@@ -27,7 +27,7 @@ from course_utils.examples import (
     read_scene_classes,
     scenes,
 )
-from course_utils.runtime import Profile, data_root
+from course_utils.runtime import PROFILES, data_root
 
 
 def words_of(words: str) -> list[str]:
@@ -416,7 +416,7 @@ def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
 def test_an_experiment_takes_a_data_set_by_name(the_hub, tmp_path):
     truth = write_repository(tmp_path / "repo", EUROSAT)
     the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
-    options = {"profile": Profile(), "root": "eurosat", "cache": tmp_path / "cache"}
+    options = {"profile": PROFILES["t4"], "root": "eurosat", "cache": tmp_path / "cache"}
     splits = sources.load_examples("scenes", **options)
     for part in ("train", "validation", "test"):
         assert {truth[each.path.read_bytes()][1] for each in getattr(splits, part)} == {part}

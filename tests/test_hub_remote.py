@@ -102,8 +102,9 @@ def hubs(monkeypatch: pytest.MonkeyPatch) -> Hubs:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder: ``net`` ships, ``big`` and ``lone`` have to be fetched."""
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "outputs" / "cache"))
     return write_lock(tmp_path / "data")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import functional as tv
 from torchvision.utils import make_grid
 
-from course_utils import images
+from course_utils import images, runtime
 
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
@@ -198,8 +198,8 @@ def test_png_bytes_lose_nothing_and_are_the_same_each_time():
 
 def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "new folder" / ("x" * 250 + ".png")  # the longest name there can be, nearly
-    images.write_atomically(path, b"old")
-    images.write_atomically(path, b"new")
+    runtime.write_atomically(path, b"old")
+    runtime.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert os.listdir(path.parent) == [path.name]
 
@@ -210,7 +210,7 @@ def test_on_a_full_disk_the_old_file_stays_and_the_message_helps(tmp_path):
     os.close(os.open(path, os.O_CREAT))
     os.truncate(path, 3)
     with pytest.raises(OSError, match=r"No space left.*free some space.*COURSE_OUT.*COURSE_CACHE"):
-        images.write_atomically(path, b"new content")
+        runtime.write_atomically(path, b"new content")
     assert os.listdir(tmp_path) == [path.name]
     assert path.stat().st_size == 3
 
@@ -218,7 +218,7 @@ def test_on_a_full_disk_the_old_file_stays_and_the_message_helps(tmp_path):
 def test_a_file_in_place_of_the_folder_gives_the_same_advice(tmp_path):
     (tmp_path / "out").write_bytes(b"a file")
     with pytest.raises(OSError, match=r"could not write the file .*COURSE_OUT"):
-        images.write_atomically(tmp_path / "out" / "result.json", b"")
+        runtime.write_atomically(tmp_path / "out" / "result.json", b"")
     assert (tmp_path / "out").read_bytes() == b"a file"
 
 
@@ -228,7 +228,7 @@ def test_an_interrupted_write_leaves_no_part(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        images.write_atomically(tmp_path / "a.png", b"data")
+        runtime.write_atomically(tmp_path / "a.png", b"data")
     assert os.listdir(tmp_path) == []
 
 

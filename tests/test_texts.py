@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_utils import texts
+from course_utils import runtime, texts
 
 
 def test_the_language_follows_the_variable_and_is_english_by_default(monkeypatch):
@@ -43,5 +43,5 @@ def test_a_string_missing_in_a_language_is_shown_in_english(monkeypatch):
 def test_every_text_has_english_and_the_same_braces_in_every_language():
     for key, patterns in texts.catalog().items():
         assert patterns["en"], key
-        assert set(patterns) <= set(texts.LANGUAGES), key
+        assert set(patterns) <= set(runtime.LANGUAGES), key
         assert len({frozenset(texts.placeholders(p)) for p in patterns.values()}) == 1, key

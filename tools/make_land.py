@@ -24,8 +24,7 @@ from shapely.geometry.base import BaseGeometry
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from course_utils.images import write_atomically
-from course_utils.runtime import data_root
+from course_utils.runtime import data_root, write_atomically
 
 WHEEL = "geopandas==0.14.4"
 WHEEL_SHA256 = "3bb6473cb59d51e1a7fe2dbc24a1a063fb0ebdeddf3ce08ddbf8c7ddc99689aa"

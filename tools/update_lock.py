@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from course_utils.hub import DATA_ROOT, LOCK_FILE, list_files, sha256_of
-from course_utils.images import write_atomically
+from course_utils.runtime import write_atomically
 
 
 def updated_lock(data: Path) -> dict:

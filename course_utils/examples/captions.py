@@ -17,7 +17,6 @@ from course_utils.examples.caption_files import (
 )
 from course_utils.examples.hub_sets import (
     Progress,
-    cache_root,
     key_of,
     name_in_lock,
     open_repository,
@@ -25,7 +24,7 @@ from course_utils.examples.hub_sets import (
 )
 from course_utils.examples.records import CaptionedImage, CaptionSet
 from course_utils.images import SUFFIXES
-from course_utils.runtime import resolve_path
+from course_utils.runtime import cache_folder, resolve_path
 from course_utils.texts import text
 
 LOCK_NAMES = {"rsicd": RSICD, "ucm_captions": UCM, "sydney_captions": SYDNEY, "rsicap": RSICAP}
@@ -70,9 +69,9 @@ def load_captions(
         if artifact.id is None:
             raise
     key = key_of([artifact.id, artifact.revision, artifact.mirrors])
-    folder = cache_root(cache) / "captions" / f"{artifact.name}-{key}"
+    folder = cache_folder(cache) / "captions" / f"{artifact.name}-{key}"
     if not (folder / f"dataset_{artifact.name}.json").is_file():  # written last
-        found, _ = open_repository(artifact, cache_root(cache))
+        found, _ = open_repository(artifact, cache_folder(cache))
         unpack_captions(found, folder, dataset=artifact.name, progress=progress)
     return read_captions(folder, images=images)
 

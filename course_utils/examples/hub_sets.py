@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -14,8 +13,8 @@ from PIL import Image
 
 from course_utils.examples.scene_classes import read_scene_classes
 from course_utils.hub import Artifact, ArtifactError, read_lock
-from course_utils.images import FORMATS, write_atomically
-from course_utils.runtime import repo_root, resolve_path
+from course_utils.images import FORMATS
+from course_utils.runtime import write_atomically
 
 TIMEOUT = 10  # seconds that the hub has to answer
 Progress = Callable[[Iterable, int], Iterable]
@@ -28,12 +27,6 @@ PARTS = {
     "test": "test",
 }
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "BMP": ".bmp", "WEBP": ".webp"}
-
-
-def cache_root(cache: Path | None) -> Path:
-    """Give the folder of the cache: by default ``COURSE_CACHE`` or ``outputs/cache``."""
-    default = os.environ.get("COURSE_CACHE") or repo_root() / "outputs" / "cache"
-    return cache or resolve_path(default)
 
 
 def key_of(state: Any) -> str:

@@ -13,7 +13,6 @@ from course_utils.examples.folders import CLASSES_FILE, scan_folder
 from course_utils.examples.hub_sets import (
     PARTS,
     Progress,
-    cache_root,
     key_of,
     name_in_lock,
     open_repository,
@@ -23,8 +22,8 @@ from course_utils.examples.hub_sets import (
 from course_utils.examples.layouts import are_parts, find_classes, folders_in, unwrapped
 from course_utils.examples.records import ClassFolder, Example
 from course_utils.examples.scene_classes import SceneClasses, read_scene_classes
-from course_utils.images import SUFFIXES, write_atomically
-from course_utils.runtime import resolve_path
+from course_utils.images import SUFFIXES
+from course_utils.runtime import cache_folder, resolve_path, write_atomically
 from course_utils.texts import text
 
 INDEX_FILE = "index.json"
@@ -67,7 +66,7 @@ def load_scenes(
         Data sets, versions and licences: ``data/artifacts.lock.json``.
     """
     path, known = resolve_path(root), read_scene_classes()
-    store = cache_root(cache) / "scenes"
+    store = cache_folder(cache) / "scenes"
     if path.is_dir():
         return _from_folder(path, store, progress)
     if path.is_file():

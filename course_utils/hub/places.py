@@ -1,6 +1,5 @@
 """Find a model or data set: a local folder, what ships, the cache, the network, a stand-in."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from course_utils.hub.lock import (
     read_lock,
     sha256_of,
 )
+from course_utils.runtime import cache_folder, models_folder
 
 
 def locate(
@@ -49,7 +49,10 @@ def locate(
         OSError: there is no space for the download.
     """
     data = data or DATA_ROOT
-    models = _models_folder(models)
+    try:
+        models = models_folder(models)
+    except FileNotFoundError as error:
+        raise ArtifactError(str(error)) from error
     lock = read_lock(data / LOCK_FILE)
     if name not in lock:
         folder = Path(name).expanduser().resolve()
@@ -59,7 +62,7 @@ def locate(
         unknown = {"license": "unknown", "source": "a local folder"}
         return _as_found(folder, Artifact(folder.name, "local", {}, 0, **unknown))
     artifact, notes = lock[name], ()
-    cache = _cache_folder(cache, data)
+    cache = cache_folder(cache)
     found = _search(artifact, models, data) or find_cached(artifact, cache)
     if found is None and remote and artifact.id:
         found, notes = fetch(artifact, cache)
@@ -69,21 +72,6 @@ def locate(
     if found is None:
         raise ArtifactError("; ".join([_not_found(artifact, models, data), *notes]))
     return found
-
-
-def _cache_folder(cache: Path | None, data: Path) -> Path:
-    default = data.parent / "outputs" / "cache"
-    return Path(cache or os.environ.get("COURSE_CACHE") or default).expanduser().resolve()
-
-
-def _models_folder(models: Path | None) -> Path | None:
-    models = models or os.environ.get("COURSE_MODELS") or None
-    if models is None:
-        return None
-    folder = Path(models).expanduser().resolve()
-    if not folder.is_dir():
-        raise ArtifactError(f"COURSE_MODELS={str(models)!r} is no folder: looked at {folder}")
-    return folder
 
 
 def shipped_folder(artifact: Artifact, data: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from course_utils.images import write_atomically
+from course_utils.runtime import write_atomically
 from course_utils.texts import text
 
 Content = Mapping[str, object]

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_utils.examples import Splits
-from course_utils.images import write_atomically
 from course_utils.lab.arms import Arm
 from course_utils.metrics import accuracy, crossed_interval, macro_f1, verdict
+from course_utils.runtime import write_atomically
 from course_utils.tuning import Heads, TuneConfig, tune_heads
 
 

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
-from course_utils.images import write_atomically
+from course_utils.runtime import write_atomically
 from course_utils.texts import catalog, text
 from course_utils.xbd.levels import DamageLevel
 

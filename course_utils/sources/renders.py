@@ -11,8 +11,7 @@ from jaxtyping import UInt8
 
 import mini_earth
 from course_utils.examples import Example
-from course_utils.images import write_atomically
-from course_utils.runtime import derive_seed
+from course_utils.runtime import derive_seed, write_atomically
 from course_utils.texts import text
 
 IMAGE_SIZE = 64  # pixels

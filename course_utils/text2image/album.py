@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from course_utils.images import load_image, png_bytes, write_atomically
+from course_utils.images import load_image, png_bytes
+from course_utils.runtime import write_atomically
 
 MANIFEST = "manifest.jsonl"  # datasets.load_dataset("json", data_files=...) reads it
 ABANDONED = 3600  # seconds after which nobody is writing a file any more

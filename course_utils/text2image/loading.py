@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any, get_args
 import torch
 
 from course_utils.hub import Artifact, Located, locate, read_lock
-from course_utils.runtime import pick_device, resolve_path
+from course_utils.runtime import pick_device
 from course_utils.text2image.folders import NETWORKS, check_folder, check_weights_whole
 from course_utils.text2image.levels import LevelBy, find_level_by
 from course_utils.text2image.records import GenerationConfig, Task
@@ -81,10 +80,7 @@ def load_pipeline(
     """
     if task not in get_args(Task):
         raise ValueError(f"task: expected one of {', '.join(get_args(Task))}, got {task!r}")
-    cache = os.environ.get("COURSE_CACHE")
-    located = locate(
-        artifact, models=models, remote=remote, cache=resolve_path(cache) if cache else None
-    )
+    located = locate(artifact, models=models, remote=remote)
     if remote and located.stand_in_for:
         found, reasons = located.artifact.name, "; ".join(located.notes)
         said = text("generate.stand_in", name=artifact, found=found, reasons=reasons)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from course_utils.hub import Located, locate, read_lock
-from course_utils.runtime import pick_device, resolve_path
+from course_utils.runtime import pick_device
 from course_utils.texts import text
 from course_utils.zero_shot import nets, transformers_nets
 from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images, unit_rows
@@ -60,11 +59,8 @@ def load_clip(
     """
     if activation not in (None, *ACTIVATIONS):
         raise ValueError(f"activation: expected {' or '.join(ACTIVATIONS)}, got {activation!r}")
-    name, cache = str(name), os.environ.get("COURSE_CACHE")
-    located = locate(
-        name, models=models, remote=remote, cache=resolve_path(cache) if cache else None
-    )
-    located = _recognized(located)
+    name = str(name)
+    located = _recognized(locate(name, models=models, remote=remote))
     if remote and located.stand_in_for:
         found, reasons = located.artifact.name, "; ".join(located.notes)
         warnings.warn(text("clip.stand_in", name=name, found=found, reasons=reasons), stacklevel=2)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from course_utils.images import write_atomically
+from course_utils.runtime import write_atomically
 
 
 def read_store(path: Path | None, fingerprint: str) -> tuple[dict[str, Tensor], str]:
