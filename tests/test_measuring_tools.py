@@ -385,10 +385,14 @@ def test_renders_are_measured_too(tmp_path, work):
     sizes = ["--renders", "50", "--validation-renders", "40"]
     train_judge.main([*train, *sizes])
     arguments = [*measure_arguments(tmp_path, tmp_path), "--on", "mini_earth", *sizes]
+    arguments += ["--per-line", "2"]
     models = ["--model", str(work / "generator"), "--clip", str(work / "clip")]
     measure_text2image.main([*arguments, *models, "--per-class", "1", "--seeds", "1"])
     rows = read_table(tmp_path / "table.csv")
     assert {row["on"] for row in rows} == {"mini_earth"}
+    assert find(rows, "real", "direction_obeyed", "lines") > 0.8
+    assert find(rows, "drawn", "direction_obeyed", "lines") < 0.5  # noise runs nowhere
+    assert find(rows, "real", "straightness", "lines") > 0.15
     drawn = [r for r in rows if r["metric"] == "agreement" and r["images"] == "drawn"]
     judge, _ = train_judge.load_judge(tmp_path / "judge_mini_earth")
     assert [row["class"] for row in drawn] == ["all", *judge.class_names]

@@ -30,9 +30,15 @@ from torch.nn.functional import normalize
 import mini_earth
 from course_utils import lab, metrics, text2image, zero_shot
 from course_utils.examples import Example, phrase_from_name
+from mini_earth import words
 from tools import train_judge, training
 from tools.training import Captioned
+from tools.training_looks import main_direction
 
+LINES = {  # of which scenes, and as which words
+    "freeway": "a straight freeway of four lanes runs",
+    "runway": "the straight runway lies",
+}
 TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
 K_REGION, K_CROWD = 3, 5  # neighbours: of precision and recall, of density and coverage
 SHARES = ("precision", "recall", "coverage", "copied_share")  # between 0 and 1
@@ -60,6 +66,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--steps", type=int, default=10)
     add("--per-class", type=int, default=100)
     add("--seeds", type=int, default=3)
+    add("--per-line", type=int, default=10, help="drawings of each road and direction")
     add("--draws", type=int, default=5, help="parts of each size, to show the bias at small n")
     add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
     add("--renders", type=int, default=48_000)
@@ -349,6 +356,58 @@ def clip_score_rows(
     yield from mean_rows("real", clip.name, [score(real.held)])
 
 
+# --- Lines --------------------------------------------------------------------------------------
+
+
+def line_prompts(per_line: int) -> tuple[list[str], list[float]]:
+    """Ask for straight roads in each of the eight directions that there are words for."""
+    prompts, angles = [], []
+    for scene_class, thing in LINES.items():
+        for k in range(len(words.LINES)):
+            angle = 180.0 * k / len(words.LINES)
+            said = mini_earth.Sight(thing + " {}", angle, is_line=True).said()
+            subject = f"a satellite photo of {mini_earth.SCENE_PHRASES[scene_class][0]}"
+            prompts += [f"{subject}, {said}, few trees, green grass, clear light"] * per_line
+            angles += [angle] * per_line
+    return prompts, angles
+
+
+def line_numbers(images: Tensor, angles: Sequence[float]) -> dict[tuple[str, int], float]:
+    """Measure how straight the lines of uint8 images are, and how often they run as asked."""
+    found = [main_direction(image.double().mean(dim=0).numpy() / 255) for image in images]
+    off = [
+        abs((angle - asked + 90) % 180 - 90)
+        for (angle, _), asked in zip(found, angles, strict=True)
+    ]
+    n = len(found)
+    return {
+        ("straightness", n): float(np.mean([share for _, share in found])),
+        ("direction_obeyed", n): float(np.mean(np.array(off) < 22.5)),
+    }
+
+
+def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterator[Row]:
+    """Draw roads as asked; beside them renders, which run as their captions say."""
+    prompts, angles = line_prompts(args.per_line)
+    runs = []
+    for seed in range(args.seeds):
+        config = text2image.GenerationConfig(
+            num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
+        )
+        stream = text2image.generate(model, prompts, config, root=args.work / "drawn")
+        pixels = [torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1) for drawn in stream]
+        runs.append(line_numbers(torch.stack(pixels), angles))
+    yield from mean_rows("drawn", "lines", runs)
+    real, truth = [], []
+    for seed in range(len(prompts)):
+        scene_class = list(LINES)[seed % len(LINES)]
+        style = args.styles[seed % len(args.styles)]
+        view = mini_earth.render(mini_earth.make_scene(scene_class, style, seed=seed, extent=200.0))
+        real.append(torch.from_numpy(view.image.copy()).permute(2, 0, 1))
+        truth.append(next(sight.angle for sight in view.sights if sight.is_line))
+    yield from mean_rows("real", "lines", [line_numbers(torch.stack(real), truth)])
+
+
 # --- What is written --------------------------------------------------------------------------
 
 
@@ -517,6 +576,8 @@ def measure(args: argparse.Namespace) -> list[Row]:
     for space, features in extractors.items():
         rows += space_rows(args, space, features, drawn, real)
     rows += clip_score_rows(clip, extractors[clip.name], drawn, real)
+    if args.on == "mini_earth":
+        rows += line_rows(args, model)
     shared = {
         "model": args.name,
         "fingerprint": model.fingerprint,
