@@ -29,7 +29,7 @@ from course_utils.samplers import (
     sample_timesteps,
     sdedit,
 )
-from course_utils.samplers.timesteps import moves_between
+from course_utils.samplers.walk import moves_between
 
 with warnings.catch_warnings(action="ignore"):
     from diffusers import (

@@ -1,15 +1,13 @@
 """Start from a real image: draw a part of it anew, or all of it a little."""
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, q_sample
-from course_utils.samplers.implicit import move_implicit, walk_implicit
 from course_utils.samplers.inputs import (
     check_count,
     check_generator,
@@ -17,9 +15,18 @@ from course_utils.samplers.inputs import (
     check_start,
     read_mask,
 )
-from course_utils.samplers.records import Denoiser, SampleStep
-from course_utils.samplers.stepping import draw_noise, predict, widen
-from course_utils.samplers.timesteps import Move, Spacing, moves_between, sample_timesteps
+from course_utils.samplers.reverse import implicit_formula, move_implicit
+from course_utils.samplers.walk import (
+    Denoiser,
+    Move,
+    SampleStep,
+    Spacing,
+    add_noise,
+    draw_noise,
+    moves_between,
+    sample_timesteps,
+    walk,
+)
 
 
 def inpaint_sample(
@@ -76,46 +83,28 @@ def inpaint_sample(
     is_known = read_mask(mask, x_T)
     timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
     path = resampling_path(num_sample_steps, num_resamples, jump_length)
-    moves = moves_between(schedule, timesteps)
-    return _walk_and_jump(
-        denoiser, x_T, moves, path, x0=x0, is_known=is_known, clip_x0=clip_x0, generator=generator
-    )
+    moves = _along(path, moves_between(schedule, timesteps))
+    clean = x0.detach()
+
+    def formula(x: Tensor, x0_pred: Tensor, eps_pred: Tensor, move: Move) -> Tensor:
+        known, z = clean.to(x.dtype), None
+        if not move.is_last:
+            z = draw_noise(x, generator, x_T.dtype)  # a pixel is known or not, and uses it once
+            known = add_noise(known, move.alpha_bar_prev, z)
+        return torch.where(is_known, known, move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z))
+
+    return walk(denoiser, x_T, moves, formula, clip_x0=clip_x0, generator=generator)
 
 
-def _walk_and_jump(
-    denoiser: Denoiser,
-    x: Float[Tensor, " n *shape"],
-    moves: list[Move],
-    path: list[int],
-    *,
-    x0: Float[Tensor, " n *shape"],
-    is_known: Bool[Tensor, "..."],
-    clip_x0: bool,
-    generator: torch.Generator,
-) -> Iterator[SampleStep]:
-    dtype, x, x0 = x.dtype, widen(x), widen(x0.detach())
+def _along(path: list[int], moves: list[Move]) -> list[Move]:
+    """Order the moves by how many steps are left, and put the jumps back up between them."""
+    found = []
     for left, left_after in pairwise(path):
         move = moves[len(moves) - left]
         if left_after > left:
-            share = moves[len(moves) - left_after].alpha_bar / move.alpha_bar
-            x = _mix(x, share, draw_noise(x, generator, dtype))
-            continue
-        with torch.no_grad():
-            x0_pred, eps_pred = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
-            known, z = x0, None
-            if not move.is_last:
-                z = draw_noise(x, generator, dtype)  # a pixel is known or not, and uses it once
-                known = _mix(x0, move.alpha_bar_prev, z)
-            unknown = move_implicit(x0_pred, eps_pred, move, eta=1.0, z=z)
-            x = torch.where(is_known, known, unknown)
-        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))
-
-
-def _mix(
-    x: Float[Tensor, " n *shape"], share: float, z: Float[Tensor, " n *shape"]
-) -> Float[Tensor, " n *shape"]:
-    """Noise an image to ᾱ = ``share``, or a state on until its ᾱ is ``share`` times what it was."""
-    return math.sqrt(share) * x + math.sqrt(1 - share) * z
+            move = Move(move.t, move.alpha_bar, moves[len(moves) - left_after].alpha_bar)
+        found.append(move)
+    return found
 
 
 def resampling_path(num_sample_steps: int, num_resamples: int, jump_length: int) -> list[int]:
@@ -194,22 +183,12 @@ def sdedit(
     check_share("eta", eta, zero=True)
     check_generator(generator, "the image is noised first")
     timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
-    num_taken = max(1, round(strength * num_sample_steps))
-    moves = moves_between(schedule, timesteps[-num_taken:])
-    settings = {"eta": eta, "clip_x0": clip_x0, "generator": generator}
-    return _noise_and_walk(denoiser, x0, schedule, moves, **settings)
+    moves = moves_between(schedule, timesteps[-max(1, round(strength * num_sample_steps)) :])
+    formula = implicit_formula(eta, generator, x0.dtype)
 
+    def noise_and_walk() -> Iterator[SampleStep]:  # noise is drawn when the first step is
+        t = torch.full((len(x0),), moves[0].t, dtype=torch.int64, device=x0.device)
+        x_t = q_sample(x0.detach(), t, draw_noise(x0, generator, x0.dtype), schedule)
+        yield from walk(denoiser, x_t, moves, formula, clip_x0=clip_x0)
 
-def _noise_and_walk(
-    denoiser: Denoiser,
-    x0: Float[Tensor, " n *shape"],
-    schedule: NoiseSchedule,
-    moves: list[Move],
-    *,
-    eta: float | int,
-    clip_x0: bool,
-    generator: torch.Generator,
-) -> Iterator[SampleStep]:
-    t = torch.full((len(x0),), moves[0].t, dtype=torch.int64, device=x0.device)
-    x_t = q_sample(x0.detach(), t, draw_noise(x0, generator, x0.dtype), schedule)
-    yield from walk_implicit(denoiser, x_t, moves, eta=eta, clip_x0=clip_x0, generator=generator)
+    return noise_and_walk()

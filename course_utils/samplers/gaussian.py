@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule
-from course_utils.samplers.records import Denoiser, SampleStep
+from course_utils.samplers.walk import Denoiser, SampleStep
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_utils.samplers.records import Denoiser
+from course_utils.samplers.walk import Denoiser
 
 Labels = Int[Tensor, " n"] | Float[Tensor, "n d"]
 

@@ -1,0 +1,206 @@
+"""One walk for all samplers: ask the network at each visited step, and let a formula move on."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from course_utils.diffusion import NoiseSchedule
+from course_utils.samplers.inputs import check_choice, check_count
+
+Spacing = Literal["trailing", "leading", "linspace"]
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """A network as a function of (x_t, t): it predicts the noise ε that is in x_t."""
+
+    def __call__(
+        self, x_t: Float[Tensor, " n *shape"], t: Int[Tensor, " n"]
+    ) -> Float[Tensor, " n *shape"]:
+        """Predict the noise; ``t`` is int64, 0-based, one step for each row of ``x_t``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class SampleStep:
+    """One step of the reverse process; the last one's ``x_t`` is the sample.
+
+    ``t`` is the step at which the network was asked, ``x0_pred`` what it then took for the clean
+    image (clipped if the sampler was told to), and ``x_t`` the state *after* the step: less noisy
+    than what the network saw. Both tensors have the dtype and the device of the starting noise.
+    """
+
+    t: int
+    x_t: Float[Tensor, " n *shape"]
+    x0_pred: Float[Tensor, " n *shape"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """From the noise of step ``t`` to that of the next visited step; ᾱ is 1 at the image.
+
+    A move to a smaller ᾱ puts noise back, without a look at the network.
+    """
+
+    t: int
+    alpha_bar: float
+    alpha_bar_prev: float
+
+    @property
+    def is_last(self) -> bool:
+        """Say whether the move ends at the image, where no noise is left."""
+        return self.alpha_bar_prev == 1.0
+
+
+# from the state, the predicted image, the predicted noise and the move to the next state
+Formula = Callable[[Tensor, Tensor, Tensor, Move], Tensor]
+
+
+def walk(
+    denoiser: Denoiser,
+    x: Float[Tensor, " n *shape"],
+    moves: Iterable[Move],
+    formula: Formula,
+    *,
+    clip_x0: bool,
+    generator: torch.Generator | None = None,
+) -> Iterator[SampleStep]:
+    """Make the moves, one record for each call of the network.
+
+    Short floats are kept in float32 between the steps, since a state that is rounded after each of
+    many small steps would drift; the network reads and records hold them short.
+
+    Args:
+        denoiser: the network.
+        x: where to start.
+        moves: in their order; those that put noise back draw it from ``generator``.
+        formula: makes a move of the sampler at hand.
+        clip_x0: see `predict`.
+        generator: source of the noise that is put back.
+    """
+    dtype = x.dtype
+    x = x.to(torch.float32 if dtype.itemsize < 4 else dtype)
+    for move in moves:
+        if move.alpha_bar_prev < move.alpha_bar:
+            share = move.alpha_bar_prev / move.alpha_bar
+            x = add_noise(x, share, draw_noise(x, generator, dtype))
+            continue
+        with torch.no_grad():
+            x0_pred, eps_pred = predict(denoiser, x, move, dtype=dtype, clip_x0=clip_x0)
+            x = formula(x, x0_pred, eps_pred, move)
+        yield SampleStep(move.t, x.to(dtype), x0_pred.to(dtype))
+
+
+def predict(
+    denoiser: Denoiser,
+    x_t: Float[Tensor, " n *shape"],
+    move: Move,
+    *,
+    dtype: torch.dtype,
+    clip_x0: bool,
+) -> tuple[Float[Tensor, " n *shape"], Float[Tensor, " n *shape"]]:
+    r"""Ask the network, and solve for the clean image.
+
+    $$\hat x_0 = (x_t - \sqrt{1-\bar\alpha_t}\,\epsilon_\theta) / \sqrt{\bar\alpha_t}$$
+
+    With ``clip_x0`` the prediction is clipped to [-1, 1], and the noise is what then remains:
+    x_t = √ᾱ x̂_0 + √(1-ᾱ) ε still holds.
+
+    Args:
+        denoiser: the network.
+        x_t: the state, as the walk keeps it.
+        move: says t and ᾱ_t.
+        dtype: what the network reads.
+        clip_x0: as said.
+
+    Returns:
+        x0_pred and eps_pred, in the dtype of ``x_t``.
+
+    Raises:
+        ValueError: the denoiser returned something else than a tensor of x_t's shape.
+    """
+    t = torch.full((len(x_t),), move.t, dtype=torch.int64, device=x_t.device)
+    eps_pred = denoiser(x_t.to(dtype), t)
+    if not isinstance(eps_pred, Tensor) or eps_pred.shape != x_t.shape:
+        got = getattr(eps_pred, "shape", type(eps_pred).__name__)
+        raise ValueError(
+            f"expected the denoiser to return noise of x_t's shape {tuple(x_t.shape)}, got {got}; "
+            "a network that predicts more than the noise needs a function around it"
+        )
+    eps_pred = eps_pred.to(x_t.dtype)
+    signal, noise = math.sqrt(move.alpha_bar), math.sqrt(1 - move.alpha_bar)
+    x0_pred = (x_t - noise * eps_pred) / signal
+    if clip_x0:
+        x0_pred = x0_pred.clamp(-1, 1)
+        eps_pred = (x_t - signal * x0_pred) / noise
+    return x0_pred, eps_pred
+
+
+def draw_noise(
+    x: Float[Tensor, " n *shape"], generator: torch.Generator, dtype: torch.dtype
+) -> Float[Tensor, " n *shape"]:
+    """Draw noise of x's shape in ``dtype`` where the generator lives, and bring it to x.
+
+    With a generator on the CPU, the usual one, all devices get the same numbers.
+    """
+    return torch.randn(x.shape, generator=generator, dtype=dtype, device=generator.device).to(x)
+
+
+def add_noise(
+    x: Float[Tensor, " n *shape"], share: float, z: Float[Tensor, " n *shape"]
+) -> Float[Tensor, " n *shape"]:
+    """Noise an image to ᾱ = ``share``, or a state on until its ᾱ is ``share`` times what it was."""
+    return math.sqrt(share) * x + math.sqrt(1 - share) * z
+
+
+def sample_timesteps(
+    num_train_steps: int, num_sample_steps: int, spacing: Spacing = "trailing"
+) -> list[int]:
+    r"""Choose the steps to visit, noisiest first.
+
+    $$t_i = \mathrm{round}(T - i\,T/S) - 1, \quad i = 0 \dots S-1 \quad (\text{trailing})$$
+
+    "trailing" counts back from the noisiest step, T-1, where sampling starts from pure noise.
+    "leading" takes 0, ⌊T/S⌋, 2⌊T/S⌋, …, as the DDIM paper does, and so never sees the noisiest
+    steps; "linspace" spreads the steps evenly over 0 … T-1, both included. Halves are rounded to
+    even. A single step of "linspace" is T-1.
+
+    Args:
+        num_train_steps: T, the length of the noise schedule.
+        num_sample_steps: S, from 1 to T.
+        spacing: "trailing", "leading" or "linspace".
+
+    Returns:
+        S different steps in [0, T-1], falling.
+
+    Raises:
+        ValueError: S is not between 1 and T, or the spacing is unknown.
+
+    Source:
+        Lin et al. 2024 (arXiv:2305.08891), table 2, there counted from 1.
+    """
+    check_choice("spacing", spacing, get_args(Spacing))
+    check_count("num_train_steps", num_train_steps)
+    check_count("num_sample_steps", num_sample_steps, most=num_train_steps, what="the schedule's T")
+    first, steps = num_train_steps - 1, range(num_sample_steps)
+    if spacing == "trailing":
+        return [
+            round(Fraction(num_train_steps * (num_sample_steps - i), num_sample_steps)) - 1
+            for i in steps
+        ]
+    if spacing == "leading":
+        return [i * (num_train_steps // num_sample_steps) for i in reversed(steps)]
+    gaps = max(num_sample_steps - 1, 1)
+    return [round(first - Fraction(first * i, gaps)) for i in steps]
+
+
+def moves_between(schedule: NoiseSchedule, timesteps: list[int]) -> list[Move]:
+    """List the moves from each step to the next one visited, the last of them to the image."""
+    alpha_bars = schedule.exact_alpha_bar[timesteps].tolist()
+    return [Move(*move) for move in zip(timesteps, alpha_bars, [*alpha_bars[1:], 1.0], strict=True)]
