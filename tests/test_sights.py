@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 import mini_earth
 from mini_earth import LAND_COVER, Sight, long_caption, words
-from tools.training_looks import find_looks, main_direction
+from tools.training.looks import find_looks, main_direction
 
 STYLES = sorted(mini_earth.STYLES)
 TURNS = list(product(range(4), (False, True)))

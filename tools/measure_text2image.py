@@ -33,7 +33,7 @@ from course_utils.examples import Example, phrase_from_name
 from mini_earth import words
 from tools import train_judge, training
 from tools.training import Captioned
-from tools.training_looks import main_direction
+from tools.training.looks import main_direction
 
 LINES = {  # of which scenes, and as which words
     "freeway": "a straight freeway of four lanes runs",

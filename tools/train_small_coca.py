@@ -328,7 +328,7 @@ and a little of other light.
 
 On the validation part ({held_words(run)}), with greedy captions. *Class named*: the share of
 captions that hold one of the phrases of the image's class (`mini_earth.SCENE_PHRASES` and
-`DISASTER_PHRASES`, for UC Merced those of `tools/training_words.py`) as whole words without the
+`DISASTER_PHRASES`, for UC Merced those of `tools/training/words.py`) as whole words without the
 article; phrases that two classes share count for both. *Images shuffled*: the same captions, each
 beside the class of another image of its group, 20 times. *Perplexity*: by token, of one true
 caption an image, beside its own image or another one. *Verbatim*: the share of captions that are

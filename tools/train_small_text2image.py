@@ -42,8 +42,9 @@ from torch import Tensor, nn
 from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import mini_earth
-from tools import training, training_looks, training_words
-from tools.training import Captioned
+from tools import training
+from tools.training import Captioned, words
+from tools.training.looks import LOOKS, find_looks
 
 SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 6, 128, 77
 BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
@@ -417,7 +418,7 @@ def cache_latents(
     for part in (vae.encoder, vae.quant_conv):
         for value in part.state_dict().values():
             digest.update(value.cpu().numpy().tobytes())
-    digest.update(Path(training_looks.__file__).read_bytes())
+    digest.update(LOOKS)
     path = work / f"latents_{data.source}_{copies}_{digest.hexdigest()[:12]}.safetensors"
     if not path.is_file():
         training.say(f"encoding {copies} x {len(data)} images of {data.source}")
@@ -445,7 +446,7 @@ def encode_views(
         meters = meters * views.side * data.images.shape[-1] / SIZE
         columns.append((means.half().cpu(), chosen, meters, views.quarter_turns, views.is_mirrored))
         for image in views.images.permute(0, 2, 3, 1).numpy():
-            found = () if data.sights else training_looks.find_looks(image)
+            found = () if data.sights else find_looks(image)
             looks.append([astuple(look) for look in found])
     names = ("latents", "rows", "meters", "turns", "is_mirrored")
     tensors = {k: torch.cat(v) for k, v in zip(names, zip(*columns, strict=True), strict=True)}
@@ -699,10 +700,10 @@ def contact_sheets(
 ) -> None:
     """Draw ten images a class into PNGs of WORK, to be looked at."""
     sets = {
-        "eurosat": training_words.EUROSAT_PHRASES,
+        "eurosat": words.EUROSAT_PHRASES,
         "disasters": mini_earth.DISASTER_PHRASES,
         "scenes": mini_earth.SCENE_PHRASES,
-        "ucmerced": training_words.UC_MERCED_PHRASES,
+        "ucmerced": words.UC_MERCED_PHRASES,
     }
     for what, phrases in sets.items():
         prompts = [f"a satellite photo of {p[0]}" for p in phrases.values() for _ in range(10)]

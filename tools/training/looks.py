@@ -11,6 +11,7 @@ from scipy import ndimage
 from mini_earth import Sight
 from mini_earth.words import color
 
+LOOKS = b"1"  # which version of these words a cache holds; another one when they change
 GRID = 8  # blocks along a side whose colors are named
 COHERENCE = (0.12, 0.3)  # from weak to strong lines
 

@@ -1,0 +1,88 @@
+"""What training scripts write: whole files, sheets, tables, and what decided a run."""
+
+import hashlib
+import io
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+import mini_earth
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a file."""
+    print(time.strftime("%H:%M:%S"), line, flush=True)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(data)
+    draft.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON whole or not at all."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Store floats in half precision; they are single precision again when loaded.
+
+    Raises:
+        ValueError: a weight is too large for half precision.
+    """
+    half = {k: v.detach().cpu().clone() for k, v in state.items()}
+    half = {k: v.half() if v.is_floating_point() else v for k, v in half.items()}
+    if bad := [k for k, v in half.items() if v.is_floating_point() and not v.isfinite().all()]:
+        raise ValueError(f"not finite in half precision: {', '.join(bad)}")
+    return {k: v.contiguous() for k, v in half.items()}
+
+
+def sheet(rows: Sequence[Tensor], path: Path, *, zoom: int = 2) -> None:
+    """Write rows of images in [0, 1] (each n c h w) as one PNG."""
+    lines = [torch.cat(list(F.pad(row, (1, 1, 1, 1))), dim=2) for row in rows]
+    widest = max(line.shape[2] for line in lines)
+    lines = [F.pad(line, (0, widest - line.shape[2])) for line in lines]
+    pixels = (torch.cat(lines, dim=1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(
+        buffer, format="PNG"
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def provenance(files: Sequence[Path], **settings: object) -> dict[str, object]:
+    """Record what decided a run: command, machine, versions, file hashes, settings."""
+    return {
+        "command": shlex.join(["python", "-m", "tools." + Path(sys.argv[0]).stem]),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {_accelerator()}",
+        "torch": torch.__version__,
+        "mini_earth": mini_earth.__version__,
+        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        **settings,
+    }
+
+
+def _accelerator() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+
+
+def table(numbers: dict[str, object], header: tuple[str, str]) -> str:
+    """Format measured numbers as a Markdown table."""
+    lines = [f"| {header[0]} | {header[1]} |", "| --- | ---: |"]
+    for name, value in numbers.items():
+        lines.append(f"| {name} | {f'{value:.3f}' if isinstance(value, float) else value} |")
+    return "\n".join(lines)
