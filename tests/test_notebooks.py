@@ -107,6 +107,8 @@ def code_complaints(cells: list[NotebookNode]) -> Iterator[str]:
         for output in cell.outputs:
             if output.output_type == "error" and "raises-exception" not in tags(cell):
                 yield f"{cell.id} stores an error"
+            if "CheckResult(passed=False" in output.get("data", {}).get("text/plain", ""):
+                yield f"{cell.id} stores a check that is not passed"
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 yield f"{cell.id} stores a widget"
 
@@ -286,6 +288,7 @@ BAD = {
     "out of order": notebook(code(name="00-b", count=2), code(count=1)),
     "error": notebook(code(outputs=[ERROR])),
     "widget": notebook(code(outputs=[WIDGET])),
+    "failed check": notebook(code(outputs=[NOT_PASSED])),
     "widget state": notebook(code(), widgets={}),
     "path": notebook(code("open('/home/me/x')")),
     "path in a second line": notebook(code(outputs=[stream("in\n/home/me/x\n", "stdout")])),
