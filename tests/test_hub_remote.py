@@ -101,10 +101,15 @@ def hubs(monkeypatch: pytest.MonkeyPatch) -> Hubs:
     return hubs
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder: ``net`` ships, ``big`` and ``lone`` have to be fetched."""
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is fetched out of the course's own cache."""
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "outputs" / "cache"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder: ``net`` ships, ``big`` and ``lone`` have to be fetched."""
     return write_lock(tmp_path / "data")
 
 
