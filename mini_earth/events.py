@@ -13,7 +13,7 @@ ENDINGS = {"images": ".png", "labels": ".json", "targets": "_target.png"}  # by 
 METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 # The Joint Damage Scale as the label files spell it, by its value in the target images.
 SUBTYPES = {1: "no-damage", 2: "minor-damage", 3: "major-damage", 4: "destroyed"}
-UNCLASSIFIED, UNCLASSIFIED_SUBTYPE = 0, "un-classified"  # nobody could tell; 0 in the targets
+UNCLASSIFIED, UNCLASSIFIED_SUBTYPE = 255, "un-classified"  # nobody could tell: no level at all
 _DAMAGED = ("minor", "major", "destroyed")
 
 

@@ -49,7 +49,7 @@ def encode_pair(tile: XbdTile, *, size: int, extent: float) -> dict[str, bytes]:
     buildings = outline_buildings(scene, size)
     pair = {
         "pre_target": _png(_target(buildings, size, lambda building: 1)),
-        "post_target": _png(_target(buildings, size, lambda building: building.damage)),
+        "post_target": _png(_target(buildings, size, lambda building: building.target)),
     }
     features = _features(buildings, tile, size=size, extent=extent)
     for when, entries in (("pre", _ungraded(features)), ("post", features)):
@@ -72,6 +72,11 @@ class Building:
     def subtype(self) -> str:
         """Spell the damage as the label files do."""
         return SUBTYPES.get(self.damage, UNCLASSIFIED_SUBTYPE)
+
+    @property
+    def target(self) -> int:
+        """Give its value in the official targets, which have 0 where nobody could tell."""
+        return 0 if self.damage == UNCLASSIFIED else self.damage
 
 
 def _target(
