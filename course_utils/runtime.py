@@ -235,6 +235,12 @@ def models_folder(given: str | Path | None = None) -> Path | None:
     )
 
 
+def xbd_folder(given: str | Path | None = None) -> Path | None:
+    """Name the folder of the real xBD, there or not: the given one, else ``COURSE_XBD``."""
+    named = given or _variable("COURSE_XBD")
+    return resolve_path(named) if named else None
+
+
 def language() -> str:
     """Name the language of ``COURSE_LANG``, English by default.
 

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from course_utils import checks
 from course_utils.checks import CheckResult, Tile
 from course_utils.texts import catalog, text
-from course_utils.xbd import read_buildings, read_position
+from course_utils.xbd import read_label
 
 ALL = [
     checks.check_06_ex1,
@@ -258,7 +258,8 @@ def test_the_label_files_of_the_check_are_readable_as_xbd():
     seen = []
 
     def look(path):
-        seen.append((len(read_buildings(path)), read_position(path)[1], read_outlines(path)[2]))
+        label = read_label(path)
+        seen.append((len(label.buildings), label.position[1], read_outlines(path)[2]))
         return 1.0
 
     checks.check_06_ex2(look)

@@ -23,8 +23,7 @@ from course_utils.plots import pairs, style
 from course_utils.plots.placing import place_names
 from course_utils.texts import catalog
 from course_utils.xbd.events import CLASSES, read_events
-from course_utils.xbd.labels import Building, Metadata
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import Building, DamageLevel, Metadata
 
 EVENTS = read_events()
 COUNTS = {name: event.num_buildings for name, event in EVENTS.items()}

@@ -14,8 +14,7 @@ from tiny_models import write_tiny_text2image
 
 from course_utils import plots, widgets
 from course_utils.text2image import GenerationConfig, TextToImage, generate, load_pipeline
-from course_utils.xbd.labels import Building
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import Building, DamageLevel
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 PRE, POST = (np.full((64, 64, 3), color, np.uint8) for color in (RED, BLUE))

@@ -17,7 +17,6 @@ from course_utils.xbd import (
     read_buildings,
     read_label,
     read_metadata,
-    read_position,
 )
 
 SQUARE = "POLYGON ((10 20, 30 20, 30 40, 10 40, 10 20))"
@@ -202,7 +201,7 @@ def test_a_label_of_200_megabytes_is_refused_before_it_is_read(tmp_path):
     path.touch()
     os.truncate(path, 200_000_000)
     start = time.perf_counter()
-    for read in (read_buildings, read_label, read_metadata, read_position):
+    for read in (read_buildings, read_label, read_metadata):
         message = complaint(path, read)
         assert "200,000,000 bytes" in message
         assert "larger max_bytes" in message
@@ -273,7 +272,6 @@ def test_a_label_without_metadata_still_gives_its_buildings(tmp_path):
     path = tmp_path / PRE
     path.write_text(json.dumps({"features": {"xy": [entry()]}}), encoding="utf-8")
     assert len(read_buildings(path)) == 1
-    assert read_position(path) is None
     assert "no metadata" in complaint(path, read_metadata)
     assert "no metadata" in complaint(path, read_label)
 
@@ -285,18 +283,17 @@ def test_the_position_is_the_center_of_the_box_around_all_polygons(tmp_path):
         entry("MULTIPOLYGON (((-91 14.25, -90.75 14.25, -90.75 14.75, -91 14.25)))"),
     ]
     path = write(tmp_path / PRE, entry(), lng_lat=polygons)
-    assert read_position(path) == ((-91 - 90.25) / 2, (14 + 14.75) / 2)
-    assert read_label(path).position == read_position(path)
+    assert read_label(path).position == ((-91 - 90.25) / 2, (14 + 14.75) / 2)
 
 
 def test_without_polygons_there_is_no_position(tmp_path):
-    assert read_position(write(tmp_path / PRE, lng_lat=[])) is None
-    assert read_position(write(tmp_path / PRE, lng_lat=[entry("POLYGON EMPTY")])) is None
+    for places in ([], [entry("POLYGON EMPTY")]):
+        assert read_label(write(tmp_path / PRE, lng_lat=places)).position is None
 
 
 def test_a_wrong_geographic_polygon_is_named_where_it_is_needed(tmp_path):
     path = write(tmp_path / PRE, entry(), lng_lat=[entry("POINT (1 2)")])
-    assert "features.lng_lat[0]" in complaint(path, read_position)
+    assert "features.lng_lat[0]" in complaint(path, read_label)
     assert len(read_buildings(path)) == 1
 
 
@@ -305,7 +302,7 @@ def test_everything_at_once_is_what_each_reader_gives(tmp_path):
     label = read_label(path)
     assert list(label.buildings) == read_buildings(path)
     assert label.metadata == read_metadata(path)
-    assert label.position == read_position(path) == (20, 30)
+    assert label.position == (20, 30)
 
 
 def test_the_real_labels_hold_what_is_known_of_them(test_data):
@@ -340,7 +337,7 @@ def test_the_real_labels_hold_what_is_known_of_them(test_data):
 
 def test_the_real_positions_are_in_guatemala_and_california(test_data):
     for scene in find_scenes(test_data / "xbd")[1:]:
-        longitude, latitude = read_position(scene.post_label)
+        longitude, latitude = read_label(scene.post_label).position
         corner = {"guatemala-volcano": (-91, 14), "santa-rosa-wildfire": (-123, 38)}[scene.event]
         assert 0 < longitude - corner[0] < 1
         assert 0 < latitude - corner[1] < 1

@@ -13,7 +13,6 @@ from course_utils.xbd import (
     DamageLevel,
     XbdError,
     crop_building,
-    crops,
     damage_mask,
     find_scenes,
     masks,
@@ -347,7 +346,7 @@ def test_a_box_too_large_for_memory_is_scaled_like_a_smaller_one(size, monkeypat
         one = building(box(*corners))
         expected = crop_building(IMAGE, one, context=0.2, size=size).astype(int)
         with monkeypatch.context() as patch:
-            patch.setattr(crops, "MAX_PADDED", 0)
+            patch.setattr(masks, "MAX_PADDED", 0)
             crop = crop_building(IMAGE, one, context=0.2, size=size)
         assert np.abs(crop - expected).max() <= 1  # Pillow rounds twice, once for each axis
 

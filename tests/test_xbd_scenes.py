@@ -61,17 +61,6 @@ def test_any_single_file_makes_a_scene_and_the_missing_rest_is_none(tmp_path, fi
     assert [getattr(scene, part) for part in parts if getattr(scene, part)] == [
         tmp_path / "test" / file
     ]
-    there = next(part for part in parts if getattr(scene, part))
-    assert scene.require(there) == tmp_path / "test" / file
-    for part in set(parts) - {there}:
-        with pytest.raises(XbdMissingError, match=rf"{A} of split test has no {part}, .*{file}"):
-            scene.require(part)
-
-
-def test_an_unknown_part_is_named_with_the_known_ones(tmp_path):
-    touch(tmp_path / "test", *whole(A))
-    with pytest.raises(ValueError, match=r"pre_image, post_image, .*got 'image'"):
-        find_scenes(tmp_path)[0].require("image")
 
 
 def test_files_with_other_names_are_passed_over(tmp_path):

@@ -12,10 +12,15 @@ import shapely
 import torch
 from shapely.geometry import box
 
-from course_utils.xbd import XbdError, XbdScene, find_scenes, read_position
-from course_utils.xbd.blocks import choose_cut
+from course_utils.xbd import XbdError, XbdScene, find_scenes, read_label
 from course_utils.xbd.events import class_of, read_events
-from course_utils.xbd.footprints import Footprint, distance, find_footprint, meters_per_degree
+from course_utils.xbd.footprints import (
+    Footprint,
+    choose_cut,
+    distance,
+    find_footprint,
+    meters_per_degree,
+)
 from course_utils.xbd.splits import SplitRule, split_scenes
 
 TILE_METERS = 512.0
@@ -390,7 +395,7 @@ def test_pixels_that_do_not_fit_the_degrees_give_a_padded_box_around_the_buildin
         found = change_label(tmp_path, change)
         tile = box(10.0, 60.0, 10.0 + 512 / 111_195 * 2, 60.0 + 512 / 111_195)
         assert box(found.west, found.south, found.east, found.north).contains(tile)
-        position = read_position(find_scenes(tmp_path)[0].post_label)
+        position = read_label(find_scenes(tmp_path)[0].post_label).position
         assert ((found.west + found.east) / 2, (found.south + found.north) / 2) == pytest.approx(
             position, abs=1e-6
         )

@@ -9,7 +9,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -138,12 +138,17 @@ def refusal(archive: str, member: Member, reason: str) -> str:
     return f"{archive}: {member.name!r} {reason}; nothing was extracted from any archive"
 
 
-def require_room(root: Path, needed: int) -> None:
-    """Check that the disk of a folder, which need not exist yet, has room for so many bytes.
+def require_room(root: Path, files: Iterable[tuple[Path, int]]) -> None:
+    """Check that the disk of a folder, which need not exist yet, has room for what is missing.
+
+    Args:
+        root: the folder.
+        files: path and bytes of each file; those that are there in this size need no room.
 
     Raises:
         ArchiveError: it has not.
     """
+    needed = sum(size for path, size in files if not is_there(path, size))
     place = next(folder for folder in (root, *root.parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if needed > free:
@@ -152,6 +157,34 @@ def require_room(root: Path, needed: int) -> None:
             f"{free / 1e9:,.1f} GB are free there; free some space, give another root, or fewer "
             "archives"
         )
+
+
+def is_there(path: Path, size: int) -> bool:
+    """Tell whether a file is there in the right size, so that it need not be extracted again."""
+    return path.is_file() and path.stat().st_size == size
+
+
+def extract(
+    archive: Path, place_of: Callable[[Member], Path | None]
+) -> Iterator[tuple[Path, int, bool]]:
+    """Write the members that have a place; a file that is there in the right size is kept.
+
+    Args:
+        archive: a tar or zip file whose members have all been looked at before.
+        place_of: where a member goes, made with `safe_parts`; None leaves it out.
+
+    Yields:
+        The path of each file that is now there, its bytes, and whether it was written.
+    """
+    with open_archive(archive) as (_, members):
+        for member in members:
+            path = place_of(member)
+            if path:
+                is_new = not is_there(path, member.size)
+                if is_new:
+                    with member.open() as source:
+                        write_member(source, path, member.size)
+                yield path, member.size, is_new
 
 
 def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
@@ -199,28 +232,17 @@ def extract_images(archive: Path, root: Path, *, suffixes: tuple[str, ...]) -> i
         OSError: a file cannot be written.
     """
 
-    def places(members: Iterator[Member]) -> Iterator[tuple[Member, Path]]:
-        for member in members:
-            parts = safe_parts(member, archive.name)
-            hidden = any(part.startswith((".", "__")) for part in parts)
-            if member.kind == FILE and parts and not hidden:
-                place = root.joinpath(*parts)
-                if place.suffix.lower() in suffixes:
-                    yield member, place
-
-    def is_missing(member: Member, place: Path) -> bool:
-        return not (place.is_file() and place.stat().st_size == member.size)
+    def place_of(member: Member) -> Path | None:
+        parts = safe_parts(member, archive.name)
+        hidden = any(part.startswith((".", "__")) for part in parts)
+        is_image = bool(parts) and Path(parts[-1]).suffix.lower() in suffixes
+        return root.joinpath(*parts) if member.kind == FILE and is_image and not hidden else None
 
     with open_archive(archive) as (_, members):
-        found = [(member.size, is_missing(member, place)) for member, place in places(members)]
+        found = [(path, member.size) for member in members if (path := place_of(member))]
     if not found:
         raise ArchiveError(
             f"{archive} holds no images ({' '.join(suffixes)}); give another archive"
         )
-    require_room(root, sum(size for size, missing in found if missing))
-    with open_archive(archive) as (_, members):
-        for member, place in places(members):
-            if is_missing(member, place):
-                with member.open() as source:
-                    write_member(source, place, member.size)
-    return len(found)
+    require_room(root, found)
+    return sum(1 for _ in extract(archive, place_of))

@@ -16,7 +16,7 @@ from course_utils.lab import DIALS
 from course_utils.plots.pairs import polygon_path
 from course_utils.plots.style import DAMAGE_COLORS, class_name, finish, plain, say
 from course_utils.plots.sweeps import draw_image, head_inches, make_axes, width_inches
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import DamageLevel
 
 _CELL = 2.1  # inches of an image
 _LEAST = 0.005  # a smaller share of a label is not written

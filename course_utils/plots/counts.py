@@ -22,7 +22,7 @@ from course_utils.plots.style import (
     say,
 )
 from course_utils.xbd.events import Event, class_of
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import DamageLevel
 
 Counts = Mapping[str, Mapping[DamageLevel, int]]
 _GAP = 0.7  # rows between two classes

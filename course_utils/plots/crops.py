@@ -18,7 +18,7 @@ from course_utils.plots.style import (
     refuse_unless_pictures,
     say,
 )
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import DamageLevel
 
 Picture = UInt8[np.ndarray, "_h _w 3"]
 _GAP = 3  # white pixels between the crops of a pair

@@ -23,8 +23,7 @@ from course_utils.plots.style import (
     plain,
     say,
 )
-from course_utils.xbd.events import Event
-from course_utils.xbd.land import read_land
+from course_utils.xbd.events import Event, read_land
 
 WORLD = (-180.0, 180.0, -50.0, 75.0)  # west, east, south, north in degrees
 DETAIL = (-127.0, -62.0, 11.0, 43.0)  # where most events of xBD are

@@ -24,8 +24,7 @@ from course_utils.plots.style import (
     refuse_unless_pictures,
     say,
 )
-from course_utils.xbd.labels import Building
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import Building, DamageLevel
 
 Picture = UInt8[np.ndarray, "_h _w 3"]
 _LEVELS = (None, *DAMAGE_COLORS)  # None: not graded, as before the disaster

@@ -14,7 +14,7 @@ from matplotlib.ft2font import FT2Font
 
 from course_utils.runtime import write_atomically
 from course_utils.texts import catalog, text
-from course_utils.xbd.levels import DamageLevel
+from course_utils.xbd.labels import DamageLevel
 
 # Okabe and Ito's palette, which color-blind readers can tell apart.
 SOURCE_COLORS = {

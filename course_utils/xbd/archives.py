@@ -1,6 +1,7 @@
 """The archives of the xView2 challenge: checked, then extracted so that a stop loses nothing."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +9,25 @@ from typing import Literal
 
 from course_utils.examples.archives import (
     CHUNK,
+    FILE,
     ArchiveError,
     ArchiveMissingError,
     Member,
+    extract,
     open_archive,
+    refusal,
     require_room,
-    write_member,
+    safe_parts,
 )
-from course_utils.xbd.levels import XbdError, XbdMissingError
-from course_utils.xbd.members import destination
+from course_utils.xbd.labels import XbdError, XbdMissingError
+from course_utils.xbd.scenes import ENDINGS, FILE_NAME, SPLITS
 
 KNOWN_MD5 = {  # as torchgeo 0.8.1 lists them
     "train_images_labels_targets.tar.gz": "a20ebbfb7eb3452785b63ad02ffd1e16",
     "test_images_labels_targets.tar.gz": "1b39c47e05d1319c17cc8763cee6fe0c",
 }
+_SPLIT_NAMES = {**{split: split for split in SPLITS}, "tier1": "train", "tier": "tier3"}
+_SPLIT_OF_ARCHIVE = re.compile(r"(train|tier3|tier1|test|hold)(?![A-Za-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -34,15 +40,6 @@ class ExtractStep:
     total: int
     path: str = ""  # the file, below the root
     action: Literal["", "written", "kept", "ignored"] = ""  # kept: it was there already
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What an archive holds, known before anything is written."""
-
-    archive: Path
-    files: dict[str, int]  # destination below the root -> bytes
-    missing: dict[str, int]  # those that are not there yet in this size
 
 
 def extract_archives(
@@ -82,98 +79,87 @@ def extract_archives(
     """
     paths = [Path(path).expanduser().absolute() for path in archives]
     root = Path(root).expanduser().absolute()
+    found: dict[str, tuple[Path, int]] = {}  # destination below the root -> archive, bytes
     try:
-        yield from _extract_all(paths, root, checksums, skip_unknown)
+        for path in paths:
+            if path.name in checksums:
+                yield from _compare(path, checksums[path.name])
+            yield from _check(path, found, skip_unknown or path.name in checksums)
+        require_room(root, [(root / place, size) for place, (_, size) in found.items()])
+        for path in paths:
+            yield from _extract(path, root, sum(s for owner, s in found.values() if owner == path))
     except ArchiveMissingError as error:
         raise XbdMissingError(str(error)) from error
     except ArchiveError as error:
         raise XbdError(str(error)) from error
 
 
-def _extract_all(
-    paths: list[Path], root: Path, checksums: Mapping[str, str], skip_unknown: bool
-) -> Iterator[ExtractStep]:
-    plans: list[_Plan] = []
-    seen: dict[str, str] = {}
-    for path in paths:
-        is_known = path.name in checksums
-        if is_known:
-            yield from _compare(path, checksums[path.name])
-        plan = yield from _check(path, root, seen, skip_unknown or is_known)
-        plans.append(plan)
-    require_room(root, sum(sum(plan.missing.values()) for plan in plans))
-    for plan in plans:
-        yield from _extract(plan, root)
-
-
 def _compare(path: Path, expected: str) -> Iterator[ExtractStep]:
-    if not path.is_file():
-        raise XbdMissingError(f"there is no archive {path}; give the path of a tar or zip file")
-    digest, done, total = hashlib.md5(usedforsecurity=False), 0, path.stat().st_size
-    with path.open("rb") as file:
+    with open_archive(path) as (file, _):
+        digest, total = hashlib.md5(usedforsecurity=False), path.stat().st_size
         while chunk := file.read(CHUNK):
             digest.update(chunk)
-            done += len(chunk)
-            yield ExtractStep(path.name, "hashing", done, total)
+            yield ExtractStep(path.name, "hashing", file.tell(), total)
     if digest.hexdigest() != expected:
-        raise XbdError(
+        raise ArchiveError(
             f"{path} is not the known archive (MD5: expected {expected}, found "
             f"{digest.hexdigest()}); download it again, or give checksums={{}} if you trust it"
         )
 
 
-def _check(path: Path, root: Path, seen: dict[str, str], skip_unknown: bool) -> Iterator:
-    """Look at every member; yields steps and returns the `_Plan`."""
-    files: dict[str, int] = {}
+def _check(
+    path: Path, found: dict[str, tuple[Path, int]], skip_unknown: bool
+) -> Iterator[ExtractStep]:
+    """Look at every member and enter its file into ``found``."""
     with open_archive(path) as (file, members):
         total = path.stat().st_size
         for member in members:
-            place = destination(member, path.name)
+            place = _destination(member, path.name)
+            is_unknown = place is None and member.kind == FILE
+            if is_unknown and not skip_unknown:
+                reason = (
+                    "is not xBD's layout, <split>/images|labels|targets/<event>_<8 digits>_"
+                    "<pre|post>_disaster.<png|json>; leave it out with skip_unknown=True"
+                )
+                raise ArchiveError(refusal(path.name, member, reason))
+            if place in found:
+                reason = f"occurs a second time (first in {found[place][0].name})"
+                raise ArchiveError(refusal(path.name, member, reason))
             if place:
-                _require_first(place, member, path.name, seen)
-                files[place] = member.size
-            elif place is None:
-                _require_skipped(member, path.name, skip_unknown)
-            action = "ignored" if place is None else ""
+                found[place] = path, member.size
+            action = "ignored" if is_unknown else ""
             yield ExtractStep(path.name, "checking", min(file.tell(), total), total, action=action)
-    if not files:
-        raise XbdError(f"{path} holds no file of xBD; give an archive of the xView2 challenge")
-    missing = {place: size for place, size in files.items() if not _is_there(root / place, size)}
-    return _Plan(path, files, missing)
+    if path not in {owner for owner, _ in found.values()}:
+        raise ArchiveError(f"{path} holds no file of xBD; give an archive of the xView2 challenge")
 
 
-def _require_first(place: str, member: Member, archive: str, seen: dict[str, str]) -> None:
-    if place in seen:
-        raise XbdError(
-            f"{archive}: {member.name!r} occurs a second time (first in {seen[place]}); nothing "
-            "was extracted from any archive; give each archive once, or download it again"
-        )
-    seen[place] = archive
+def _destination(member: Member, archive: str) -> str | None:
+    """Say where a member belongs below the root; None for a folder or a file none of xBD's.
+
+    Folders above ``images``, ``labels`` and ``targets`` may be there or not; without that of the
+    split, the name of the archive says it, such as ``train_images_labels_targets.tar.gz``.
+    """
+    parts = safe_parts(member, archive)
+    match = FILE_NAME.fullmatch(parts[-1]) if member.kind == FILE and len(parts) > 1 else None
+    if match is None or ENDINGS.get(parts[-2]) != match[4]:
+        return None
+    hint = _SPLIT_OF_ARCHIVE.match(archive.lower().replace("_", "-"))
+    split = _SPLIT_NAMES.get(parts[-3]) if len(parts) > 2 else None
+    split = split or (hint and _SPLIT_NAMES[hint[1]])
+    if not split:
+        advice = f"rename the archive so that its name begins with one of {', '.join(SPLITS)}"
+        raise ArchiveError(refusal(archive, member, f"is in no split; {advice}"))
+    return "/".join((split, *parts[-2:]))
 
 
-def _require_skipped(member: Member, archive: str, skip_unknown: bool) -> None:
-    if not skip_unknown:
-        raise XbdError(
-            f"{archive}: {member.name!r} is not xBD's layout, <split>/images|labels|targets/"
-            "<event>_<8 digits>_<pre|post>_disaster.<png|json>; nothing was extracted from any "
-            "archive; if you trust it, leave such files out with skip_unknown=True"
-        )
+def _extract(path: Path, root: Path, total: int) -> Iterator[ExtractStep]:
+    def place_of(member: Member) -> Path | None:
+        place = _destination(member, path.name)
+        return root / place if place else None
 
-
-def _is_there(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
-
-
-def _extract(plan: _Plan, root: Path) -> Iterator[ExtractStep]:
-    name, total, done = plan.archive.name, sum(plan.files.values()), 0
-    with open_archive(plan.archive) as (_, members):
-        for member in members:
-            place = destination(member, name)
-            if not place:
-                continue
-            action = "written" if place in plan.missing else "kept"
-            if action == "written":
-                with member.open() as source:
-                    write_member(source, root / place, member.size)
-            done += member.size
-            yield ExtractStep(name, "extracting", done, total, place, action)
+    done = 0
+    for file, size, is_new in extract(path, place_of):
+        done += size
+        name = file.relative_to(root).as_posix()
+        action = "written" if is_new else "kept"
+        yield ExtractStep(path.name, "extracting", done, total, name, action)

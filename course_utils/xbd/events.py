@@ -1,20 +1,25 @@
-"""The 19 events of xBD: where, when, how many tiles and buildings, and of which class."""
+"""The 19 events of xBD: where, when, how many tiles and buildings, which class; and the land."""
 
 import csv
 import io
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import shapely
+from shapely import MultiPolygon
 
 from course_utils.runtime import data_root
-from course_utils.xbd.levels import DamageLevel, XbdError
+from course_utils.xbd.labels import DamageLevel, XbdError
 from course_utils.xbd.scenes import SPLITS
 
 CLASSES = ("earthquake", "flooding", "tsunami", "volcano", "wildfire", "wind")
 CLASS_MAPS = ("xbd", "course")
 NUM_PAIRS, NUM_BUILDINGS = 11_034, 425_368  # published; a table with other sums is damaged
-EVENTS_FILE = "xbd_events.csv"
 _LEVEL_COLUMNS = {level.name.lower(): level for level in DamageLevel}
 _PAIR_COLUMNS = {f"pairs_{split}": split for split in SPLITS}
 _COLUMNS = (
@@ -65,7 +70,7 @@ def read_events(path: Path | None = None) -> dict[str, Event]:
         building-damage-assessment-cnn-siamese (MIT); the sums are those of xBD (Gupta et al. 2019,
         arXiv 1911.09296). Places and dates: public record, chosen to lie among the tiles.
     """
-    return dict(_read(path or data_root() / EVENTS_FILE))
+    return dict(_shipped("xbd_events.csv", path, _parse_events, "table of xBD's events"))
 
 
 def class_of(event: str, *, class_map: str = "xbd") -> str:
@@ -90,38 +95,64 @@ def class_of(event: str, *, class_map: str = "xbd") -> str:
     """
     if class_map not in CLASS_MAPS:
         raise XbdError(f"expected a class map among {', '.join(CLASS_MAPS)}, got {class_map!r}")
-    events = _read(data_root() / EVENTS_FILE)
+    events = read_events()
     if event not in events:
         raise XbdError(f"expected one of xBD's events ({', '.join(events)}), got {event!r}")
-    found = events[event]
-    return found.xbd_class if class_map == "xbd" else found.course_class
+    return getattr(events[event], f"{class_map}_class")
+
+
+def read_land(path: Path | None = None) -> MultiPolygon:
+    """Read the land of the Earth at the scale of 1:110 million, once.
+
+    Outlines are generalised: a coast may be 20 km off, small islands and most lakes are missing
+    (the Caspian Sea is there).
+
+    Args:
+        path: the course's own ``data/land.json`` by default.
+
+    Returns:
+        Polygons in degrees, x the longitude from -180 to 180, y the latitude.
+
+    Raises:
+        XbdError: the file is missing or damaged.
+
+    Source:
+        Natural Earth, countries at 1:110 million, public domain; made by ``tools/make_land.py``.
+    """
+    return _shipped("land.json", path, _parse_land, "map of land")
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path) -> dict[str, Event]:
+def _shipped(name: str, path: Path | None, parse: Callable[[str], Any], kind: str) -> Any:
+    """Read a file of the data folder, which may be damaged, but then git has it."""
+    path = path or data_root() / name
     try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, shapely.errors.ShapelyError) as error:
         raise XbdError(
-            f"{path} is no table of xBD's events ({error}); "
-            f"restore it: git checkout -- data/{EVENTS_FILE}"
+            f"{path} is no {kind} ({error!r}); restore it: git checkout -- data/{name}"
         ) from error
 
 
-def _parse(text: str) -> dict[str, Event]:
+def _parse_land(text: str) -> MultiPolygon:
+    content = json.loads(text)
+    land = MultiPolygon([(outline, holes) for outline, *holes in content["coordinates"]])
+    if land.is_empty or not land.is_valid:
+        raise ValueError(shapely.is_valid_reason(land))
+    return land
+
+
+def _parse_events(text: str) -> dict[str, Event]:
     rows = list(csv.DictReader(io.StringIO(text), strict=True))
     if not rows or tuple(rows[0]) != _COLUMNS:
         raise ValueError(f"expected the columns {','.join(_COLUMNS)}")
     events = {row["event"]: _event(row) for row in rows}
-    sums = (
-        len(rows),
-        sum(sum(event.num_pairs.values()) for event in events.values()),
-        sum(sum(event.num_buildings.values()) for event in events.values()),
-    )
-    if sums != (len(events), NUM_PAIRS, NUM_BUILDINGS):
+    num_pairs = sum(sum(event.num_pairs.values()) for event in events.values())
+    num_buildings = sum(sum(event.num_buildings.values()) for event in events.values())
+    if (len(rows), num_pairs, num_buildings) != (len(events), NUM_PAIRS, NUM_BUILDINGS):
         raise ValueError(
             f"expected {NUM_PAIRS} pairs and {NUM_BUILDINGS} buildings, each event once; got "
-            f"{sums[1]} and {sums[2]} in {sums[0]} rows of {len(events)} events"
+            f"{num_pairs} and {num_buildings} in {len(rows)} rows of {len(events)} events"
         )
     return events
 

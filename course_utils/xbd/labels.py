@@ -1,23 +1,84 @@
-"""Label files of xBD: buildings as polygons with damage levels, and how the image was taken."""
+"""Label files of xBD: polygons, damage levels, how an image was taken; and what may be wrong."""
 
 import json
 import math
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import IntEnum
 from pathlib import Path
 from reprlib import repr as shorten
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import shapely
+from jaxtyping import Float
 from shapely import MultiPolygon, Polygon
-
-from course_utils.xbd.levels import DamageLevel, XbdError, XbdMissingError
 
 MAX_BYTES = 50_000_000  # the official labels are far below; a larger file is something else
 POLYGONS = ("POLYGON", "MULTIPOLYGON")
 REPLACE = "restore it from the official archive, or leave the scene out"
+
+
+class XbdError(ValueError):
+    """A folder, label or image that is not what xBD's layout says."""
+
+
+class XbdMissingError(XbdError, FileNotFoundError):
+    """A folder, label or image that is not there at all."""
+
+
+@contextmanager
+def reading(path: Path | str | None, kind: str) -> Iterator[None]:
+    """Say of a learner's file that it is missing (None: the scene lacks it) or not to be read."""
+    if path is None:
+        raise XbdMissingError(f"expected a path, got None: the scene has no such {kind}")
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise XbdMissingError(f"there is no {kind} {path}; {REPLACE}") from error
+    except OSError as error:
+        raise XbdError(f"{path} cannot be read ({error.strerror}); {REPLACE}") from error
+
+
+class DamageLevel(IntEnum):
+    """The Joint Damage Scale, with the values that xBD's target images use.
+
+    ``UNCLASSIFIED`` is no level between the others: nobody could tell (clouds, shadow, a blurred
+    image). It is 255, a value that no loss or score takes for a class by accident; other code
+    writes 0, 1 or 5 for it.
+
+    Source: Gupta et al. 2019, arXiv 1911.09296, the Joint Damage Scale.
+    """
+
+    NO_DAMAGE = 1
+    MINOR = 2
+    MAJOR = 3
+    DESTROYED = 4
+    UNCLASSIFIED = 255
+
+    @property
+    def subtype(self) -> str:
+        """Give the level's name in the label files, such as "minor-damage"."""
+        return _SUBTYPES[self]
+
+    @classmethod
+    def from_subtype(cls, subtype: object) -> "DamageLevel":
+        """Turn a name of the label files into a level.
+
+        Raises:
+            XbdError: anything else; other spellings are not guessed at.
+        """
+        for level, name in _SUBTYPES.items():
+            if name == subtype:
+                return level
+        known = ", ".join(_SUBTYPES.values())
+        raise XbdError(f"expected a subtype among {known}, got {subtype!r}")
+
+
+_NAMES = ("no-damage", "minor-damage", "major-damage", "destroyed", "un-classified")
+_SUBTYPES = dict(zip(DamageLevel, _NAMES, strict=True))
 
 
 @dataclass(frozen=True)
@@ -71,7 +132,7 @@ class Label:
 
     buildings: tuple[Building, ...]  # in the order of the file
     metadata: Metadata
-    position: tuple[float, float] | None  # longitude, latitude in degrees; None without buildings
+    position: tuple[float, float] | None  # longitude, latitude: center of the box of all buildings
 
 
 def read_label(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Label:
@@ -85,8 +146,7 @@ def read_label(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Label:
         XbdMissingError: no such file, or the scene's None.
         XbdError: too large, no JSON, no label, or an entry that `read_buildings` refuses.
     """
-    content = _Content(path, max_bytes)
-    return Label(tuple(content.buildings()), content.metadata(), content.position())
+    return LabelFile(path, max_bytes).label()
 
 
 def read_buildings(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> list[Building]:
@@ -97,8 +157,8 @@ def read_buildings(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> li
     masks and counts as undamaged.
 
     Args:
-        path: ``<event>_<8 digits>_{pre,post}_disaster.json``.
-        max_bytes: a larger file is refused before it is read.
+        path: see `read_label`.
+        max_bytes: see `read_label`.
 
     Returns:
         As many records as ``features.xy`` has entries, empty and repeated ones included.
@@ -108,39 +168,45 @@ def read_buildings(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> li
         XbdError: too large, no JSON, no label; or an entry without uid or polygon, with an unknown
             subtype, another kind of geometry or a coordinate that is no finite number.
     """
-    return _Content(path, max_bytes).buildings()
+    return LabelFile(path, max_bytes).buildings()
 
 
 def read_metadata(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Metadata:
-    """Read how the image of a label file was taken; raises what `read_label` raises."""
-    return _Content(path, max_bytes).metadata()
+    """Read how the image of a label file was taken; takes and raises what `read_label` does."""
+    return LabelFile(path, max_bytes).metadata()
 
 
-def read_position(
-    path: Path | str | None, *, max_bytes: int = MAX_BYTES
-) -> tuple[float, float] | None:
-    """Read where a scene is: the center of the box around all its buildings.
-
-    Returns:
-        Longitude and latitude in degrees, or None if there is no building.
-
-    Raises:
-        XbdError: see `read_label`.
-    """
-    return _Content(path, max_bytes).position()
-
-
-class _Content:
+class LabelFile:
     """A label file, decoded once; each method checks and converts its part."""
 
-    def __init__(self, path: Path | str | None, max_bytes: int) -> None:
-        self.path, self.data = path, _read_json(path, max_bytes)
-        self.features = self.data.get("features") if isinstance(self.data, dict) else None
+    def __init__(self, path: Path | str | None, max_bytes: int = MAX_BYTES) -> None:
+        with reading(path, "label"):
+            size = Path(path).stat().st_size
+            text = Path(path).read_bytes() if size <= max_bytes else b""
+        if size > max_bytes:
+            raise XbdError(
+                f"{path} has {size:,} bytes, more than max_bytes={max_bytes:,}: no official label "
+                "is so large; if you trust it, give a larger max_bytes"
+            )
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:  # JSON, Unicode, or nested too deeply
+            raise XbdError(f"{path} is not whole or no JSON ({error}); {REPLACE}") from error
+        self.path, self.data = path, data if isinstance(data, dict) else {}
+        self.features = self.data.get("features")
         if not isinstance(self.features, dict) or not isinstance(self.features.get("xy"), list):
             raise XbdError(f"{path} is no xBD label: it has no list features.xy; {REPLACE}")
 
+    def label(self) -> Label:
+        """Give everything."""
+        buildings, metadata, points = tuple(self.buildings()), self.metadata(), self.degrees()
+        if len(points) == 0:  # no polygon, or only empty ones
+            return Label(buildings, metadata, None)
+        center = (points.min(axis=0) + points.max(axis=0)) / 2
+        return Label(buildings, metadata, tuple(center.tolist()))
+
     def buildings(self) -> list[Building]:
-        entries = self.features["xy"]
+        """Give the entries of ``features.xy``."""
         polygons = self._polygons("xy")
         with np.errstate(all="ignore"):  # huge coordinates overflow; the answer stands
             is_valid = shapely.is_valid(polygons).tolist()
@@ -148,12 +214,12 @@ class _Content:
         needs_damage = "_post_" in Path(self.path).name
         seen: set[str] = set()
         buildings = []
-        for i, entry in enumerate(entries):
-            properties = entry.get("properties")
-            uid = properties.get("uid") if isinstance(properties, dict) else None
+        for i, entry in enumerate(self.features["xy"]):
+            found = entry.get("properties")
+            found = found if isinstance(found, dict) else {}
+            uid, subtype, damage = found.get("uid"), found.get("subtype"), None
             if not isinstance(uid, str):
                 self._refuse("xy", i, f"expected a text as properties.uid, got {shorten(uid)}")
-            subtype, damage = properties.get("subtype"), None
             try:
                 if needs_damage or subtype is not None:
                     damage = DamageLevel.from_subtype(subtype)
@@ -165,6 +231,7 @@ class _Content:
         return buildings
 
     def metadata(self) -> Metadata:
+        """Give how the image was taken."""
         found = self.data.get("metadata")
         if not isinstance(found, dict):
             raise XbdError(f"{self.path} is no xBD label: it has no metadata; {REPLACE}")
@@ -174,12 +241,9 @@ class _Content:
             raise XbdError(f"{self.path}: metadata.{error}; correct it or {REPLACE}") from error
         return Metadata(**values)
 
-    def position(self) -> tuple[float, float] | None:
-        points = shapely.get_coordinates(self._polygons("lng_lat"))
-        if len(points) == 0:  # no polygon, or only empty ones
-            return None
-        longitude, latitude = ((points.min(axis=0) + points.max(axis=0)) / 2).tolist()
-        return longitude, latitude
+    def degrees(self) -> Float[np.ndarray, "p 2"]:
+        """Give longitude and latitude of every point of ``features.lng_lat``."""
+        return shapely.get_coordinates(self._polygons("lng_lat"))
 
     def _polygons(self, key: str) -> np.ndarray:
         entries = self.features.get(key, [])
@@ -202,37 +266,8 @@ class _Content:
         raise XbdError(f"{self.path}: features.{key}[{i}]: {reason}; correct it or {REPLACE}")
 
 
-def _read_json(path: Path | str | None, max_bytes: int) -> Any:
-    if path is None:
-        raise XbdMissingError("expected the path of a label, got None: the scene has no such file")
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= max_bytes else b""
-    except FileNotFoundError as error:
-        raise XbdMissingError(f"there is no label {path}; {REPLACE}") from error
-    except OSError as error:
-        raise XbdError(f"{path} cannot be read ({error.strerror}); {REPLACE}") from error
-    if size > max_bytes:
-        raise XbdError(
-            f"{path} has {size:,} bytes, more than max_bytes={max_bytes:,}: no official label is "
-            "so large; if you trust it, give a larger max_bytes"
-        )
-    try:
-        return json.loads(data)
-    except RecursionError as error:
-        raise XbdError(f"{path} is no xBD label: it is nested too deeply; {REPLACE}") from error
-    except ValueError as error:  # JSON or Unicode
-        raise XbdError(f"{path} is not whole or no JSON ({error}); {REPLACE}") from error
-
-
 _KINDS = {field.name: field.type.__args__[0] for field in fields(Metadata)}
-_WORDS = {
-    str: "a text",
-    int: "a pixel count",
-    float: "a finite number",
-    datetime: "an ISO date",
-}
+_WORDS = {str: "a text", int: "a pixel count", float: "a finite number", datetime: "an ISO date"}
 
 
 def _convert(name: str, kind: type, value: object) -> object:

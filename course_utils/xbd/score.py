@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from course_utils.xbd.levels import DamageLevel, XbdError
+from course_utils.xbd.labels import DamageLevel, XbdError
 
 LEVELS = tuple(level for level in DamageLevel if level != DamageLevel.UNCLASSIFIED)
 LOCALIZATION_WEIGHT, DAMAGE_WEIGHT = 0.3, 0.7

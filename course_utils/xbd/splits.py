@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from course_utils.runtime import derive_seed, seeded
-from course_utils.xbd.blocks import choose_cut, draw
-from course_utils.xbd.events import CLASSES, Event, class_of, read_events
-from course_utils.xbd.footprints import distance, find_footprint, project
-from course_utils.xbd.levels import XbdError
+from course_utils.xbd.events import CLASSES, class_of, read_events
+from course_utils.xbd.footprints import choose_cut, distance, draw, find_footprint, project
+from course_utils.xbd.labels import XbdError
 from course_utils.xbd.scenes import XbdScene
 
 SAME_PLACE_METERS = 50_000.0  # events closer than this count as one: socal-fire and woolsey-fire
@@ -47,22 +46,20 @@ class SceneSplit:
 
     def summary(self) -> str:
         """Tell by class how it was divided: a line each, then a line on what was left out."""
-        lines = [self._line(name) for name in self.rules]
+        lines = []
+        for name, rule in self.rules.items():
+            parts = [str(rule)]
+            for part, scenes in (("training", self.train), ("test", self.test)):
+                mine = Counter(scene.event for scene in scenes if self._class_of(scene) == name)
+                events = ", ".join(f"{event} {count}" for event, count in sorted(mine.items()))
+                parts.append(f"{part} {mine.total()}" + (f" ({events})" if events else ""))
+            lines.append(f"{name}: {'; '.join(parts)}")
         reasons = Counter(item.reason for item in self.left_out)
         lines += [f"left out: {count} ({reason})" for reason, count in sorted(reasons.items())]
         return "\n".join(lines)
 
-    def _line(self, name: str) -> str:
-        parts = []
-        for part, scenes in (("training", self.train), ("test", self.test)):
-            mine = Counter(
-                scene.event
-                for scene in scenes
-                if class_of(scene.event, class_map=self.class_map) == name
-            )
-            events = ", ".join(f"{event} {count}" for event, count in sorted(mine.items()))
-            parts.append(f"{part} {mine.total()}" + (f" ({events})" if events else ""))
-        return f"{name}: {self.rules[name]}; {'; '.join(parts)}"
+    def _class_of(self, scene: XbdScene) -> str:
+        return class_of(scene.event, class_map=self.class_map)
 
 
 def split_scenes(
@@ -96,89 +93,80 @@ def split_scenes(
     """
     if not 0 < test_share < 1:
         raise XbdError(f"test_share: expected a share between 0 and 1, got {test_share}")
+    if not scenes:
+        raise XbdError("there are no scenes to split: give what find_scenes lists")
+    name, count = Counter(scene.name for scene in scenes).most_common(1)[0]
+    if count > 1:
+        raise XbdError(
+            f"scene {name} is given more than once, so it could be in training and test; give each "
+            "scene once"
+        )
     members: dict[str, list[XbdScene]] = defaultdict(list)
-    for scene in _sorted_once(scenes):
+    for scene in sorted(scenes, key=lambda scene: scene.name):
         members[class_of(scene.event, class_map=class_map)].append(scene)
-    rules, tests, left_out = {}, set(), []
-    for name in CLASSES:
-        if name in members:
-            generator = seeded(derive_seed("split_scenes", seed, name))
-            rules[name], chosen, lost = _divide(members[name], test_share, generator)
-            tests |= {scene.name for scene in chosen}
-            left_out += lost
-    gone = {item.scene.name for item in left_out}
-    kept = [scene for scene in _sorted_once(scenes) if scene.name not in gone]
+    rules, train, test, left_out = {}, [], [], []
+    for name in (name for name in CLASSES if name in members):
+        generator = seeded(derive_seed("split_scenes", seed, name))
+        rules[name], tests, lost = _divide(members[name], test_share, generator)
+        test += tests
+        left_out += lost
+        gone = {scene.name for scene in (*tests, *(item.scene for item in lost))}
+        train += [scene for scene in members[name] if scene.name not in gone]
     return SceneSplit(
-        train=tuple(scene for scene in kept if scene.name not in tests),
-        test=tuple(scene for scene in kept if scene.name in tests),
+        train=tuple(sorted(train, key=lambda scene: scene.name)),
+        test=tuple(sorted(test, key=lambda scene: scene.name)),
         rules=rules,
         left_out=tuple(sorted(left_out, key=lambda item: item.scene.name)),
         class_map=class_map,
     )
 
 
-def _sorted_once(scenes: Sequence[XbdScene]) -> list[XbdScene]:
-    if not scenes:
-        raise XbdError("there are no scenes to split: give what find_scenes lists")
-    twice = [name for name, count in Counter(scene.name for scene in scenes).items() if count > 1]
-    if twice:
-        raise XbdError(
-            f"scene {min(twice)} is given more than once ({len(twice)} such scenes), so it could "
-            "be in training and test; give each scene once"
-        )
-    return sorted(scenes, key=lambda scene: scene.name)
-
-
 def _divide(
     scenes: list[XbdScene], test_share: float, generator: torch.Generator
 ) -> tuple[SplitRule, list[XbdScene], list[LeftOut]]:
     """Divide one class: its rule, the scenes for testing, and those left out."""
-    groups = _places(scenes)
-    if len(groups) > 1:
-        tests = _choose_events(scenes, groups, test_share, generator)
+    places = _places({scene.event for scene in scenes})
+    if len(places) > 1:
+        tests = _choose_events(scenes, places, test_share, generator)
         return SplitRule.BY_EVENT, [scene for scene in scenes if scene.event in tests], []
-    found = {scene.name: find_footprint(scene) for scene in scenes}
-    placed = [scene for scene in scenes if found[scene.name]]
-    boxes = project([found[scene.name] for scene in placed]) if placed else np.empty((0, 4))
+    found = [(scene, find_footprint(scene)) for scene in scenes]
+    placed = [(scene, footprint) for scene, footprint in found if footprint]
+    boxes = project([footprint for _, footprint in placed]) if placed else np.empty((0, 4))
     cut = choose_cut(boxes, test_share, generator)
     if cut is None:
         return SplitRule.TRAIN_ONLY, [], []
-    is_train, is_test = cut
-    lost = [
-        LeftOut(scene, "no position: no label with a building")
-        for scene in scenes
-        if not found[scene.name]
-    ]
-    lost += [
-        LeftOut(scene, "within 2 km of the cut between training and test")
-        for scene, kept in zip(placed, is_train | is_test, strict=True)
-        if not kept
-    ]
-    tests = [scene for scene, chosen in zip(placed, is_test, strict=True) if chosen]
+    reason = "no position: no label with a building"
+    lost = [LeftOut(scene, reason) for scene, footprint in found if not footprint]
+    reason, tests = "within 2 km of the cut between training and test", []
+    for (scene, _), is_train, is_test in zip(placed, *cut, strict=True):
+        if is_test:
+            tests.append(scene)
+        elif not is_train:
+            lost.append(LeftOut(scene, reason))
     return SplitRule.BY_BLOCK, tests, lost
 
 
-def _places(scenes: list[XbdScene]) -> list[set[str]]:
-    """Group the events of some scenes by place."""
+def _places(events: set[str]) -> list[set[str]]:
+    """Group events by place."""
     table = read_events()
+    points = {name: (table[name].longitude, table[name].latitude) for name in events}
     groups: list[set[str]] = []
-    for name in sorted({scene.event for scene in scenes}):
-        near = [group for group in groups if any(_are_near(table[name], table[e]) for e in group)]
+    for name in sorted(events):
+        near = [
+            group
+            for group in groups
+            if any(distance(*points[name], *points[e]) < SAME_PLACE_METERS for e in group)
+        ]
         groups = [group for group in groups if group not in near] + [{name}.union(*near)]
     return groups
 
 
-def _are_near(first: Event, second: Event) -> bool:
-    points = (first.longitude, first.latitude, second.longitude, second.latitude)
-    return distance(*points) < SAME_PLACE_METERS
-
-
 def _choose_events(
-    scenes: list[XbdScene], groups: list[set[str]], test_share: float, generator: torch.Generator
+    scenes: list[XbdScene], places: list[set[str]], test_share: float, generator: torch.Generator
 ) -> set[str]:
     counts = Counter(scene.event for scene in scenes)
     choices = [
-        set().union(*some) for size in range(1, len(groups)) for some in combinations(groups, size)
+        set().union(*some) for size in range(1, len(places)) for some in combinations(places, size)
     ]
     shares = [sum(counts[event] for event in choice) / len(scenes) for choice in choices]
     return choices[draw([abs(share - test_share) for share in shares], generator)]
