@@ -8,15 +8,6 @@ from torch.nn import functional as F
 
 from course_utils import checks
 
-FUNCTIONS = [
-    checks.check_03_ex1,
-    checks.check_03_ex2,
-    checks.check_03_ex3,
-    checks.check_03_ex4,
-]
-ALL = [*FUNCTIONS, checks.check_03_ex5]
-
-
 # --- 1: a quarter turn ---------------------------------------------------------------------------
 
 

@@ -11,18 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 from test_checks import assert_hint
 
 from course_utils import checks, metrics
-from course_utils.checks.copies import _make_world
+from course_utils.checks.notebook_04 import _make_world
 from course_utils.text2image.levels import meters_per_pixel
-
-ALL = [
-    checks.check_04_ex1,
-    checks.check_04_ex2,
-    checks.check_04_ex3,
-    checks.check_04_ex4,
-    checks.check_04_ex5,
-    checks.check_04_ex6,
-]
-
 
 # --- 1: guidance ---------------------------------------------------------------------------------
 

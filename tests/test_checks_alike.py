@@ -1,41 +1,75 @@
-"""What holds for all checks: nothing breaks them, and a stub is no wrong answer.
+"""What holds for all checks: nothing breaks them, a stub is no wrong answer, solutions pass."""
 
-Those of notebook 06, whose answers differ in kind, are in test_checks.py.
-"""
+import inspect
 
 import pytest
-from test_checks import ALL as OF_06
 from test_checks import GARBAGE, assert_hint, raises
 
 from course_utils import checks
 from course_utils.checks import CheckResult
+from course_utils.texts import catalog, text
 
-EVERY = [getattr(checks, name) for name in checks.__all__ if name.startswith("check_")]
-ALL = [check for check in EVERY if check not in OF_06]
-FUNCTIONS = [check for check in ALL if check is not checks.check_03_ex5]  # which asks for a set
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("check", ALL)
-def test_garbage_is_never_right_and_never_raises(check, language, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_LANG", language)
-    for value in GARBAGE:
-        result = check(value)
-        assert isinstance(result, CheckResult)
-        assert result.passed is False
-        assert result.hint
-
-
-@pytest.mark.parametrize("check", FUNCTIONS)
-def test_a_stub_is_told_apart_from_a_wrong_answer(check):
-    assert_hint(check(None), "nothing")
-    assert_hint(check(raises(NotImplementedError())), "nothing")
-    assert_hint(check(lambda *arguments: None), "no_return")
-    assert_hint(check(0.5), "no_function")
-    assert "ValueError: odd" in check(raises(ValueError("odd"))).hint
+ALL = {name: getattr(checks, name) for name in checks.__all__ if name.startswith("check_")}
+NO_FUNCTION = {"check_03_ex5", "check_06_ex1"}  # which ask for letters and for two numbers
+EXERCISES = {"01": 8, "02": 5, "03": 5, "04": 6, "06": 4}  # by notebook
+every_check = pytest.mark.parametrize("name", ALL)
+every_function = pytest.mark.parametrize("name", [name for name in ALL if name not in NO_FUNCTION])
 
 
 def test_the_checks_of_every_notebook_are_here():
-    numbers = {name.split("_")[1] for name in checks.__all__ if name.startswith("check_")}
-    assert {"01", "02", "03", "04", "06"} <= numbers
-    assert len(EVERY) == len(ALL) + len(OF_06)
+    assert list(ALL) == [
+        f"check_{notebook}_ex{k + 1}" for notebook, num in EXERCISES.items() for k in range(num)
+    ]
+
+
+@every_check
+def test_the_solution_of_the_course_is_right_and_says_what_to_remember(name):
+    result = ALL[name](ALL[name].solution)
+    assert result == CheckResult(True, text(f"{name.replace('_', '.', 1)}.right"))
+
+
+@every_check
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_garbage_is_never_right_and_never_raises(name, language, monkeypatch, capsys):
+    monkeypatch.setenv("COURSE_LANG", language)
+    for value in GARBAGE:
+        result = ALL[name](value)
+        assert isinstance(result, CheckResult)
+        assert result.passed is False
+        assert result.hint
+    assert not ALL[name]().passed
+
+
+@every_check
+def test_a_stub_is_no_wrong_answer(name):
+    assert_hint(ALL[name](None), "nothing")
+    assert_hint(ALL[name](...), "nothing")
+
+
+@every_function
+def test_a_stub_of_a_function_is_told_apart_from_a_wrong_one(name):
+    assert_hint(ALL[name](raises(NotImplementedError())), "nothing")
+    assert_hint(ALL[name](lambda *arguments: None), "no_return")
+    assert_hint(ALL[name](0.5), "no_function")
+
+
+@every_function
+def test_an_exception_of_the_learner_is_told(name):
+    hint = ALL[name](raises(ValueError("odd\nnumber of {things}"))).hint
+    assert "ValueError: odd number of {things}" in hint
+
+
+def test_every_exercise_says_what_it_asks_for():
+    for name, check in ALL.items():
+        words = inspect.getdoc(check)
+        asked = "value: the function" if name not in NO_FUNCTION else "value: "
+        assert asked in words, name
+        assert "Source:" in words or name[6:8] not in ("01", "02"), name
+
+
+def test_every_text_is_there_in_both_languages():
+    for start, least in (("check.", 50), ("check.01_", 101), ("check.02_", 41)):
+        keys = [key for key in catalog() if key.startswith(start)]
+        assert len(keys) >= least, start
+        assert [key for key in keys if set(catalog()[key]) != {"en", "zh"}] == [], start
+    assert text("check.passed")

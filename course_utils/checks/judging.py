@@ -1,0 +1,280 @@
+"""What all checks share: their answer, calling a learner's function, reading and comparing."""
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from course_utils.texts import catalog, text
+
+Mistakes = Iterable[tuple]  # each the key of a hint, and what one or more wrong functions give
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The answer of a check: shown as a sentence in notebooks and terminals."""
+
+    passed: bool
+    hint: str  # what to do next; after success, what to remember
+
+    def __str__(self) -> str:
+        return f"{text('check.passed' if self.passed else 'check.failed')} {self.hint}"
+
+    def _repr_markdown_(self) -> str:
+        return f"**{text('check.passed' if self.passed else 'check.failed')}** {self.hint}"
+
+
+class Hint(Exception):
+    """Ends a check with a hint.
+
+    Args:
+        key: of ``data/texts.json``: ``check.<exercise>.<key>``, or ``check.<key>`` where the
+            exercise has no words of its own.
+        values: what to put into its braces.
+    """
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key, self.values = key, values
+
+
+def check(solution: Any) -> Callable:
+    """Make a check of ``check_NN_exK``, which raises `Hint` for a wrong answer.
+
+    Args:
+        solution: the course's own right answer; the check holds it as ``check_NN_exK.solution``.
+    """
+
+    def wrap(judge: Callable[[Any], None]) -> Callable[[Any], CheckResult]:
+        exercise = judge.__name__.removeprefix("check_")
+
+        @wraps(judge)
+        def safe(value: Any = None) -> CheckResult:
+            try:
+                if value is None or value is ...:
+                    raise Hint("nothing")
+                judge(value)
+            except Hint as hint:
+                own = f"check.{exercise}.{hint.key}"
+                key = own if own in catalog() else f"check.{hint.key}"
+                return CheckResult(False, text(key, **hint.values))
+            except (Exception, SystemExit) as error:  # a value that fights back when looked at
+                return CheckResult(False, text("check.odd", error=_describe(error)))
+            return CheckResult(True, text(f"check.{exercise}.right"))
+
+        del safe.__wrapped__  # so that help() shows the signature of what is called
+        safe.__annotations__ = {"value": Any, "return": CheckResult}
+        returns = "Returns:\n    Whether it is right, or what went wrong."
+        safe.__doc__ = f"{inspect.cleandoc(judge.__doc__)}\n\n{returns}"
+        safe.solution = solution
+        return safe
+
+    return wrap
+
+
+def compare(
+    value: Any,
+    cases: Iterable[tuple],
+    solution: Callable,
+    mistakes: Callable[..., Mistakes],
+    *,
+    read: Callable[[Any, Any], Any] | None = None,
+    same: Callable[[Any, Any], bool] | None = None,
+    watch: bool = True,
+    jointly: bool = False,
+    say: Callable[..., dict[str, object]] = lambda *_: {},
+) -> None:
+    """Try a learner's function on cases, and where it is wrong, find out how.
+
+    Args:
+        value: what the learner handed in.
+        cases: the arguments of each call.
+        solution: the right function.
+        mistakes: a function of the same arguments that lists what the usual wrong ones give, the
+            likelier first.
+        read: turns an answer into what is compared; the right answer is its second argument.
+        same: compares two of them; `is_close` by default.
+        watch: see `run`.
+        jointly: whether a mistake has to fit in all cases, not only in the first wrong one.
+        say: gives the values of hints from the answer, the right one, and the arguments.
+
+    Raises:
+        Hint: the function is wrong.
+    """
+    read, same, cases = read or _read_like, same or is_close, list(cases)
+    for group in [cases] if jointly else [[case] for case in cases]:
+        right = [solution(*case) for case in group]
+        found = [
+            read(run(value, *case, watch=watch), one)
+            for case, one in zip(group, right, strict=True)
+        ]
+        fits = list(map(same, found, right))
+        if all(fits):
+            continue
+        told = zip(*(mistakes(*case) for case in group), strict=True)
+        wrong = ((each[0][0], *zip(*(one[1:] for one in each), strict=True)) for each in told)
+        i = fits.index(False)
+        said = say(found[i], right[i], *group[i])
+        judge(found, right, wrong, same=lambda a, b: all(map(same, a, b)), **said)
+
+
+def judge(
+    answer: Any,
+    right: Any,
+    mistakes: Mistakes,
+    /,
+    *,
+    same: Callable[[Any, Any], bool] | None = None,
+    otherwise: str = "value",
+    **values: object,
+) -> None:
+    """Compare an answer, and if it is wrong, with what the usual wrong functions give.
+
+    Raises:
+        Hint: the key of the first mistake that gives the same; ``otherwise`` if none does.
+    """
+    same = same or is_close
+    if not same(answer, right):
+        tell(((key, any(same(answer, x) for x in wrong)) for key, *wrong in mistakes), **values)
+        raise Hint(otherwise, **values)
+
+
+def tell(signs: Iterable[tuple[str, Any]], **values: object) -> None:
+    """Raise the first hint whose sign is true."""
+    for key, holds in signs:
+        if holds:
+            raise Hint(key, **values)
+
+
+def run(function: Any, *arguments: Any, watch: bool = True) -> Any:
+    """Call a learner's function on copies; its warnings are silent, the random state is put back.
+
+    Args:
+        function: what the learner handed in.
+        arguments: tensors, arrays and lists are copied.
+        watch: whether it may neither change tensors nor draw global random numbers.
+
+    Raises:
+        Hint: it is no function, raises, gives nothing, or does what it may not.
+    """
+    if not callable(function):
+        raise Hint("no_function", kind=type(function).__name__)
+    copies = [_copy(x) for x in arguments]
+    with random_state_kept() as is_touched, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            answer = function(*copies)
+        except NotImplementedError as error:
+            raise Hint("nothing") from error
+        except (Exception, SystemExit) as error:
+            raise Hint("raised", error=_describe(error)) from error
+        touched = is_touched()
+    if answer is None or answer is ...:
+        raise Hint("no_return")
+    changed = not all(map(_is_unchanged, copies, arguments))
+    tell([("in_place", watch and changed), ("random", watch and touched)])
+    return answer
+
+
+def run_for_two(function: Any, *arguments: Any) -> Sequence:
+    """Call a learner's function that has to give two things."""
+    answer = run(function, *arguments)
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Hint("pair", kind=type(answer).__name__)
+    return answer
+
+
+def _copy(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.clone()
+    return x.copy() if isinstance(x, np.ndarray | list) else x
+
+
+def _is_unchanged(copy: Any, original: Any) -> bool:
+    if not isinstance(original, Tensor):
+        return True
+    return copy.shape == original.shape and torch.equal(copy.detach(), original.detach())
+
+
+@contextmanager
+def random_state_kept() -> Iterator[Callable[[], bool]]:
+    """Put the global random state back afterwards; tells in between whether it was touched."""
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+
+    def is_touched() -> bool:
+        now = np.random.get_state()  # noqa: NPY002
+        same = (now[1] == numpy_state[1]).all() and now[2:] == numpy_state[2:]
+        return not (same and torch.equal(torch.get_rng_state(), torch_state))
+
+    try:
+        yield is_touched
+    finally:
+        torch.set_rng_state(torch_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _describe(error: BaseException) -> str:
+    """Say what an exception says, in one line, whatever it is."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception:
+        words = ""
+    return f"{type(error).__name__}: {words[:200]}" if words else type(error).__name__
+
+
+def number(value: Any) -> float:
+    """Turn an answer into a finite number.
+
+    Raises:
+        Hint: a text, a truth value, several numbers, NaN or infinity.
+    """
+    try:
+        if isinstance(value, str | bytes | bool):
+            raise TypeError
+        found = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise Hint("no_number", kind=type(value).__name__) from error
+    if not math.isfinite(found):
+        raise Hint("not_finite", value=found)
+    return found
+
+
+def as_tensor(answer: Any) -> Float64[Tensor, "..."]:
+    """Turn an answer into a tensor, or raise a `Hint`."""
+    try:
+        return torch.as_tensor(answer).detach().double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Hint("no_tensor", kind=type(answer).__name__) from error
+
+
+def read_tensor(answer: Any, *shapes: Sequence[int]) -> Float64[Tensor, "..."]:
+    """Read a tensor of one of some shapes.
+
+    Raises:
+        Hint: something else, another shape, or values that are not finite.
+    """
+    found = as_tensor(answer)
+    if tuple(found.shape) not in map(tuple, shapes):
+        raise Hint("shape", shape=tuple(found.shape), right=tuple(shapes[0]))
+    if not found.isfinite().all():
+        raise Hint("not_finite_tensor")
+    return found
+
+
+def _read_like(answer: Any, right: Any) -> Any:
+    return read_tensor(answer, right.shape) if isinstance(right, Tensor) else number(answer)
+
+
+def is_close(a: Any, b: Any) -> bool:
+    """Compare to what single precision and another order of operations may differ by."""
+    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
