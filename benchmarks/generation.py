@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from course_utils import lab, metrics, runtime, sources, text2image, tuning, zero_shot
+from course_utils import examples, lab, metrics, runtime, text2image, tuning, zero_shot
 from course_utils.examples import Example, Splits
 from course_utils.runtime import Profile
 from course_utils.text2image import GenerationConfig
@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10)
     args = parser.parse_args()
     shots = args.per_class // 6  # the lab's own share: half as much again as 1:4 needs
-    data = sources.load_examples(
+    data = examples.load_examples(
         "disasters", profile=Profile(shots=max(20, shots)), cache=runtime.setup().cache
     )
     budget = lab.Budget(shots, args.per_class, tuple(range(args.seeds)))

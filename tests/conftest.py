@@ -5,7 +5,9 @@ import errno
 import io
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,3 +177,46 @@ class _FullFile:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+
+class Hub:
+    """A hub whose repositories are folders; remembers what it was asked and what it sent."""
+
+    COMMIT = "c0ffee0" * 5
+
+    def __init__(self) -> None:
+        self.folders: dict[str, Path] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.sent: list[str] = []
+
+    def repo_info(self, repository: str, *, revision: str | None, **_: object) -> SimpleNamespace:
+        self.asked.append((repository, revision))
+        if repository not in self.folders:
+            raise ConnectionError("no network")
+        root = self.folders[repository]
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        siblings = [
+            SimpleNamespace(rfilename=path.relative_to(root).as_posix(), size=path.stat().st_size)
+            for path in files
+        ]
+        return SimpleNamespace(sha=self.COMMIT, siblings=siblings)
+
+    def snapshot_download(
+        self, repository: str, *, local_dir: Path, allow_patterns: list[str], **_: object
+    ) -> None:
+        root = self.folders[repository]
+        for path in filter(Path.is_file, sorted(root.rglob("*"))):
+            name = path.relative_to(root).as_posix()
+            if any(fnmatch(name, pattern) for pattern in allow_patterns):
+                self.sent.append(name)
+                (local_dir / name).parent.mkdir(parents=True, exist_ok=True)
+                (local_dir / name).write_bytes(path.read_bytes())
+
+
+@pytest.fixture
+def the_hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """Put a hub into the place of the real one."""
+    hub = Hub()
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda **_: hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
+    return hub

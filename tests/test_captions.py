@@ -4,12 +4,9 @@ import csv
 import io
 import json
 import shutil
-import types
 from collections import Counter
 from pathlib import Path
 
-import datasets
-import huggingface_hub
 import numpy as np
 import pytest
 from conftest import encoded, noise_image
@@ -25,7 +22,7 @@ from course_utils.examples import (
     read_captions,
     read_scene_classes,
 )
-from course_utils.examples.caption_files import ucmerced_stem
+from course_utils.examples.captions import ucmerced_stem
 
 
 def entry(file_name: str, split: str = "train", sentences=("a river .", "trees .")) -> dict:
@@ -248,8 +245,8 @@ WRONG = {
         r"entry 0 \(a\.jpg\) has no text 'split'",
     ),
     "other split": (
-        {"images": [entry("a.jpg"), entry("b.jpg", "dev")]},
-        r"entry 1 \(b\.jpg\): split 'dev' is not one of train, val",
+        {"images": [entry("a.jpg"), entry("b.jpg", "extra")]},
+        r"entry 1 \(b\.jpg\): split 'extra' is none of train, val",
     ),
     "no sentences": ({"images": [entry("a.jpg", sentences=[])]}, r"\(a\.jpg\) has no sentences"),
     "sentences alone": (
@@ -319,26 +316,21 @@ def test_both_paths_are_seen_from_the_callers_folder(tmp_path, monkeypatch):
     assert image.path == tmp_path / "pictures" / "river_1.jpg"
 
 
-def test_rsicd_of_the_hub_becomes_its_makers_layout_once(tmp_path, monkeypatch):
+def write_table(path: Path, rows: dict, features: Features | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Dataset.from_dict(rows, features=features).to_parquet(str(path))
+
+
+def test_rsicd_of_the_hub_is_read_from_its_tables(tmp_path, the_hub):
     pictures = {f"rsicd_images/river_{i}.jpg": encoded(noise_image(i), "JPEG") for i in range(3)}
     features = Features(
         {"filename": Value("string"), "captions": [Value("string")], "image": ImageFeature()}
     )
-    (tmp_path / "repo" / "data").mkdir(parents=True)
     for part, (name, data) in zip(("train", "valid", "test"), pictures.items(), strict=True):
         rows = {"filename": [name], "captions": [["one .", part]]}
         rows["image"] = [{"bytes": data, "path": None}]
-        path = tmp_path / "repo" / "data" / f"{part}-00000-of-00001.parquet"
-        Dataset.from_dict(rows, features=features).to_parquet(str(path))
-    real, asked = datasets.load_dataset, []
-
-    def load_dataset(path, *, revision, **options):
-        asked.append((path, revision))
-        return real(str(tmp_path / "repo"), **options)
-
-    info = types.SimpleNamespace(sha="c0ffee0" * 5)
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: info)
+        write_table(tmp_path / "repo" / "data" / f"{part}-00000-of-00001.parquet", rows, features)
+    the_hub.folders["arampacha/rsicd"] = tmp_path / "repo"
     for name in ("rsicd", "arampacha/rsicd"):
         found = load_captions(name, cache=tmp_path / "cache")
         assert found.name == "RSICD"
@@ -349,24 +341,17 @@ def test_rsicd_of_the_hub_becomes_its_makers_layout_once(tmp_path, monkeypatch):
             "river_2.jpg": "test",
         }
         for each in found.images:
-            assert each.path.read_bytes() == pictures[f"rsicd_images/{each.file_name}"]
+            assert each.data == pictures[f"rsicd_images/{each.file_name}"]
+            assert each.load().size == (8, 8)
             assert each.captions == ("one .", each.original_split)
             assert each.class_name == "River"
-    assert asked == [("arampacha/rsicd", "c0ffee0" * 5)]
+    assert [repository for repository, _ in the_hub.asked] == ["arampacha/rsicd"], "once"
 
 
-def test_another_table_than_rsicds_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "repo").mkdir()
-    rows = {"path": ["a.jpg"], "captions": [["one"]]}
-    Dataset.from_dict(rows).to_parquet(str(tmp_path / "repo" / "train.parquet"))
-    real, info = datasets.load_dataset, types.SimpleNamespace(sha="0" * 40)
-    monkeypatch.setattr(
-        datasets,
-        "load_dataset",
-        lambda path, *, revision, **options: real(str(tmp_path / "repo"), **options),
-    )
-    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: info)
-    with pytest.raises(ValueError, match=r"columns \['filename', 'image'\] are missing"):
+def test_another_table_than_rsicds_is_refused(tmp_path, the_hub):
+    write_table(tmp_path / "repo" / "train.parquet", {"path": ["a.jpg"], "captions": [["one"]]})
+    the_hub.folders["arampacha/rsicd"] = tmp_path / "repo"
+    with pytest.raises(ValueError, match="filename, image missing in a row"):
         load_captions("rsicd", cache=tmp_path / "cache")
 
 

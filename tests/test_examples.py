@@ -15,9 +15,9 @@ from conftest import LONG_NAME, encoded, noise_image, unusual_images, write_imag
 from course_utils.examples import (
     Example,
     phrase_from_name,
-    read_classes,
-    scan_folder,
+    read_folder,
     split_examples,
+    split_images,
     take_per_class,
 )
 from course_utils.images import ImageError
@@ -93,7 +93,7 @@ def test_a_folder_name_becomes_words(name, phrase):
 
 
 def test_a_tidy_folder_is_read_whole_and_in_a_fixed_order(tidy_folder):
-    found = scan_folder(tidy_folder)
+    found = read_folder(tidy_folder)
     assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
     assert found.phrases == ("annual crop", "river", "storage tanks 2")
     assert found.skipped == ()
@@ -109,17 +109,18 @@ def test_relative_roots_and_linked_roots_are_fine(tidy_folder, monkeypatch):
     monkeypatch.chdir(tidy_folder.parent)
     Path("link").symlink_to("tidy")
     for root in ("tidy", Path("link"), str(tidy_folder) + "/."):
-        paths = [example.path for example in scan_folder(root).examples]
-        assert paths == [example.path for example in scan_folder(tidy_folder).examples]
+        paths = [example.path for example in read_folder(root).examples]
+        assert paths == [example.path for example in read_folder(tidy_folder).examples]
 
 
 def test_an_awkward_folder_gives_what_is_usable_and_says_what_was_left_out(awkward_folder):
-    found = scan_folder(awkward_folder)
+    found = read_folder(awkward_folder)
     assert found.class_names == ("AnnualCrop", "SeaLake", LONG_NAME, "Öde_Fläche")
     assert class_counts(found.examples) == {0: 4, 1: 3, 2: 3, 3: len(unusual_images())}
     reasons = dict(enumerate(sorted(found.skipped)))
     expected = [
         ("AnnualCrop/copy.jpg", "same file as AnnualCrop/0.jpg"),
+        ("AnnualCrop/notes.txt", "no JPEG, PNG"),
         ("AnnualCrop/same.png", "SeaLake/same.png: the same file in several classes"),
         ("AnnualCrop/text.jpg", "no JPEG, PNG"),
         ("AnnualCrop/truncated.jpg", "truncated"),
@@ -140,14 +141,14 @@ def test_an_awkward_folder_gives_what_is_usable_and_says_what_was_left_out(awkwa
 
 def test_reasons_follow_the_language(awkward_folder, monkeypatch):
     monkeypatch.setenv("COURSE_LANG", "zh")
-    assert any("相同" in reason for reason in scan_folder(awkward_folder).skipped)
+    assert any("相同" in reason for reason in read_folder(awkward_folder).skipped)
 
 
 def test_links_that_stay_inside_are_copies_and_broken_ones_are_reported(tidy_folder):
     (tidy_folder / "River" / "again.jpg").symlink_to(tidy_folder / "River" / "0.jpg")
     (tidy_folder / "River" / "broken.jpg").symlink_to(tidy_folder / "gone.jpg")
     (tidy_folder / "River" / "loop").symlink_to(tidy_folder)
-    found = scan_folder(tidy_folder)
+    found = read_folder(tidy_folder)
     assert class_counts(found.examples) == {0: 10, 1: 10, 2: 10}
     assert sorted(found.skipped) == [
         "River/again.jpg: the same file as River/0.jpg, kept once",
@@ -161,9 +162,12 @@ def test_images_beside_the_classes_and_other_files_do_no_harm(tidy_folder):
     (tidy_folder / "readme.txt").write_text("hello", encoding="utf-8")
     (tidy_folder / "__MACOSX").mkdir()
     (tidy_folder / "River" / "folder.png").mkdir()
-    found = scan_folder(tidy_folder)
+    found = read_folder(tidy_folder)
     assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
-    assert found.skipped == ("preview.jpg: lies beside the class folders, so it has no class",)
+    assert found.skipped == tuple(
+        f"{name}: lies beside the class folders, so it has no class"
+        for name in ("preview.jpg", "readme.txt")
+    )
 
 
 def test_classes_with_too_few_images_are_all_named_with_the_reasons(tidy_folder):
@@ -175,25 +179,139 @@ def test_classes_with_too_few_images_are_all_named_with_the_reasons(tidy_folder)
         ValueError,
         match=r"'Empty' \(0\), 'One' \(1\), 'Two' \(2\);.*Two/bad\.jpg is not a readable",
     ):
-        scan_folder(tidy_folder)
+        read_folder(tidy_folder)
     write_images(tidy_folder / "Two", 3, seed=8)
     for name in ("Empty", "One"):
         shutil.rmtree(tidy_folder / name)
-    assert class_counts(scan_folder(tidy_folder).examples)[2] == 3
+    assert class_counts(read_folder(tidy_folder).examples)[2] == 3
 
 
 def test_a_folder_of_the_wrong_shape_is_explained_in_a_sentence(tmp_path, tidy_folder):
     with pytest.raises(ValueError, match="nowhere is no folder; give"):
-        scan_folder(tmp_path / "nowhere")
+        read_folder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no class folders; put the images into one"):
-        scan_folder(tmp_path / "empty")
+        read_folder(tmp_path / "empty")
     with pytest.raises(ValueError, match="River holds no class folders"):
-        scan_folder(tidy_folder / "River")  # images directly in the folder
-    (tmp_path / "parent").mkdir()
-    tidy_folder.rename(tmp_path / "parent" / "tidy")
-    with pytest.raises(ValueError, match=r"single class folder, 'tidy'.* give .*tidy"):
-        scan_folder(tmp_path / "parent")
+        read_folder(tidy_folder / "River")  # images directly in the folder
+    for name in ("AnnualCrop", "storage_tanks2"):
+        shutil.rmtree(tidy_folder / name)
+    with pytest.raises(ValueError, match=r"single class folder, 'River'.* a folder of its own"):
+        read_folder(tidy_folder)
+
+
+@pytest.mark.parametrize("above", ["Images", "a/b c/2750", "train"])
+def test_lone_folders_around_the_classes_are_passed_through(above, tmp_path, tidy_folder):
+    (tmp_path / "set" / above).parent.mkdir(parents=True)
+    tidy_folder.rename(tmp_path / "set" / above)
+    (tmp_path / "set" / "docs").mkdir()
+    (tmp_path / "set" / "docs" / "licence.txt").write_text("free")
+    found = read_folder(tmp_path / "set")
+    assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
+    assert (len(found.examples), found.parts) == (30, ())
+    assert found.skipped == ("docs/licence.txt: lies beside the class folders, so it has no class",)
+
+
+def write_parts(root: Path, *names: str, classes: tuple[str, ...] = ("a", "b")) -> Path:
+    for number, part in enumerate(names):
+        for label, name in enumerate(classes):
+            write_images(root / part / name, 4, seed=10 * number + label)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (("train", "val", "test"), ("train", "validation", "test")),
+        (("Training", "Testing"), ("train", "test")),
+        (("training_set", "test_set"), ("train", "test")),
+        (("train", "dev", "test"), ("train", "validation", "test")),
+        (("train_images", "val_images", "test_images"), ("train", "validation", "test")),
+        (("TRAIN", "Valid", "TEST"), ("train", "validation", "test")),
+        (("train2017", "val2017"), ("train", "validation")),
+        (("1-train/images", "2-test/images"), ("train", "test")),
+    ],
+)
+def test_parts_of_a_split_have_many_names(names, parts, tmp_path):
+    found = read_folder(write_parts(tmp_path, *names))
+    assert found.class_names == ("a", "b")
+    for part, name in zip(parts, names, strict=True):
+        mine = {
+            each.path for each, own in zip(found.examples, found.parts, strict=True) if own == part
+        }
+        assert mine == set((tmp_path / name).rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(
+    "names", [("fold1", "fold2"), ("seg_train", "seg_test"), ("train", "extra"), ("north", "south")]
+)
+def test_folders_that_may_be_parts_or_classes_are_refused_with_both_readings(names, tmp_path):
+    with pytest.raises(ValueError, match=r"two ways: as the classes .*, or as parts .* are a, b"):
+        read_folder(write_parts(tmp_path, *names))
+
+
+def test_parts_without_class_folders_are_refused(tmp_path):
+    write_images(tmp_path / "train", 4, seed=1)
+    write_images(tmp_path / "test", 4, seed=2)
+    with pytest.raises(ValueError, match=r"parts test, train .* no class folders in test, train"):
+        read_folder(tmp_path)
+
+
+def test_the_class_is_the_first_folder_below_the_part_and_names_are_only_names(tmp_path):
+    for label, name in enumerate(("set [old]", "north*")):
+        write_images(tmp_path / "train" / name / "2019", 3, seed=label)
+        write_images(tmp_path / "train" / name, 3, seed=10 + label)
+        write_images(tmp_path / "test" / name / "2020" / "may", 3, seed=20 + label)
+    found = read_folder(tmp_path)
+    assert found.class_names == ("north*", "set [old]")
+    assert class_counts(found.examples) == {0: 9, 1: 9}
+
+
+def test_the_content_decides_what_an_image_is(tidy_folder):
+    river = tidy_folder / "River"
+    for i, name in enumerate(("a.jfif", "b.jpe", "c", "d.JPG.download")):
+        (river / name).write_bytes(encoded(noise_image(900 + i), "JPEG"))
+    (river / "e.gif").write_bytes(encoded(noise_image(910, mode="P"), "GIF"))
+    (river / "f.svg").write_text("<svg/>")
+    found = read_folder(tidy_folder)
+    assert class_counts(found.examples)[1] == 14
+    assert [name.split()[0] for name in found.skipped] == ["River/e.gif", "River/f.svg"]
+
+
+def test_a_copy_in_several_parts_is_kept_for_the_test(tmp_path):
+    write_parts(tmp_path, "a_test", "train")
+    shutil.copy(tmp_path / "train" / "a" / "0.jpg", tmp_path / "a_test" / "a" / "copy.jpg")
+    (tmp_path / "a_test").rename(tmp_path / "test")
+    found = read_folder(tmp_path)
+    assert found.skipped == ("train/a/0.jpg: the same file as test/a/copy.jpg, kept once",)
+    assert found.parts.count("test") == 9
+
+
+def test_a_pipe_and_a_file_without_end_are_passed_over(tidy_folder):
+    os.mkfifo(tidy_folder / "River" / "pipe.jpg")
+    with open(tidy_folder / "River" / "sparse.jpg", "wb") as file:
+        file.truncate(1 << 40)
+    assert read_folder(tidy_folder).skipped == (
+        "River/pipe.jpg: could not be opened (it is no file)",
+        "River/sparse.jpg: could not be opened (1,099.5 GB, more than an image has)",
+    )
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_a_missing_part_is_drawn_from_the_training_part(part, tmp_path):
+    root = write_parts(tmp_path, "train", part)
+    parts, notes = split_images(read_folder(root))
+    drawn = {"test": "validation", "validation": "test"}[part]
+    found = dict(zip(("train", "validation", "test"), parts, strict=True))
+    assert {each.path for each in found[part]} == set((root / part).rglob("*.jpg"))
+    both = {each.path for each in (*found["train"], *found[drawn])}
+    assert both == set((root / "train").rglob("*.jpg"))
+    assert f"no part for {drawn}" in notes[0]
+
+
+def test_without_a_training_part_there_is_nothing_to_do(tmp_path):
+    with pytest.raises(ValueError, match="none to train on"):
+        split_images(read_folder(write_parts(tmp_path, "test", "val")))
 
 
 def write_table(root: Path, content: str, encoding: str = "utf-8") -> None:
@@ -206,9 +324,9 @@ def test_a_table_gives_the_phrases_whatever_its_order_and_extra_columns(tidy_fol
         'phrase,note,name\r\n"tanks, round",,storage_tanks2\r\n河流,x,River\r\na field,,AnnualCrop'
     )
     write_table(tidy_folder, rows, encoding)
-    table = read_classes(tidy_folder)
+    table = read_folder(tidy_folder)
     assert table.class_names == ("AnnualCrop", "River", "storage_tanks2")
-    assert table.phrases == scan_folder(tidy_folder).phrases == ("a field", "河流", "tanks, round")
+    assert table.phrases == read_folder(tidy_folder).phrases == ("a field", "河流", "tanks, round")
 
 
 @pytest.mark.parametrize(
@@ -220,6 +338,10 @@ def test_a_table_gives_the_phrases_whatever_its_order_and_extra_columns(tidy_fol
             "name,phrase\nAnnualCrop,a\nRiver,b\nstorage_tanks2,c\nRiver,d\n",
             "'River' is listed twice",
         ),
+        (
+            "name,phrase\nAnnualCrop,a\nRiver,b, c\nstorage_tanks2,c\n",
+            "line 3: more columns.*quotes",
+        ),
         ("name,phrase\nAnnualCrop,a\nRiver,\nstorage_tanks2,c\n", "'River' has no phrase"),
         ("name,phrase\nAnnualCrop,a\nRiver\nstorage_tanks2,c\n", "'River' has no phrase"),
         ("name,phrase\nAnnualCrop,a\nRiver,a\nstorage_tanks2,c\n", "AnnualCrop, River different"),
@@ -230,27 +352,27 @@ def test_a_table_gives_the_phrases_whatever_its_order_and_extra_columns(tidy_fol
 def test_a_wrong_table_is_refused_with_what_is_wrong(tidy_folder, content, message):
     write_table(tidy_folder, content)
     with pytest.raises(ValueError, match=rf"classes\.csv.*{message}"):
-        scan_folder(tidy_folder)
+        read_folder(tidy_folder)
 
 
 def test_a_table_in_another_encoding_is_refused(tidy_folder):
     write_table(tidy_folder, "name,phrase\nRiver,河流\n", "gbk")
     with pytest.raises(ValueError, match=r"no CSV file in UTF-8"):
-        read_classes(tidy_folder)
+        read_folder(tidy_folder)
 
 
 def test_names_match_whichever_way_an_accent_is_written(tmp_path):
     for name in ("e\u0301tang", "forêt"):
         write_images(tmp_path / name, 3, seed=len(name))
     write_table(tmp_path, "name,phrase\n\u00e9tang,pond\nforêt,forest\n")
-    assert read_classes(tmp_path).phrases == ("forest", "pond")
-    assert scan_folder(tmp_path).class_names == ("forêt", "\u00e9tang")
+    assert read_folder(tmp_path).phrases == ("forest", "pond")
+    assert read_folder(tmp_path).class_names == ("forêt", "\u00e9tang")
 
 
 def test_two_folders_with_the_same_words_need_a_table(tidy_folder):
     write_images(tidy_folder / "annual_crop", 3, seed=5)
     with pytest.raises(ValueError, match="give AnnualCrop, annual_crop different phrases"):
-        scan_folder(tidy_folder)
+        read_folder(tidy_folder)
 
 
 @pytest.mark.parametrize("counts", [(100, 100), (3, 50, 7), (10, 11, 12, 13)])
@@ -342,7 +464,7 @@ def test_an_impossible_split_is_refused_with_the_class():
     with pytest.raises(ValueError, match="expected 0 … 1"):
         split_examples([], num_classes=2, seed=0)
     for fractions in ((0.5, 0.0, 0.5), (0.5, 0.5, 0.5)):
-        with pytest.raises(ValueError, match="three shares"):
+        with pytest.raises(ValueError, match="shares above 0 of sum 1"):
             split_examples(examples_of(9), num_classes=1, fractions=fractions, seed=0)
 
 
@@ -386,7 +508,7 @@ def test_too_few_examples_to_draw_name_the_class():
     [("EuroSAT_RGB", 10, 1000), ("UCMerced_LandUse_jpg/Images", 21, 420), ("AID_150px", 30, 150)],
 )
 def test_real_data_sets_are_read_whole(test_data, folder, num_classes, num_images):
-    found = scan_folder(test_data / folder)
+    found = read_folder(test_data / folder)
     assert len(found.class_names) == num_classes
     assert len(found.examples) == num_images
     assert found.skipped == ()
@@ -395,16 +517,14 @@ def test_real_data_sets_are_read_whole(test_data, folder, num_classes, num_image
 
 
 def test_the_official_names_become_the_phrases_that_people_use(test_data):
-    phrases = scan_folder(test_data / "EuroSAT_RGB").phrases
+    phrases = read_folder(test_data / "EuroSAT_RGB").phrases
     assert phrases[0] == "annual crop"
     assert {"herbaceous vegetation", "sea lake", "river"} <= set(phrases)
-    with pytest.raises(ValueError, match=r"single class folder, 'Images'.*give .*Images"):
-        scan_folder(test_data / "UCMerced_LandUse_jpg")
 
 
 def test_a_thousand_small_images_are_scanned_within_three_seconds(test_data):
     start = time.process_time()  # the time of other processes does not count
-    scan_folder(test_data / "EuroSAT_RGB")
+    read_folder(test_data / "EuroSAT_RGB")
     assert time.process_time() - start < 3
 
 
@@ -418,6 +538,6 @@ def test_a_file_that_may_not_be_read_is_left_out_with_the_reason(tidy_folder, mo
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", read)
-    assert scan_folder(tidy_folder).skipped == (
+    assert read_folder(tidy_folder).skipped == (
         "River/3.jpg: could not be opened (Permission denied)",
     )

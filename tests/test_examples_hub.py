@@ -5,13 +5,10 @@ import json
 import os
 import shutil
 import tarfile
-import types
 import zipfile
 from collections import Counter
 from pathlib import Path
 
-import datasets
-import huggingface_hub
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -19,14 +16,9 @@ from conftest import encoded, noise_image, write_images
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 
-from course_utils import examples, hub, sources
-from course_utils.examples import (
-    hub_sets,
-    load_scenes,
-    phrase_from_name,
-    read_scene_classes,
-    scenes,
-)
+from course_utils import examples, hub
+from course_utils.archives import ArchiveError
+from course_utils.examples import load_scenes, loading, phrase_from_name, read_scene_classes
 from course_utils.runtime import PROFILES, data_root
 
 
@@ -96,8 +88,12 @@ def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def labels_by_content(found: examples.ClassFolder) -> dict[bytes, int]:
-    return {example.path.read_bytes(): example.label for example in found.examples}
+def content(example: examples.Example) -> bytes:
+    return example.data or example.path.read_bytes()
+
+
+def labels_by_content(found: examples.LabelledImages) -> dict[bytes, int]:
+    return {content(example): example.label for example in found.examples}
 
 
 # what the course knows of the sets
@@ -196,7 +192,7 @@ def test_an_archive_in_the_official_layout_is_unpacked_once(key, kind, tmp_path,
     assert labels_by_content(found) == labels_by_content(load_scenes(write(tmp_path / "y", files)))
     assert found.parts == ()
     assert all(each.path.is_relative_to(tmp_path / "cache") for each in found.examples)
-    monkeypatch.setattr(scenes, "extract_images", None)
+    monkeypatch.setattr(loading, "extract_files", None)
     again = load_scenes(path, cache=tmp_path / "cache")
     assert labels_by_content(again) == labels_by_content(found)
     assert (again.notes, again.name, again.phrases) == (found.notes, found.name, found.phrases)
@@ -205,12 +201,14 @@ def test_an_archive_in_the_official_layout_is_unpacked_once(key, kind, tmp_path,
 def test_what_was_lost_from_the_cache_is_unpacked_again(tmp_path):
     path = write_zip(tmp_path / "EuroSAT.zip", official_files("eurosat"))
     found = load_scenes(path, cache=tmp_path / "cache")
+    whole = labels_by_content(found)
     found.examples[0].path.unlink()
-    again = load_scenes(path, cache=tmp_path / "cache")
-    assert labels_by_content(again) == labels_by_content(load_scenes(path, cache=tmp_path / "new"))
-    (index,) = (tmp_path / "cache").rglob("index.json")
-    index.write_text("{")
-    assert len(load_scenes(path, cache=tmp_path / "cache").examples) == len(found.examples)
+    found.examples[1].path.write_bytes(b"")
+    assert labels_by_content(load_scenes(path, cache=tmp_path / "cache")) == whole
+    (manifest,) = (tmp_path / "cache").rglob(loading.MANIFEST)
+    manifest.write_text("{")
+    assert labels_by_content(load_scenes(path, cache=tmp_path / "cache")) == whole
+    assert len(list((tmp_path / "cache" / "scenes").iterdir())) == 1, "nothing is left lying about"
 
 
 def test_an_archive_of_other_classes_is_read_like_a_folder_of_them(tmp_path):
@@ -227,7 +225,7 @@ def test_an_archive_of_other_classes_is_read_like_a_folder_of_them(tmp_path):
 )
 def test_no_archive_writes_outside_of_its_folder(name, tmp_path):
     path = write_zip(tmp_path / "a.zip", {"2750/River/a.jpg": picture(1), name: picture(2)})
-    with pytest.raises(examples.ArchiveError, match="would be written outside the folder"):
+    with pytest.raises(ArchiveError, match="would be written outside the folder"):
         load_scenes(path, cache=tmp_path / "cache")
     assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
 
@@ -238,7 +236,7 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         link = tarfile.TarInfo("2750/River/a.jpg")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    with pytest.raises(examples.ArchiveError, match="is a symbolic link"):
+    with pytest.raises(ArchiveError, match="is a symbolic link"):
         load_scenes(path, cache=tmp_path / "cache")
 
 
@@ -257,20 +255,13 @@ def test_what_python_cannot_unpack_is_said_with_the_remedy(data, words, tmp_path
 
 
 def test_an_archive_without_images_or_for_a_full_disk_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="holds no images"):
+    with pytest.raises(ValueError, match="holds no class folders"):
         load_scenes(write_zip(tmp_path / "a.zip", {"a/readme.txt": b"x"}), cache=tmp_path)
     path = write_zip(tmp_path / "b.zip", official_files("eurosat"))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
     with pytest.raises(ValueError, match="GB are free"):
         load_scenes(path, cache=tmp_path / "cache")
-
-
-def test_a_folder_of_other_classes_is_read_as_before(tidy_folder):
-    found, scanned = load_scenes(tidy_folder), examples.scan_folder(tidy_folder)
-    assert [each.path for each in found.examples] == [each.path for each in scanned.examples]
-    assert (found.class_names, found.phrases) == (scanned.class_names, scanned.phrases)
-    assert (found.name, found.notes, found.parts) == ("tidy", (), ())
 
 
 def test_words_of_ones_own_beat_the_tables(tmp_path):
@@ -316,14 +307,14 @@ def test_parts_above_the_class_folders_are_the_data_sets_own_split(names, tmp_pa
     found = load_scenes(tmp_path / "set", cache=tmp_path / "cache")
     assert list(found.class_names) == names
     got = {
-        each.path.read_bytes(): (found.class_names[each.label], part)
+        content(each): (found.class_names[each.label], part)
         for each, part in zip(found.examples, found.parts, strict=True)
     }
     assert got == truth, "the copy of a test image is not trained on"
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         archive.add(tmp_path / "set", arcname="set")
-    with pytest.raises(ValueError, match=r"set holds the parts test, train, val .*give the folder"):
-        load_scenes(tmp_path / "set.tar", cache=tmp_path / "cache")
+    packed = load_scenes(tmp_path / "set.tar", cache=tmp_path / "cache")
+    assert packed.parts == found.parts
 
 
 # repositories of the hub
@@ -352,36 +343,6 @@ def write_repository(
     return truth
 
 
-class Hub:
-    """A hub with repositories that are folders; remembers what it was asked."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folders: dict[str, Path] = {}
-        self.asked: list[tuple[str, str | None]] = []
-        self.loaded: list[tuple[str, str | None, str | None]] = []
-        real = datasets.load_dataset
-
-        def load_dataset(path: str, *, revision, data_dir, cache_dir) -> object:
-            self.loaded.append((path, revision, data_dir))
-            folder = self.folders.get(path, path)
-            return real(str(folder), data_dir=data_dir, cache_dir=cache_dir)
-
-        def repo_info(_, repository, *, repo_type, revision, timeout) -> object:
-            assert (repo_type, timeout) == ("dataset", 10)
-            self.asked.append((repository, revision))
-            if repository not in self.folders:
-                raise ConnectionError("no network")
-            return types.SimpleNamespace(sha="c0ffee0" * 5)
-
-        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-        monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", repo_info)
-
-
-@pytest.fixture
-def the_hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    return Hub(monkeypatch)
-
-
 def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
     turned = [phrase_from_name(name).title() for name in reversed(EUROSAT)]
     turned[turned.index("Industrial")] = "Industrial Buildings"  # as one copy has it
@@ -398,17 +359,14 @@ def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
     assert list(found.class_names) == EUROSAT
     official = dict(zip(turned, reversed(EUROSAT), strict=True))
     for example, part in zip(found.examples, found.parts, strict=True):
-        name, own = truth[example.path.read_bytes()]  # the original bytes
-        assert found.class_names[example.label] == official[name] == example.path.parent.name
+        name, own = truth[content(example)]  # the original bytes
+        assert found.class_names[example.label] == official[name]
         assert part == own
-        is_jpeg = example.path.read_bytes().startswith(b"\xff\xd8")
-        assert example.path.suffix == (".jpg" if is_jpeg else ".png")
     assert the_hub.asked == [("timm/eurosat-rgb", hub.read_lock()["eurosat"].revision)]
-    assert the_hub.loaded == [("timm/eurosat-rgb", "c0ffee0" * 5, None)]
+    assert len(the_hub.sent) == 3
     assert "timm/eurosat-rgb@c0ffee0" in found.notes[0]
-
     again = load_scenes("timm/eurosat-rgb", cache=tmp_path / "cache")  # its id is its name too
-    assert len(the_hub.asked) == len(the_hub.loaded) == 1, "the second time asks nobody"
+    assert (len(the_hub.asked), len(the_hub.sent)) == (1, 3), "the second time asks nobody"
     assert labels_by_content(again) == labels_by_content(found)
     assert (again.parts, again.notes) == (found.parts, found.notes)
 
@@ -417,15 +375,15 @@ def test_an_experiment_takes_a_data_set_by_name(the_hub, tmp_path):
     truth = write_repository(tmp_path / "repo", EUROSAT)
     the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
     options = {"profile": PROFILES["t4"], "root": "eurosat", "cache": tmp_path / "cache"}
-    splits = sources.load_examples("scenes", **options)
+    splits = examples.load_examples("scenes", **options)
     for part in ("train", "validation", "test"):
-        assert {truth[each.path.read_bytes()][1] for each in getattr(splits, part)} == {part}
+        assert {truth[content(each)][1] for each in getattr(splits, part)} == {part}
     sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
     assert sizes == [30, 10, 20]
     assert (splits.name, splits.stand_in_for) == ("EuroSAT", None)
     assert splits.phrases[-1] == "sea lake"
     assert "MIT" in " ".join(splits.notes)
-    two = sources.load_examples("scenes", classes=("river", "forest"), per_class=2, **options)
+    two = examples.load_examples("scenes", classes=("river", "forest"), per_class=2, **options)
     assert two.class_names == ("AnnualCrop", "Forest")
     assert [len(two.train), len(two.validation), len(two.test)] == [4, 2, 4]
 
@@ -442,30 +400,9 @@ def test_a_copy_is_asked_when_the_first_place_fails(the_hub, tmp_path):
 def test_without_a_network_the_reasons_and_the_ways_out_are_said(the_hub, tmp_path):
     with pytest.raises(hub.ArtifactError) as caught:
         load_scenes("eurosat", cache=tmp_path / "cache")
-    for part in ("timm/eurosat-rgb: no network", "COURSE_MODELS", "HF_ENDPOINT", "EuroSAT.zip"):
+    for part in ("(timm/eurosat-rgb): no network", "COURSE_MODELS", "HF_ENDPOINT", "EuroSAT.zip"):
         assert part in str(caught.value)
     assert isinstance(caught.value, ValueError)
-
-
-def test_what_the_library_has_kept_does_while_the_hub_is_silent(tmp_path, monkeypatch):
-    truth, real, asked = write_repository(tmp_path / "repo", EUROSAT), datasets.load_dataset, []
-
-    before = datasets.config.HF_HUB_OFFLINE
-
-    def load_dataset(path: str, *, cache_dir, **options) -> object:
-        asked.append((path, datasets.config.HF_HUB_OFFLINE))
-        return real(str(tmp_path / "repo"), cache_dir=cache_dir)
-
-    def repo_info(*args: object, **options: object) -> None:
-        raise ConnectionError("no network")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", repo_info)
-    found = load_scenes("eurosat", cache=tmp_path / "cache")
-    assert asked == [("timm/eurosat-rgb", True)], "it is not let wait for the network"
-    assert before == datasets.config.HF_HUB_OFFLINE
-    assert len(found.examples) == len(truth)
-    assert "from timm/eurosat-rgb." in found.notes[0]
 
 
 def test_a_data_set_without_a_split_is_split_by_the_course(the_hub, tmp_path):
@@ -473,9 +410,10 @@ def test_a_data_set_without_a_split_is_split_by_the_course(the_hub, tmp_path):
     the_hub.folders["blanchon/UC_Merced"] = tmp_path / "repo"
     found = load_scenes("ucmerced", cache=tmp_path / "cache")
     assert set(found.parts) == {"train"}
-    parts = examples.split_folder(found)
+    parts, notes = examples.split_images(found)
+    assert notes == ()
     assert [len(part) for part in parts] == [105, 21, 84]
-    assert len({each.path for part in parts for each in part}) == len(truth)
+    assert len({each.digest() for part in parts for each in part}) == len(truth)
 
 
 def test_a_repository_of_plain_images_is_read_from_its_data_folder(the_hub, tmp_path):
@@ -486,7 +424,7 @@ def test_a_repository_of_plain_images_is_read_from_its_data_folder(the_hub, tmp_
     the_hub.folders["blanchon/AID"] = tmp_path / "repo"
     found = load_scenes("aid", cache=tmp_path / "cache")
     assert list(found.class_names) == AID
-    assert the_hub.loaded[0][2] == "data"
+    assert all(name.startswith("data/") for name in the_hub.sent)
     expected = {data: AID.index(Path(name).parent.name) for name, data in files.items()}
     assert labels_by_content(found) == expected
 
@@ -532,11 +470,10 @@ def test_a_local_folder_under_the_name_of_a_set_must_be_that_set(the_hub, tmp_pa
 
 
 def test_a_set_with_other_classes_than_its_name_says_is_refused(the_hub, tmp_path):
-    write_repository(tmp_path / "repo", [*EUROSAT[:-1], "Moon"], {"train": 1})
+    write_repository(tmp_path / "repo", [*EUROSAT[:-1], "Moon"], {"train": 3})
     the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
     with pytest.raises(ValueError, match=r"EuroSAT .missing: SeaLake; unknown: Moon"):
         load_scenes("eurosat", cache=tmp_path / "cache")
-    assert not list((tmp_path / "cache").rglob("*.png"))
 
 
 @pytest.mark.parametrize(
@@ -557,11 +494,6 @@ def test_a_set_with_other_classes_than_its_name_says_is_refused(the_hub, tmp_pat
             Features({"image": ImageFeature(), "label": ClassLabel(names=["A", "B"])}),
             "row 0 of 'train' has the label -1, expected 0 … 1",
         ),
-        (
-            {"image": [{"bytes": picture(1), "path": None}], "label": [0]},
-            Features({"image": ImageFeature(), "label": ClassLabel(names=["../A", "B"])}),
-            "cannot be names of folders",
-        ),
     ],
 )
 def test_a_repository_that_is_no_labelled_set_is_refused(rows, features, words, tmp_path):
@@ -574,13 +506,13 @@ def test_a_repository_that_is_no_labelled_set_is_refused(rows, features, words, 
 
 def test_an_unknown_set_keeps_the_order_of_its_own_labels(tmp_path):
     truth = write_repository(tmp_path / "repo", ["zebra", "ant", "SeaLake"])
-    for _ in range(2):  # unpacked, and found unpacked
+    for _ in range(2):
         found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
         assert found.class_names == ("zebra", "ant", "SeaLake")
         assert found.phrases == ("zebra", "ant", "sea lake")
         assert [each.label for each in found.examples] == [0] * 6 + [1] * 6 + [2] * 6
         for each, part in zip(found.examples, found.parts, strict=True):
-            assert truth[each.path.read_bytes()] == (found.class_names[each.label], part)
+            assert truth[content(each)] == (found.class_names[each.label], part)
 
 
 def test_a_class_without_any_image_is_named(tmp_path):
@@ -602,32 +534,8 @@ def test_a_broken_parquet_file_is_said_and_one_beside_class_folders_does_no_harm
     assert len(load_scenes(tidy_folder, cache=tmp_path / "cache").class_names) == 3
 
 
-def test_a_full_disk_is_said_and_the_next_run_starts_over(the_hub, tmp_path, monkeypatch):
-    write_repository(tmp_path / "repo", EUROSAT, {"train": 3})
-    real, left = hub_sets.write_atomically, [5]
-
-    def fill_up(path, data):
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(28, "No space left on device", str(path))
-        real(path, data)
-
-    monkeypatch.setattr(hub_sets, "write_atomically", fill_up)
-    with pytest.raises(OSError, match="No space left"):
-        load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
-    monkeypatch.setattr(hub_sets, "write_atomically", real)
-    assert len(load_scenes(tmp_path / "repo", cache=tmp_path / "cache").examples) == 30
-
-
-def test_progress_bars_of_the_library_are_as_before(tmp_path):
-    write_repository(tmp_path / "repo", ["A", "B"], {"train": 3})
-    before = datasets.are_progress_bars_disabled()
-    load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
-    assert datasets.are_progress_bars_disabled() == before
-
-
 def test_a_class_that_is_missing_in_a_part_is_named():
-    found = examples.ClassFolder(
+    found = examples.LabelledImages(
         examples=tuple(examples.Example(i % 2, "real", Path(str(i))) for i in range(5)),
         class_names=("A", "B"),
         phrases=("a", "b"),
@@ -635,7 +543,7 @@ def test_a_class_that_is_missing_in_a_part_is_named():
         parts=("train", "train", "validation", "test", "test"),
     )
     with pytest.raises(ValueError, match="class 'B' has no image in a part"):
-        examples.split_folder(found)
+        examples.split_images(found)
 
 
 # real images

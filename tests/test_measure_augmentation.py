@@ -35,7 +35,7 @@ def few(monkeypatch) -> None:
     monkeypatch.setattr(lab, "DIALS", dials)
     monkeypatch.setattr("course_utils.tuning.NUM_STEPS", (2,))
     monkeypatch.setattr("course_utils.tuning.LEARNING_RATES", (0.01,))
-    monkeypatch.setattr("course_utils.sources.images._NUM_VALIDATION", 2)
+    monkeypatch.setattr("course_utils.examples.loading._NUM_VALIDATION", 2)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -95,9 +95,9 @@ def test_outlines_lie_on_the_buildings_of_the_rendered_image(monkeypatch):
         return real(name, style, seed=seed)
 
     monkeypatch.setattr(mini_earth, "disaster_scene", spy)
-    from course_utils.sources import renders
+    from course_utils.examples import worlds
 
-    image = renders._render_one("wind", "train", 3)
+    image = worlds._render_one("wind", "train", 3)
     found = measure_augmentation.outlines("wind", 3, size=64)
     assert seeds[0] == seeds[1]
     assert found
@@ -117,7 +117,7 @@ def test_shuffled_labels_are_the_same_labels_in_another_order():
 
 
 def test_runs_from_scratch_are_kept_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("course_utils.sources.images._NUM_VALIDATION", 1)
+    monkeypatch.setattr("course_utils.examples.loading._NUM_VALIDATION", 1)
     monkeypatch.setattr(lab, "REGULARIZATIONS", {"none": lab.REGULARIZATIONS["none"]})
     monkeypatch.setattr(lab, "AUGMENTATIONS", {k: lab.AUGMENTATIONS[k] for k in ("none", "strong")})
     table = tmp_path / "steiner.csv"

@@ -21,7 +21,7 @@ from tiny_models import write_tiny_clip, write_tiny_text2image
 
 import mini_earth
 from course_utils import examples
-from course_utils.sources import images as lab_images
+from course_utils.examples import loading as lab_images
 from tools import measure_text2image, train_judge, training
 from tools.measure_text2image import Images, Row
 

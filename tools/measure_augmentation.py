@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import mini_earth
-from course_utils import augment, lab, metrics, sources, tuning, zero_shot
+from course_utils import augment, examples, lab, metrics, tuning, zero_shot
 from course_utils.augment import Augmentation
 from course_utils.augment.outlines import Outlines
 from course_utils.examples import Example, Splits
@@ -84,7 +84,7 @@ def load(args: argparse.Namespace) -> Splits:
     """Render enough training images that every seed has its own."""
     profile = replace(PROFILES["mini"], num_test=args.num_test)
     num = max(args.amounts) * args.seeds
-    return sources.load_examples("disasters", profile=profile, per_class=num, cache=args.work)
+    return examples.load_examples("disasters", profile=profile, per_class=num, cache=args.work)
 
 
 def rows_of(data: Splits, num_seeds: int, *, per_class: int, seed: int) -> list[int]:

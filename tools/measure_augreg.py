@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import mini_earth
-from course_utils import lab, metrics, sources
+from course_utils import examples, lab, metrics
 from course_utils.examples import Example
 from course_utils.images import to_unit
 from course_utils.runtime import PROFILES
@@ -118,7 +118,9 @@ def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
 def measure(args: argparse.Namespace) -> list[dict[str, str]]:
     """Train every network that the table lacks."""
     profile = replace(PROFILES["mini"], num_test=args.num_test)
-    data = sources.load_examples("disasters", profile=profile, per_class=args.pool, cache=args.work)
+    data = examples.load_examples(
+        "disasters", profile=profile, per_class=args.pool, cache=args.work
+    )
     num_classes, test = len(data.class_names), tensors(data.test)
     done = read_rows(args)
     shared = {"num_steps": args.steps, "num_test": len(data.test), "world": mini_earth.__version__}

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course_utils import lab, metrics, sources, text2image, tuning, zero_shot
+from course_utils import examples, lab, metrics, text2image, tuning, zero_shot
 from course_utils.examples import Example, take_per_class
 from course_utils.runtime import PROFILES, derive_seed, seeded
 from course_utils.tuning import HeadData, TuneConfig
@@ -150,7 +150,7 @@ def halves(labels: Tensor) -> tuple[Tensor, Tensor]:
 def measure(args: argparse.Namespace) -> list[dict[str, object]]:
     """Draw, encode, train every arm at every number of shots, and write the table."""
     clip = zero_shot.load_clip(args.clip, device="cpu")
-    data = sources.load_examples("scenes", profile=PROFILES["mini"], root="eurosat")
+    data = examples.load_examples("scenes", profile=PROFILES["mini"], root="eurosat")
     cache = args.work / "features"
     real, held = Bank.of(clip, data.train, cache), Bank.of(clip, data.validation, cache)
     pools = [(name, *draw(args, name, data.phrases)) for name in args.models]

@@ -1,39 +1,41 @@
-"""What an example is: labelled or captioned images from folders, archives and the hub."""
+"""Labelled and captioned images, and where they come from.
 
-from course_utils.examples.archives import ArchiveError
-from course_utils.examples.caption_files import CaptionsError
-from course_utils.examples.captions import load_captions, read_captions
-from course_utils.examples.folders import phrase_from_name, read_classes, scan_folder
+``load_examples`` picks the images of an experiment: those that ship, a folder or an archive of
+yours, a data set of the lock, or the procedural world.
+"""
+
+from course_utils.examples.captions import CaptionsError, load_captions, read_captions
+from course_utils.examples.classes import phrase_from_name, read_scene_classes
+from course_utils.examples.folders import read_folder
+from course_utils.examples.loading import load_examples, load_scenes, load_seen
 from course_utils.examples.records import (
     CaptionedImage,
     CaptionSet,
-    ClassFolder,
-    ClassTable,
     Example,
+    LabelledImages,
     Splits,
 )
-from course_utils.examples.scene_classes import SceneClasses, read_scene_classes
-from course_utils.examples.scenes import load_scenes
-from course_utils.examples.splits import split_examples, split_folder, take_per_class
+from course_utils.examples.splits import split_examples, split_images, take_per_class
+from course_utils.examples.worlds import load_xbd, spread
 
 __all__ = [
-    "ArchiveError",
     "CaptionSet",
     "CaptionedImage",
     "CaptionsError",
-    "ClassFolder",
-    "ClassTable",
     "Example",
-    "SceneClasses",
+    "LabelledImages",
     "Splits",
     "load_captions",
+    "load_examples",
     "load_scenes",
+    "load_seen",
+    "load_xbd",
     "phrase_from_name",
     "read_captions",
-    "read_classes",
+    "read_folder",
     "read_scene_classes",
-    "scan_folder",
     "split_examples",
-    "split_folder",
+    "split_images",
+    "spread",
     "take_per_class",
 ]

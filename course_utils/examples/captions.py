@@ -1,35 +1,36 @@
-"""Captioned images: RSICD, UCM-Captions, Sydney-Captions and RSICap."""
+"""Captioned images: RSICD, UCM-Captions, Sydney-Captions and RSICap, as their makers wrote them."""
 
+import json
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from course_utils import hub
-from course_utils.examples.caption_files import (
-    RSICAP,
-    RSICD,
-    SYDNEY,
-    UCM,
-    CaptionsError,
-    read_file,
-    ucmerced_stem,
-)
-from course_utils.examples.hub_sets import (
-    Progress,
-    key_of,
-    name_in_lock,
-    open_repository,
-    unpack_captions,
-)
+from course_utils.examples.classes import read_scene_classes
+from course_utils.examples.folders import Progress, part_of
 from course_utils.examples.records import CaptionedImage, CaptionSet
+from course_utils.examples.tables import read_rows
 from course_utils.images import SUFFIXES
-from course_utils.runtime import cache_folder, resolve_path
+from course_utils.runtime import resolve_path
 from course_utils.texts import text
 
+RSICD, UCM, SYDNEY, RSICAP = "RSICD", "UCM-Captions", "Sydney-Captions", "RSICap"
 LOCK_NAMES = {"rsicd": RSICD, "ucm_captions": UCM, "sydney_captions": SYDNEY, "rsicap": RSICAP}
 FILE_NAMES = ("dataset_rsicd.json", "dataset.json", "captions.json")
 IMAGE_FOLDERS = ("RSICD_images", "UCM_images", "Sydney_images", "imgs", "images")
+_PREFIXES = {"rsicd": RSICD, "ucm": UCM, "sydney": SYDNEY}  # of what the files call themselves
+_PER_CLASS = 100  # images of a class of UC Merced
+_COLUMNS = ("filename", "captions", "image")  # of RSICD on the hub
+_WITH_SPLITS = "a list 'images' of {'filename', 'split', 'sentences': [{'raw'}, …]}"
+_WITHOUT = "a list 'annotations' of {'filename', 'text_output'}"
+
+
+class CaptionsError(ValueError):
+    """A file of captions, or a folder of their images, that is not what it should be."""
 
 
 def load_captions(
@@ -44,36 +45,27 @@ def load_captions(
     Args:
         root: what `read_captions` takes; or, if there is no such path, ``rsicd``,
             ``ucm_captions``, ``sydney_captions`` or ``rsicap``, or its id on the hub. It is looked
-            for in the folder ``COURSE_MODELS``; RSICD, which alone is on the hub as plain files,
-            then there too, and written to the cache in its makers' layout, once.
+            for in the folder ``COURSE_MODELS``; RSICD, which alone is on the hub, then there too.
         images: see `read_captions`.
         cache: ``COURSE_CACHE`` or ``outputs/cache`` by default.
-        progress: wraps the loop over the images that are written, given their number.
+        progress: wraps the loop over the Parquet files of a set from the hub, given their number.
 
     Raises:
         ValueError: there is nothing of the kind, or it is not what it should be.
         OSError: the cache cannot be written.
     """
     path, images = resolve_path(root), images if images is None else resolve_path(images)
-    if path.exists():
-        return read_captions(path, images=images)
-    name = name_in_lock(root, LOCK_NAMES)
-    if name is None:
-        raise CaptionsError(
-            f"{str(root)!r} is no path (looked at {path}) and none of {', '.join(LOCK_NAMES)}"
-        )
-    artifact = hub.read_lock()[name]
-    try:
-        return read_captions(hub.locate(artifact.name).root, images=images)
-    except hub.ArtifactError:
-        if artifact.id is None:
-            raise
-    key = key_of([artifact.id, artifact.revision, artifact.mirrors])
-    folder = cache_folder(cache) / "captions" / f"{artifact.name}-{key}"
-    if not (folder / f"dataset_{artifact.name}.json").is_file():  # written last
-        found, _ = open_repository(artifact, cache_folder(cache))
-        unpack_captions(found, folder, dataset=artifact.name, progress=progress)
-    return read_captions(folder, images=images)
+    if not path.exists():
+        lock = hub.read_lock()
+        name = next((name for name in LOCK_NAMES if str(root) in (name, lock[name].id)), None)
+        if name is None:
+            raise CaptionsError(
+                f"{str(root)!r} is no path (looked at {path}) and none of {', '.join(LOCK_NAMES)}"
+            )
+        path = hub.locate(name, remote=True, cache=cache).root
+        if tables := sorted(path.rglob("*.parquet")):
+            return _read_tables(tables, LOCK_NAMES[name], progress)
+    return read_captions(path, images=images)
 
 
 def read_captions(path: str | Path, *, images: str | Path | None = None) -> CaptionSet:
@@ -89,7 +81,7 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
         path: the JSON file, or a folder that has it under its usual name.
         images: a folder with the images, searched with all folders below; by default what lies
             beside the file under a usual name. For UCM-Captions it may be UC Merced in its own
-            layout, see `caption_files.ucmerced_stem`. Endings may differ (``.tif`` in the file,
+            layout, see `ucmerced_stem`. Endings may differ (``.tif`` in the file,
             ``.jpg`` in the folder).
 
     Returns:
@@ -104,8 +96,7 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
         CITS. RSICap: Hu et al. 2023 (arXiv:2307.15266). No licence is stated; for research.
     """
     path = _json_file(Path(path).expanduser())
-    name, found = read_file(path)
-    notes = []
+    name, found = _read_file(path)
     folder = _image_folder(path, images)
     if folder is not None:
         files = _files_by_stem(folder)
@@ -116,6 +107,12 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
             f"{folder} has none of the {len(found)} images of {name}, such as {missing[0]}; "
             "give the folder that holds them"
         )
+    return CaptionSet(name, found, _notes_on(name, found))
+
+
+def _notes_on(name: str, found: Sequence[CaptionedImage]) -> tuple[str, ...]:
+    """Say what must be known of a caption set."""
+    notes, missing = [], [each.file_name for each in found if not each.has_image]
     if len(missing) == len(found):
         notes.append(text("captions.no_images", name=name))
     elif missing:
@@ -125,7 +122,34 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
         notes.append(text("captions.ucm_rule"))
     if repeated := sum(len(set(each.captions)) < len(each.captions) for each in found):
         notes.append(text("captions.repeated", name=name, num=repeated, total=len(found)))
-    return CaptionSet(name, found, tuple(notes))
+    return tuple(notes)
+
+
+def _read_tables(paths: Sequence[Path], name: str, progress: Progress) -> CaptionSet:
+    """Read Parquet files with the columns ``filename``, ``captions`` and ``image``."""
+    found = []
+    for path in progress(paths, len(paths)):
+        split = path.stem.split("-")[0]
+        try:
+            rows = list(read_rows(path, _COLUMNS))
+        except (OSError, ValueError, KeyError) as error:
+            raise CaptionsError(f"{path} cannot be read ({error}); fetch it again") from error
+        for row in rows:
+            if missing := [column for column in _COLUMNS if not row.get(column)]:
+                raise CaptionsError(f"{path}: {', '.join(missing)} missing in a row")
+            file_name = PurePosixPath(row["filename"].replace("\\", "/")).name
+            found.append(
+                CaptionedImage(
+                    file_name=file_name,
+                    captions=tuple(caption.strip() for caption in row["captions"]),
+                    source=name,
+                    split=part_of(split) or "",
+                    original_split=split,
+                    class_name=_class_of(file_name, name),
+                    data=row["image"],
+                )
+            )
+    return CaptionSet(name, tuple(found), _notes_on(name, found))
 
 
 def _json_file(path: Path) -> Path:
@@ -173,3 +197,113 @@ def _find(image: CaptionedImage, files: dict[str, list[Path]]) -> Path | None:
         found = files.get(ucmerced_stem(image.file_name), ())
     same = [path for path in found if path.suffix.lower() == name.suffix.lower()]
     return next(iter([*same, *found]), None)
+
+
+def _read_file(path: Path) -> tuple[str, tuple[CaptionedImage, ...]]:
+    """Read a JSON file of either schema: the name of the set, and its images without paths."""
+    content = _read_json(path)
+    with_splits, without = content.get("images"), content.get("annotations")
+    if isinstance(with_splits, list):
+        called = str(content.get("dataset") or path.stem)
+        names = [name for start, name in _PREFIXES.items() if called.lower().startswith(start)]
+        name, read, entries = (names or [called])[0], _with_split, with_splits
+    elif isinstance(without, list):
+        name, read, entries = RSICAP, _without_split, without
+    else:
+        raise CaptionsError(
+            f"{path} is no file of captions: expected {_WITH_SPLITS}, or {_WITHOUT}, "
+            f"got the keys {', '.join(map(repr, content)) or 'of nothing'}"
+        )
+    if not entries:
+        raise CaptionsError(f"{path} lists no image; use the original file")
+    images = tuple(read(e, name, f"{path}: entry {i}") for i, e in enumerate(entries))
+    twice = [name for name, n in Counter(each.file_name for each in images).items() if n > 1]
+    if twice:
+        raise CaptionsError(f"{path}: listed more than once: {', '.join(twice[:5])}; keep one each")
+    return name, images
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CaptionsError(f"there is no file {path}; give the JSON file of a caption set")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:  # also of bytes that are no UTF-8
+        raise CaptionsError(f"{path} is no JSON ({error}); download it again") from error
+    if not isinstance(content, dict):
+        raise CaptionsError(
+            f"{path} is no file of captions: expected {_WITH_SPLITS}, or {_WITHOUT}, "
+            f"got a {type(content).__name__}"
+        )
+    return content
+
+
+def _with_split(entry: Any, name: str, where: str) -> CaptionedImage:
+    file_name = _text_in(entry, "filename", where)
+    where = f"{where} ({file_name})"
+    split, sentences = _text_in(entry, "split", where), entry.get("sentences")
+    part = part_of(split)
+    if part is None:
+        raise CaptionsError(f"{where}: split {split!r} is none of train, val and test")
+    if not isinstance(sentences, list) or not sentences:
+        raise CaptionsError(f"{where} has no sentences; expected {_WITH_SPLITS}")
+    return CaptionedImage(
+        file_name=file_name,
+        captions=tuple(_text_in(sentence, "raw", where) for sentence in sentences),
+        source=name,
+        split=part,
+        original_split=split,
+        class_name=_class_of(file_name, name),
+    )
+
+
+def _without_split(entry: Any, name: str, where: str) -> CaptionedImage:
+    file_name = _text_in(entry, "filename", where)
+    caption = _text_in(entry, "text_output", f"{where} ({file_name})")
+    return CaptionedImage(file_name, (caption,), name)
+
+
+def _text_in(entry: Any, field: str, where: str) -> str:
+    """Read a text that must be there."""
+    value = entry.get(field) if isinstance(entry, dict) else None
+    if not isinstance(value, str):
+        got = f"keys {list(entry)}" if isinstance(entry, dict) else f"a {type(entry).__name__}"
+        raise CaptionsError(f"{where} has no text {field!r}, got {got}; use the original file")
+    if not value.strip():
+        raise CaptionsError(f"{where}: {field!r} is empty; write something or remove the entry")
+    return value.strip()
+
+
+def _class_of(file_name: str, name: str) -> str:
+    """Read the class from a file name, where the set has a rule for that.
+
+    RSICD: ``<class>_<number>`` with the classes of AID; images with a number only have none.
+    UCM-Captions: see `ucmerced_stem`.
+    """
+    stem = PurePosixPath(file_name).stem
+    if name == RSICD and (match := re.fullmatch(r"([a-z]+)_\d+", stem)):
+        aid = read_scene_classes()["aid"].class_names
+        return next((known for known in aid if known.lower() == match[1]), "")
+    if name == UCM and (merced := ucmerced_stem(file_name)):
+        return merced.rstrip("0123456789")
+    return ""
+
+
+def ucmerced_stem(file_name: str) -> str:
+    r"""Name the image of UC Merced that UCM-Captions calls ``N.tif``.
+
+    $$c = \lfloor (N - 1) / 100 \rfloor, \quad i = (N - 1) \bmod 100$$
+
+    with the classes c in the order of the alphabet: 201 is ``baseballdiamond00``.
+
+    Returns:
+        The name without ending; "" for any other file name.
+
+    Source:
+        Its makers did not write the rule down. It was checked by eye on images of three classes.
+        Sentences on ``agricultural`` images are too alike to tell, and a copy has them one off.
+    """
+    match = re.fullmatch(r"(\d+)", PurePosixPath(file_name).stem)
+    classes = read_scene_classes()["ucmerced"].class_names
+    label, index = divmod(int(match[1]) - 1, _PER_CLASS) if match else (-1, 0)
+    return f"{classes[label]}{index:02d}" if 0 <= label < len(classes) else ""

@@ -1,113 +1,312 @@
-"""Class folders: one folder per class, whatever else people keep in them."""
+"""What people keep in a folder: class folders, parts of a split, Parquet files, and the rest."""
 
-import csv
-import hashlib
 import os
-import unicodedata
+import re
+import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from course_utils.examples.records import ClassFolder, ClassTable, Example
+from course_utils.examples.classes import CLASSES_FILE, composed, read_phrases, read_scene_classes
+from course_utils.examples.records import Example, LabelledImages
+from course_utils.examples.tables import read_labelled
 from course_utils.images import SUFFIXES, ImageError, load_image
 from course_utils.texts import text
 
-CLASSES_FILE = "classes.csv"
+Progress = Callable[[Iterable, int], Iterable]
+MAX_BYTES = 1 << 29  # of an image file; 89 million pixels of three bytes are half of that
 MIN_IMAGES = 3  # one each to train, validate and test
+TEST, VALIDATION, TRAIN = "test", "validation", "train"  # an image in several counts for the first
+_PART_NAMES = {
+    **dict.fromkeys(("train", "training", "trainset", "trainval", "fit"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "validating"), VALIDATION),
+    **dict.fromkeys(("dev", "devel", "development", "eval", "evaluation", "valset"), VALIDATION),
+    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), TEST),
+}
+_NO_NAMES = {"set", "image", "images", "img", "imgs", "data", "dataset", "split", "part", "folder"}
+_DOCUMENTS = {  # a folder of nothing but these is no class
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+    *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".m", ".mat", ".sh"),
+    *(".npy", ".npz", ".log", ".bib", ".cfg", ".ini", ".geojson", ".parquet", ".arrow", ".db"),
+    *(".zip", ".tar", ".gz", ".rar", ".7z"),
+}
 
 
-def scan_folder(root: Path | str) -> ClassFolder:
-    """Read ``root/<class>/**/<image>`` and open every image once.
+def part_of(name: str) -> str | None:
+    """Name the part of a split that a folder or file is called after; None if it is not.
 
-    Left out, each with its reason in ``skipped``: files that do not open, further copies of a file
-    in its class, every copy of a file that lies in several classes, links out of ``root`` or to a
-    folder, images beside the class folders. Hidden files are passed over silently.
+    ``Training``, ``training_set``, ``train_images`` and ``train2017`` are all ``train``.
+    """
+    words = [word for word in re.findall(r"[a-z]+", name.lower()) if word not in _NO_NAMES]
+    return _PART_NAMES.get(words[0]) if len(words) == 1 else None
+
+
+def read_folder(
+    root: Path | str, *, progress: Progress = lambda items, total: items
+) -> LabelledImages:
+    """Read class folders, alone or in the parts of a split, or Parquet files; open every image.
+
+    The class of an image is the first folder below the folder of classes; a lone folder around
+    them is passed through. Folders are the parts of a split if every one of them has a part's name
+    (`part_of`). The content decides what an image is, not its ending. Left out, each with its
+    reason in ``skipped``: files that are no images, further copies of a file in its class (of one
+    in several parts that for testing is kept), every copy of a file that lies in several classes,
+    links out of ``root`` or to a folder, files beside the class folders. Hidden files are passed
+    over silently.
 
     Args:
-        root: a folder with one folder per class, perhaps with a ``classes.csv`` (`read_classes`).
+        root: the folder; a ``classes.csv`` in it or beside the classes gives the words for prompts
+            (`classes.read_phrases`).
+        progress: wraps the loop over the files, given their number.
 
     Returns:
-        Examples in a fixed order, class by class; paths are absolute.
+        Examples in a fixed order, with ``parts`` where there are any. Classes of a data set that
+        the course knows have its names, order and words.
 
     Raises:
-        ValueError: no folder, no class folders, a single one, or classes with under three images.
+        ValueError: no folder, nothing of the kind, a single class, a folder that can be read in two
+            ways, or classes with under three images.
     """
     root = Path(root).resolve()
-    table, skipped = read_classes(root), []
-    for path in sorted(root.iterdir()):
-        if _is_visible(path.name) and path.suffix.lower() in SUFFIXES:
-            skipped.append(text("skipped.no_class", file=path.name))
-    copies: dict[str, list[Example]] = defaultdict(list)
-    for label, folder in enumerate(_class_folders(root, skipped)):
-        for path in _image_files(folder, root, skipped):
-            name = path.relative_to(root).as_posix()
-            try:
-                data = path.read_bytes()
-                load_image(data, name=name)
-            except ImageError as error:
-                skipped.append(text("skipped.unreadable", error=error))
-            except OSError as error:
-                skipped.append(text("skipped.not_opened", file=name, reason=error.strerror))
+    if not root.is_dir():
+        raise ValueError(f"{root} is no folder; give the folder that holds one folder per class")
+    skipped: list[str] = []
+    tree = _walk(root, skipped)
+    tables = [path for _, files in tree.values() for path in files if path.suffix == ".parquet"]
+    if tables and len(_class_like(tree, _unwrapped(tree, root))) < 2:
+        found, order = _read_tables(sorted(tables), root)
+        return _gather(found, order, root, skipped, progress)
+    top, folders = _find_classes(tree, root)
+    names = sorted({composed(folder.name) for _, folder in folders})
+    if len(names) == 1:
+        raise ValueError(
+            f"{root} holds a single class folder, {names[0]!r}, but classes are to be told apart; "
+            "put the images of every class into a folder of its own"
+        )
+    inside = [
+        _File(path, path.relative_to(root).as_posix(), composed(folder.name), part)
+        for part, folder in folders
+        for path in _files_below(tree, folder)
+    ]
+    known = {file.content for file in inside}
+    beside = (path for _, files in tree.values() for path in files if path not in known)
+    skipped += [
+        text("skipped.no_class", file=path.relative_to(root).as_posix())
+        for path in sorted(beside)
+        if path.name != CLASSES_FILE
+    ]
+    return _gather(inside, names, root, skipped, progress, tables=(root, top))
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a class, not looked at yet."""
+
+    content: Path | bytes
+    name: str  # what messages call it
+    class_name: str
+    part: str
+
+
+Tree = dict[Path, tuple[list[Path], list[Path]]]  # folder -> folders and files in it, by name
+
+
+def _walk(root: Path, skipped: list[str]) -> Tree:
+    """List what is below a folder, without hidden things and without links that lead away."""
+    tree: Tree = {}
+    for parent, folders, files in os.walk(root):
+        here = Path(parent)
+        folders[:] = sorted(filter(_is_visible, folders), key=composed)
+        for name in [name for name in folders if (here / name).is_symlink()]:
+            folders.remove(name)
+            skipped.append(text("skipped.link", file=(here / name).relative_to(root).as_posix()))
+        kept = []
+        for path in (here / name for name in sorted(filter(_is_visible, files))):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                skipped.append(text("skipped.link", file=path.relative_to(root).as_posix()))
             else:
-                copies[hashlib.sha256(data).hexdigest()].append(Example(label, "real", path))
-    examples = [found[0] for found in copies.values() if _is_kept(found, root, skipped)]
-    _require_images(examples, table.class_names, root, skipped)
-    return ClassFolder(tuple(examples), table.class_names, table.phrases, tuple(skipped))
+                kept.append(path)
+        tree[here] = ([here / name for name in folders], kept)
+    return tree
 
 
 def _is_visible(name: str) -> bool:
     return not name.startswith((".", "__"))  # "__MACOSX" comes with archives packed on a Mac
 
 
-def _class_folders(root: Path, skipped: list[str]) -> list[Path]:
-    if not root.is_dir():
-        raise ValueError(f"{root} is no folder; give the folder that holds one folder per class")
-    folders = []
-    for path in sorted(root.iterdir(), key=lambda path: _composed(path.name)):
-        if path.is_dir() and _is_visible(path.name):
-            if path.is_symlink():
-                skipped.append(text("skipped.link", file=path.name))
-            else:
-                folders.append(path)
+def _files_below(tree: Tree, folder: Path) -> list[Path]:
+    folders, files = tree[folder]
+    return [*files, *(path for inner in folders for path in _files_below(tree, inner))]
+
+
+def _class_like(tree: Tree, folder: Path) -> list[Path]:
+    """List the folders in a folder, without those that hold documents only."""
+
+    def may_hold_images(inner: Path) -> bool:
+        suffixes = {path.suffix.lower() for path in _files_below(tree, inner)}
+        return not suffixes or not suffixes <= _DOCUMENTS
+
+    return [inner for inner in tree[folder][0] if may_hold_images(inner)]
+
+
+def _unwrapped(tree: Tree, folder: Path) -> Path:
+    """Go down through folders that hold a single one, to that of the classes or parts."""
+    while len(inner := _class_like(tree, folder)) == 1 and _class_like(tree, inner[0]):
+        folder = inner[0]
+    return folder
+
+
+def _find_classes(tree: Tree, root: Path) -> tuple[Path, list[tuple[str, Path]]]:
+    """Find the class folders.
+
+    Returns:
+        The folder that holds them, or their parts; and of each its part ("" without a split).
+    """
+    top = _unwrapped(tree, root)
+    folders = _class_like(tree, top)
     if not folders:
         raise ValueError(f"{root} holds no class folders; put the images into one folder per class")
-    if len(folders) == 1:
-        raise ValueError(
-            f"{root} holds a single class folder, {folders[0].name!r}, but classes are to be told "
-            f"apart; if the class folders lie inside it, give {folders[0]}"
-        )
-    return folders
+    parts = {folder: part_of(folder.name) for folder in folders}
+    if len(folders) > 1 and all(parts.values()):
+        inside = {folder: _class_like(tree, _unwrapped(tree, folder)) for folder in folders}
+        empty = [folder.name for folder in folders if not inside[folder]]
+        if empty:
+            raise ValueError(
+                f"{top} holds the parts {', '.join(folder.name for folder in folders)} of a data "
+                f"set, but there are no class folders in {', '.join(empty)}; put the images of "
+                "each part into one folder per class"
+            )
+        return top, [(parts[folder], inner) for folder in folders for inner in inside[folder]]
+    _refuse_two_readings(tree, folders, parts)
+    return top, [("", folder) for folder in folders]
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)  # macOS writes "é" as two characters
+def _refuse_two_readings(tree: Tree, folders: list[Path], parts: dict[Path, str | None]) -> None:
+    """Refuse folders that may be classes or parts: two have the same folders inside."""
+    inner = {folder: {composed(each.name) for each in tree[folder][0]} for folder in folders}
+    for i, first in enumerate(folders):
+        for other in folders[i + 1 :]:
+            both = sorted(inner[first] & inner[other])
+            if len(both) > 1 or (both and (parts[first] or parts[other])):
+                names = ", ".join(folder.name for folder in folders)
+                raise ValueError(
+                    f"{first.parent} can be read in two ways: as the classes {names}, or as parts "
+                    f"of a data set whose classes are {', '.join(both[:5])}. Rename the parts to "
+                    "train, validation and test, or give the folder of one part, or remove the "
+                    "folders inside the classes"
+                )
 
 
-def _image_files(folder: Path, root: Path, skipped: list[str]) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):  # does not enter linked folders
-        folders[:] = sorted(name for name in folders if _is_visible(name))
-        for path in (Path(parent, name) for name in sorted(folders + files)):
-            is_image = path.suffix.lower() in SUFFIXES and _is_visible(path.name)
-            leads_out = path.is_symlink() and not path.resolve().is_relative_to(root)
-            if path.is_symlink() and (path.is_dir() or (is_image and leads_out)):
-                skipped.append(text("skipped.link", file=path.relative_to(root).as_posix()))
-            elif is_image and not path.is_dir():
-                yield path
+def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[str]]:
+    """Read Parquet files: their images, and the names of the classes in the order of the labels."""
+    found: list[_File] = []
+    order: list[str] = []
+    for path in paths:
+        try:
+            rows, names = read_labelled(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{root}: its Parquet files cannot be read ({error})") from error
+        order += [name for name in names if name not in order]
+        words = [*re.split(r"[^A-Za-z]+", path.stem), *path.relative_to(root).parts[:-1]]
+        part = next(filter(None, map(part_of, words)), TRAIN)
+        found += [
+            _File(image, f"row {number} of {path.stem}", name, part)
+            for number, (name, image) in enumerate(rows)
+        ]
+    order = order or sorted({file.class_name for file in found})
+    if empty := sorted(set(order) - {file.class_name for file in found}):
+        raise ValueError(f"{root}: there is no image of the classes {', '.join(empty)}")
+    return found, order
 
 
-def _is_kept(copies: list[Example], root: Path, skipped: list[str]) -> bool:
-    names = [example.path.relative_to(root).as_posix() for example in copies]
-    if len({example.label for example in copies}) > 1:
-        skipped.append(text("skipped.same_across_classes", files=", ".join(names)))
-        return False
-    skipped += [text("skipped.same_in_class", file=name, first=names[0]) for name in names[1:]]
-    return True
+def _gather(
+    files: Sequence[_File],
+    names: Sequence[str],
+    root: Path,
+    skipped: list[str],
+    progress: Progress,
+    *,
+    tables: Sequence[Path] = (),
+) -> LabelledImages:
+    """Open all files and make examples of those that can be used."""
+    known = next((c for c in read_scene_classes().values() if c.matches(names)), None)
+    labels = known.labels_of(names, where=str(root)) if known else range(len(names))
+    label_of = dict(zip(names, labels, strict=True))
+    class_names = known.class_names if known else tuple(names)
+    own = [folder / CLASSES_FILE for folder in tables if (folder / CLASSES_FILE).exists()]
+    in_order = sorted(names, key=label_of.__getitem__)
+    if known and not own:
+        phrases = known.phrases
+    else:
+        phrases = read_phrases(own[0] if own else root / CLASSES_FILE, in_order)
+    copies: dict[str, list[int]] = defaultdict(list)
+    for i, (digest, reason) in enumerate(progress(_look(files), len(files))):
+        if reason:
+            skipped.append(reason)
+        else:
+            copies[digest].append(i)
+    kept = [files[i] for i in sorted(_keep(copies.values(), files, skipped))]
+    kept.sort(key=lambda file: label_of[file.class_name])  # else as they were found
+    examples = [_example(file, label_of[file.class_name]) for file in kept]
+    _require_images(examples, class_names, root, skipped)
+    parts = tuple(file.part for file in kept)
+    return LabelledImages(
+        tuple(examples), class_names, phrases, tuple(skipped), parts=parts if all(parts) else ()
+    )
+
+
+def _example(file: _File, label: int) -> Example:
+    if isinstance(file.content, Path):
+        return Example(label, "real", path=file.content)
+    return Example(label, "real", data=file.content)
+
+
+def _look(files: Sequence[_File]) -> Iterator[tuple[str, str]]:
+    """Open files; give the hash of each, or why it cannot be used."""
+    for file in files:
+        try:
+            data = _bytes_of(file)
+            load_image(data, name=file.name)
+        except ImageError as error:
+            yield "", text("skipped.unreadable", error=error)
+        except OSError as error:
+            yield "", text("skipped.not_opened", file=file.name, reason=error.strerror)
+        else:
+            yield sha256(data).hexdigest(), ""
+
+
+def _bytes_of(file: _File) -> bytes:
+    if isinstance(file.content, bytes):
+        return file.content
+    status = file.content.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would never end
+        raise OSError(0, "it is no file")
+    if status.st_size > MAX_BYTES:
+        raise OSError(0, f"{status.st_size / 1e9:,.1f} GB, more than an image has")
+    return file.content.read_bytes()
+
+
+def _keep(copies: Iterable[list[int]], files: Sequence[_File], skipped: list[str]) -> Iterator[int]:
+    """Choose one of the copies of each file, or none if their classes differ."""
+    for same in copies:
+        if len({files[i].class_name for i in same}) > 1:
+            names = ", ".join(files[i].name for i in same)
+            skipped.append(text("skipped.same_across_classes", files=names))
+            continue
+        first = min(same, key=lambda i: ([TEST, VALIDATION, TRAIN, ""].index(files[i].part), i))
+        for i in same:
+            if i != first:
+                values = {"file": files[i].name, "first": files[first].name}
+                skipped.append(text("skipped.same_in_class", **values))
+        yield first
 
 
 def _require_images(
-    examples: list[Example], class_names: Sequence[str], root: Path, skipped: list[str]
+    examples: Sequence[Example], class_names: Sequence[str], root: Path, skipped: Sequence[str]
 ) -> None:
     counts = np.bincount([example.label for example in examples], minlength=len(class_names))
     few = [f"{name!r} ({n})" for name, n in zip(class_names, counts, strict=True) if n < MIN_IMAGES]
@@ -117,67 +316,3 @@ def _require_images(
             f"{root}: every class needs {MIN_IMAGES} readable images ({' '.join(SUFFIXES)}), but "
             f"these have fewer: {', '.join(few)}; add images or remove the folders{reasons}"
         )
-
-
-def read_classes(root: Path | str) -> ClassTable:
-    """List the class folders and the words that stand for them in a prompt.
-
-    The words come from the folder names, or from ``root/classes.csv`` in UTF-8 with the columns
-    ``name`` (a folder) and ``phrase``, one row for every class.
-
-    Raises:
-        ValueError: ``classes.csv`` is unreadable, names a class twice or one that is no folder, or
-            forgets one; or two classes have the same phrase and no prompt could tell them apart.
-    """
-    root = Path(root).resolve()
-    names = tuple(_composed(folder.name) for folder in _class_folders(root, []))
-    path = root / CLASSES_FILE
-    phrases = _read_phrases(path, names) if path.exists() else tuple(map(phrase_from_name, names))
-    for phrase in phrases:
-        same = [name for name, other in zip(names, phrases, strict=True) if other == phrase]
-        if len(same) > 1:
-            raise ValueError(f"{path}: give {', '.join(same)} different phrases, not {phrase!r}")
-    return ClassTable(names, phrases)
-
-
-def _read_phrases(path: Path, names: tuple[str, ...]) -> tuple[str, ...]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames, list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV file in UTF-8 ({error}); save it as such") from error
-    if not {"name", "phrase"} <= set(columns or ()):
-        raise ValueError(f"{path}: expected columns name,phrase, got {columns}")
-    listed = [_composed((row["name"] or "").strip()) for row in rows]
-    phrases = dict(zip(listed, ((row["phrase"] or "").strip() for row in rows), strict=True))
-    for problem, wrong in (
-        ("is listed twice", {name for name in listed if listed.count(name) > 1}),
-        ("is no folder here", set(listed) - set(names)),
-        ("is not listed", set(names) - set(listed)),
-        ("has no phrase", {name for name, phrase in phrases.items() if not phrase}),
-    ):
-        if wrong:
-            raise ValueError(f"{path}: {', '.join(map(repr, sorted(wrong)))} {problem}")
-    return tuple(phrases[name] for name in names)
-
-
-def phrase_from_name(name: str) -> str:
-    """Turn a folder name into words: ``AnnualCrop`` into "annual crop", ``tank_2`` into "tank 2".
-
-    Words end at separators, at a change to a capital and between letters and digits. An acronym
-    keeps its capitals ("BBQArea" gives "BBQ area") unless the whole name is in capitals.
-    """
-    name = _composed(name)
-    spaced = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in name)
-    letters = ""
-    for before, c, after in zip(" " + spaced, spaced, spaced[1:] + " ", strict=False):
-        starts_word = c.isupper() and (before.islower() or (before.isupper() and after.islower()))
-        is_number_edge = (before.isdigit() and c.isalpha()) or (before.isalpha() and c.isdigit())
-        letters += f" {c}" if starts_word or is_number_edge else c
-    keeps_acronyms = not name.isupper()
-    words = (
-        word if keeps_acronyms and word.isupper() and len(word) > 1 else word.lower()
-        for word in letters.split()
-    )
-    return " ".join(words) or name

@@ -14,46 +14,41 @@ from course_utils.images import load_image
 
 @dataclass(frozen=True, eq=False)  # pixel arrays have no truth value, so examples are not compared
 class Example:
-    """One labelled image, in a file or in memory."""
+    """One labelled image: in a file, as the bytes of a file, or as pixels."""
 
     label: int  # 0 … K-1
     source: Literal["real", "synthetic"]
     path: Path | None = None
     pixels: UInt8[np.ndarray, "h w 3"] | None = None
+    data: bytes | None = None
     group: str = ""  # examples of one group (say, one scene) stay in one part of a split
     caption: str = ""
 
     def __post_init__(self) -> None:
         """Check that the image is in exactly one place."""
-        if (self.path is None) == (self.pixels is None):
-            raise ValueError("an example has either a path or pixels; give exactly one of them")
+        if _num_places(self) != 1:
+            raise ValueError("an example has a path, pixels or data; give exactly one of them")
 
     def load(self) -> Image.Image:
         """Give the image as RGB; raises `images.ImageError` if its file is none any more."""
-        return load_image(self.path) if self.pixels is None else Image.fromarray(self.pixels)
+        return _load(self)
 
     def digest(self) -> str:
         """Identify the content: SHA-256 of the file's bytes, or of shape and pixels."""
-        if self.pixels is None:
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()
+        if self.pixels is not None:
+            content = repr(self.pixels.shape).encode() + self.pixels.tobytes()
+        else:
+            content = self.path.read_bytes() if self.data is None else self.data
+        return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)
-class ClassTable:
-    """The classes of a folder, in the order of their labels."""
-
-    class_names: tuple[str, ...]  # folder names, sorted
-    phrases: tuple[str, ...]  # the words for a prompt
-
-
-@dataclass(frozen=True)
-class ClassFolder:
-    """Everything usable in a folder of class folders, and what was left out and why."""
+class LabelledImages:
+    """Everything usable in a labelled data set, and what was left out and why."""
 
     examples: tuple[Example, ...]
     class_names: tuple[str, ...]
-    phrases: tuple[str, ...]
+    phrases: tuple[str, ...]  # the words for a prompt
     skipped: tuple[str, ...]
     name: str = ""
     notes: tuple[str, ...] = ()  # what must be said beside every result
@@ -86,11 +81,12 @@ class CaptionedImage:
     class_name: str = ""  # the official name, if file names of the set tell it
     path: Path | None = None
     pixels: UInt8[np.ndarray, "h w 3"] | None = None
+    data: bytes | None = None
 
     @property
     def has_image(self) -> bool:
         """Say whether there is an image, in a file or in memory."""
-        return self.path is not None or self.pixels is not None
+        return _num_places(self) > 0
 
     def load(self) -> Image.Image:
         """Give the image as RGB.
@@ -101,7 +97,17 @@ class CaptionedImage:
         """
         if not self.has_image:
             raise ValueError(f"{self.file_name} of {self.source} came without its image")
-        return load_image(self.path) if self.pixels is None else Image.fromarray(self.pixels)
+        return _load(self)
+
+
+def _num_places(image: Example | CaptionedImage) -> int:
+    return sum(place is not None for place in (image.path, image.pixels, image.data))
+
+
+def _load(image: Example | CaptionedImage) -> Image.Image:
+    if image.pixels is not None:
+        return Image.fromarray(image.pixels)
+    return load_image(image.path if image.data is None else image.data)
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 import torch
 
-from course_utils.examples.records import ClassFolder, Example
+from course_utils.examples.records import Example, LabelledImages
 from course_utils.runtime import seeded
+from course_utils.texts import text
+
+PARTS = ("train", "validation", "test")
+SHARES = (0.5, 0.1, 0.4)  # where the course draws the parts
+Parts = tuple[tuple[Example, ...], ...]
 
 
 def split_examples(
     examples: Sequence[Example],
     *,
     num_classes: int,
-    fractions: tuple[float, float, float] = (0.5, 0.1, 0.4),
+    fractions: tuple[float, ...] = SHARES,
     seed: int,
-) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
-    """Split at random into train, validation and test, class by class, groups kept whole.
+) -> Parts:
+    """Split at random into parts (train, validation and test), class by class, groups kept whole.
 
     Each class is divided by ``fractions``, rounded, at least one example each. Without groups that
     is exact. Groups are dealt largest first (the seed orders those of equal size), each to the part
@@ -26,17 +32,17 @@ def split_examples(
     Args:
         examples: all examples; those with the same non-empty ``group`` stay together.
         num_classes: labels are 0 … num_classes - 1.
-        fractions: shares of train, validation and test, each above 0, sum 1.
+        fractions: shares of the parts, each above 0, sum 1.
         seed: decides who goes where.
 
     Returns:
-        Train, validation and test, each in the order of ``examples``.
+        The parts, each in the order of ``examples``.
 
     Raises:
         ValueError: wrong fractions, unknown labels, or a class that cannot be in every part.
     """
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"fractions: expected three shares above 0 of sum 1, got {fractions}")
+        raise ValueError(f"fractions: expected shares above 0 of sum 1, got {fractions}")
     labels = np.array([example.label for example in examples], dtype=np.int64)
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"labels: expected 0 … {num_classes - 1}, got {sorted(set(labels))}")
@@ -50,47 +56,63 @@ def split_examples(
         part_of[unit] = part
     missing = np.flatnonzero((lacking == targets).any(axis=0))
     if len(missing):
-        raise ValueError(f"classes {missing.tolist()} have too few groups for three parts")
-    parts = (tuple(examples[i] for i in np.flatnonzero(part_of == part)) for part in range(3))
-    return tuple(parts)
+        num = len(fractions)
+        raise ValueError(f"classes {missing.tolist()} have too few groups for {num} parts")
+    members = (np.flatnonzero(part_of == part) for part in range(len(fractions)))
+    return tuple(tuple(examples[i] for i in some) for some in members)
 
 
-def split_folder(
-    folder: ClassFolder, *, num_classes: int | None = None, seed: int = 0
-) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
-    """Split by the data set's own parts, if it has all three, or else at random by class.
+def split_images(
+    found: LabelledImages, *, num_classes: int | None = None, seed: int = 0
+) -> tuple[Parts, tuple[str, ...]]:
+    """Split by the data set's own parts, or at random by class where it has none.
+
+    A part that the data set lacks is drawn from its training part, so that its own test images are
+    never trained on.
 
     Args:
-        folder: from `scenes.load_scenes` or `folders.scan_folder`.
+        found: from `folders.read_folder`.
         num_classes: use the first so many classes only; None takes all.
-        seed: decides who goes where, if there are no own parts.
+        seed: decides who goes where, where that is drawn.
 
     Returns:
-        Train, validation and test; at random a half, a tenth and the rest of every class.
+        Train, validation and test, and what must be said of them; at random a half, a tenth and the
+        rest of every class.
 
     Raises:
-        ValueError: a class cannot be in every part.
+        ValueError: a class cannot be in every part, or there is nothing to train on.
     """
-    num_classes = num_classes or len(folder.class_names)
-    if set(folder.parts) != {"train", "validation", "test"}:
-        some = [example for example in folder.examples if example.label < num_classes]
-        return split_examples(some, num_classes=num_classes, seed=seed)
-    both = list(zip(folder.examples, folder.parts, strict=True))
-    parts = tuple(
-        tuple(each for each, own in both if own == part and each.label < num_classes)
-        for part in ("train", "validation", "test")
-    )
-    for label, name in enumerate(folder.class_names[:num_classes]):
-        if not all(any(each.label == label for each in part) for part in parts):
+    num_classes = num_classes or len(found.class_names)
+    parts: dict[str, Sequence[Example]] = {part: [] for part in PARTS}
+    for example, part in zip(found.examples, found.parts or repeat(PARTS[0]), strict=False):
+        if example.label < num_classes:
+            parts[part].append(example)
+    present = [part for part in PARTS if parts[part]]
+    if PARTS[0] not in present:
+        raise ValueError(
+            f"{found.name}: there are the parts {', '.join(present)}, but none to train on; "
+            "add a folder train"
+        )
+    for label, name in enumerate(found.class_names[:num_classes]):
+        if not all(any(each.label == label for each in parts[part]) for part in present):
             raise ValueError(f"class {name!r} has no image in a part of the data set's own split")
-    return parts
+    drawn = [part for part in PARTS if part == PARTS[0] or part not in present]
+    shares = [SHARES[PARTS.index(part)] for part in drawn]
+    if len(drawn) > 1:
+        fractions = tuple(share / sum(shares) for share in shares)
+        options = {"num_classes": num_classes, "fractions": fractions, "seed": seed}
+        parts |= zip(drawn, split_examples(parts[PARTS[0]], **options), strict=True)
+    is_mixed = len(drawn) == 2
+    notes = (text("data.part_drawn", part=drawn[1], kept=present[1]),) if is_mixed else ()
+    return tuple(tuple(parts[part]) for part in PARTS), notes
 
 
 def _part_sizes(counts: np.ndarray, fractions: tuple[float, ...]) -> np.ndarray:
     """Divide each class: sizes[part, class], columns sum to ``counts``, no entry below 1."""
-    if counts.min() < 3:
-        few = np.flatnonzero(counts < 3).tolist()
-        raise ValueError(f"classes {few} have under 3 examples; add images")
+    num = len(fractions)
+    if counts.min() < num:
+        few = np.flatnonzero(counts < num).tolist()
+        raise ValueError(f"classes {few} have under {num} examples; add images")
     bounds = np.rint(np.outer(np.cumsum((0.0, *fractions)), counts)).astype(np.int64)
     sizes = np.diff(bounds, axis=0)
     for column in sizes.T:

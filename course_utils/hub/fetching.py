@@ -22,6 +22,10 @@ PATTERNS = {
         "*/model.safetensors",
         "*/diffusion_pytorch_model.safetensors",
     ),
+    "data": tuple(
+        f"*.{ending}"
+        for ending in ("parquet", "csv", "json", "txt", "jpg", "jpeg", "png", "tif", "tiff")
+    ),
 }
 OTHER_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
 ADVICE = "free some space, or set COURSE_CACHE to a folder elsewhere"
@@ -48,14 +52,13 @@ def find_cached(artifact: Artifact, cache: Path) -> Located | None:
         is_whole = all((folder / k).stat().st_size == v[0] for k, v in record["files"].items())
         files = {name: digest for name, (_, digest) in record["files"].items()}
         num_bytes = sum(size for size, _ in record["files"].values())
-        revision = record["revision"]
+        revision, repository = record["revision"], record["repository"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if not (is_asked_for and is_whole and files):
         return None
-    return Located(
-        folder, replace(artifact, files=files, num_bytes=num_bytes), "cache", revision=revision
-    )
+    own = replace(artifact, files=files, num_bytes=num_bytes)
+    return Located(folder, own, "cache", revision=revision, repository=repository)
 
 
 def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, ...]]:
@@ -71,7 +74,8 @@ def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, .
     for place in _places(artifact):
         try:
             revision = _download(place, artifact, cache)
-            _keep_record(artifact, cache, revision)
+            commit = f"@{revision[:7]}" if revision else ""
+            _keep_record(artifact, cache, revision, place.repository + commit)
         except Exception as error:  # the libraries let through whatever their parts raise
             if _is_full(error):
                 raise _full(artifact, cache, error) from error
@@ -133,7 +137,11 @@ def _from_hub(
         info.siblings or [], allow_patterns=patterns, key=lambda file: file.rfilename
     )
     sizes = {file.rfilename: file.size for file in files}
-    if not any(name.endswith(".safetensors") for name in sizes) and not artifact.files:
+    if artifact.role == "data" and not sizes:
+        raise ArtifactError("there are neither Parquet files nor images")
+    if not any(name.endswith(".safetensors") for name in sizes) and not (
+        artifact.files or artifact.role == "data"
+    ):
         raise ArtifactError("there are no safetensors; pickles, which can run code, are not taken")
     _check_space(artifact, folder, sizes)
     snapshot_download(
@@ -164,7 +172,9 @@ def _from_modelscope(
 
 
 def _patterns(artifact: Artifact) -> list[str]:
-    return list(artifact.files or PATTERNS.get(artifact.role, OTHER_PATTERNS))
+    folder = artifact.settings.get("data_dir", "")
+    patterns = PATTERNS.get(artifact.role, OTHER_PATTERNS)
+    return list(artifact.files or (f"{folder and folder + '/'}{pattern}" for pattern in patterns))
 
 
 def _check_space(artifact: Artifact, folder: Path, sizes: dict[str, int | None]) -> None:
@@ -208,11 +218,16 @@ def _asked_for(artifact: Artifact) -> dict[str, Any]:
     return {"id": artifact.id, "revision": artifact.revision}
 
 
-def _keep_record(artifact: Artifact, cache: Path, revision: str | None) -> None:
+def _keep_record(artifact: Artifact, cache: Path, revision: str | None, repository: str) -> None:
     """Vouch for a download by its own file, written last and in one step."""
     folder, path = _folder(artifact, cache), _record_path(artifact, cache)
     files = {n: [(folder / n).stat().st_size, sha256_of(folder / n)] for n in list_files(folder)}
-    record = {"asked_for": _asked_for(artifact), "revision": revision, "files": files}
+    record = {
+        "asked_for": _asked_for(artifact),
+        "revision": revision,
+        "repository": repository,
+        "files": files,
+    }
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         part.write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -45,6 +45,7 @@ class Located:
     origin: Literal["local", "shipped", "cache", "hub", "mirror", "modelscope", "stand-in"]
     stand_in_for: str | None = None  # to be said loudly wherever results are shown
     revision: str | None = None  # commit that was downloaded
+    repository: str | None = None  # where it was downloaded from, with the commit
     notes: tuple[str, ...] = ()  # why the places before this one did not have it
 
 

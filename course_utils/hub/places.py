@@ -121,10 +121,13 @@ def _verify(folder: Path, artifact: Artifact) -> None:
 def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
     shipped = shipped_folder(artifact, data)
     looked = f"{models or 'COURSE_MODELS (not set)'} and {shipped}"
-    if artifact.role == "data" and not shipped.is_dir():
+    if artifact.role == "data" and not shipped.is_dir() and not artifact.id:
         advice = "it does not ship with the course"
     elif artifact.id:
-        advice = "it is too large to ship; allow its download (remote=True, with a network)"
+        advice = (
+            "it is too large to ship; allow its download (remote=True, with a network; another "
+            "hub: HF_ENDPOINT)"
+        )
     elif not artifact.files and shipped.is_dir():
         advice = "the lock does not know the files there yet: run python tools/update_lock.py"
     elif not artifact.files:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from course_utils.examples.archives import (
+from course_utils.archives import (
     CHUNK,
     FILE,
     ArchiveError,

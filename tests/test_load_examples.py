@@ -12,7 +12,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 import mini_earth
-from course_utils import sources
+from course_utils import examples
 from course_utils.examples import Example, Splits, read_scene_classes
 from course_utils.runtime import Profile, data_root
 
@@ -27,14 +27,14 @@ def images_of(splits: Splits) -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def few_validation_images():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources.images, "_NUM_VALIDATION", 2)
+        patch.setattr(examples.loading, "_NUM_VALIDATION", 2)
         yield
 
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return sources.load_examples("disasters", profile=TINY, cache=cache), cache
+    return examples.load_examples("disasters", profile=TINY, cache=cache), cache
 
 
 def test_the_procedural_world_brings_six_balanced_disasters(rendered):
@@ -57,8 +57,8 @@ def test_no_image_is_in_two_parts(rendered):
 
 def test_a_second_load_reads_the_cache_and_renders_nothing(rendered, monkeypatch):
     splits, cache = rendered
-    monkeypatch.setattr(sources.renders, "_render_one", None)
-    again = sources.load_examples("disasters", profile=TINY, cache=cache)
+    monkeypatch.setattr(examples.worlds, "_render_one", None)
+    again = examples.load_examples("disasters", profile=TINY, cache=cache)
     assert images_of(again) == images_of(splits)
     assert "cache" in " ".join(again.notes)
 
@@ -67,7 +67,7 @@ def test_a_damaged_cache_is_rendered_anew(rendered, tmp_path):
     splits, cache = rendered
     for path in cache.glob("*.npy"):
         (tmp_path / path.name).write_bytes(path.read_bytes()[:500])
-    again = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
+    again = examples.load_examples("disasters", profile=TINY, cache=tmp_path)
     assert images_of(again) == images_of(splits)
 
 
@@ -75,8 +75,8 @@ def test_a_full_disk_costs_the_cache_but_not_the_images(rendered, tmp_path, monk
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sources.renders, "write_atomically", fail)
-    splits = sources.load_examples("disasters", profile=TINY, cache=tmp_path)
+    monkeypatch.setattr(examples.worlds, "write_atomically", fail)
+    splits = examples.load_examples("disasters", profile=TINY, cache=tmp_path)
     assert images_of(splits) == images_of(rendered[0])
     assert "No space left" in " ".join(splits.notes)
 
@@ -88,21 +88,23 @@ def test_progress_sees_every_render(tmp_path):
         seen.append(total)
         return jobs
 
-    sources.load_examples("disasters", profile=TINY, progress=progress)
+    examples.load_examples("disasters", profile=TINY, progress=progress)
     assert seen == [18, 12, 12]
 
 
 def test_an_unknown_task_is_refused_by_name():
     with pytest.raises(ValueError, match="task 'weather' is not one of disasters, scenes"):
-        sources.load_examples("weather", profile=TINY)
+        examples.load_examples("weather", profile=TINY)
 
 
 def test_scenes_are_the_chosen_classes_in_the_chosen_order():
-    splits = sources.load_examples("scenes", profile=TINY, classes=("river", "forest"), per_class=2)
+    splits = examples.load_examples(
+        "scenes", profile=TINY, classes=("river", "forest"), per_class=2
+    )
     assert splits.class_names == ("river", "forest")
     assert splits.stand_in_for is None
     assert [example.label for example in splits.train] == [0, 1, 0, 1]
-    other = sources.load_examples("scenes", profile=TINY, classes=("forest", "lake"), per_class=1)
+    other = examples.load_examples("scenes", profile=TINY, classes=("forest", "lake"), per_class=1)
     assert other.train[0].digest() == splits.train[1].digest(), "other classes change no image"
 
 
@@ -117,7 +119,7 @@ def test_scenes_are_the_chosen_classes_in_the_chosen_order():
 )
 def test_wrong_classes_and_numbers_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
-        sources.load_examples("scenes", profile=TINY, **settings)
+        examples.load_examples("scenes", profile=TINY, **settings)
 
 
 def make_folder(root, names):
@@ -132,7 +134,7 @@ def make_folder(root, names):
 
 def test_a_folder_gives_as_many_classes_and_images_as_asked(tmp_path):
     root = make_folder(tmp_path / "places", ["SeaLake", "Forest", "River"])
-    splits = sources.load_examples(
+    splits = examples.load_examples(
         "scenes", profile=TINY, root=root, classes=("river", "lake"), per_class=3
     )
     assert splits.class_names == ("Forest", "River")
@@ -142,7 +144,7 @@ def test_a_folder_gives_as_many_classes_and_images_as_asked(tmp_path):
 
 def test_a_folder_brings_its_own_classes(tmp_path):
     root = make_folder(tmp_path / "places", ["SeaLake", "Forest"])
-    splits = sources.load_examples("disasters", profile=TINY, root=root)
+    splits = examples.load_examples("disasters", profile=TINY, root=root)
     assert splits.class_names == ("Forest", "SeaLake")
     assert splits.phrases == ("forest", "sea lake")
     assert splits.name == "places"
@@ -170,27 +172,27 @@ def splits_with(names, test=()):
 
 
 def load(splits, root, per_class=9):
-    return sources.load_seen(splits, "eurosat_spatial_train", per_class=per_class, models=root)
+    return examples.load_seen(splits, "eurosat_spatial_train", per_class=per_class, models=root)
 
 
 def test_what_a_generator_has_seen_is_matched_by_class_name(seen_models):
     seen, notes = load(splits_with(("A", "B")), seen_models)
     assert [example.label for example in seen] == [1, 0, 0]
-    assert seen[0].pixels[0, 0, 0] == 10
+    assert seen[0].load().getpixel((0, 0))[0] == 10
     assert "1 labelled images a class" in notes[0]
     assert len(load(splits_with(("A", "B")), seen_models, per_class=1)[0]) == 2
 
 
 def test_some_of_the_seen_classes_are_enough(seen_models):
     seen, _ = load(splits_with(("A",)), seen_models)
-    assert [example.pixels[0, 0, 0] for example in seen] == [20, 30]
+    assert [example.load().getpixel((0, 0))[0] for example in seen] == [20, 30]
 
 
 def test_test_images_are_never_trained_on_even_if_the_generator_was(seen_models, tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (4, 4), (20, 0, 0)).save(path)
     seen, notes = load(splits_with(("A",), (Example(0, "real", path),)), seen_models)
-    assert [example.pixels[0, 0, 0] for example in seen] == [30]
+    assert [example.load().getpixel((0, 0))[0] for example in seen] == [30]
     assert "1 of the test images" in notes[1]
 
 
@@ -198,11 +200,11 @@ def test_a_generator_of_other_classes_is_said_to_have_seen_others(seen_models):
     seen, notes = load(splits_with(("C",)), seen_models)
     assert seen == ()
     assert "do not carry the names" in notes[0]
-    assert sources.load_seen(splits_with(("A",)), None, per_class=1) == ((), ())
+    assert examples.load_seen(splits_with(("A",)), None, per_class=1) == ((), ())
 
 
 def test_images_that_are_not_here_are_said_to_be_missing(tmp_path):
-    seen, notes = sources.load_seen(splits_with(("A",)), "rsicd", per_class=9, models=tmp_path)
+    seen, notes = examples.load_seen(splits_with(("A",)), "rsicd", per_class=9, models=tmp_path)
     assert seen == ()
     assert "COURSE_MODELS" in notes[0]
     assert "RSICD" in notes[0]
@@ -216,7 +218,7 @@ def test_offline_a_sample_of_what_the_generator_has_seen_ships(tmp_path):
 
 
 def test_eurosat_in_mini_is_what_ships_by_its_spatial_split():
-    data = sources.load_examples("scenes", profile=Profile(), root="eurosat")
+    data = examples.load_examples("scenes", profile=Profile(), root="eurosat")
     for part, num in ((data.train, 100), (data.validation, 40), (data.test, 100)):
         assert np.bincount([example.label for example in part]).tolist() == [num] * 10
     assert data.class_names[0] == "AnnualCrop"
@@ -224,7 +226,7 @@ def test_eurosat_in_mini_is_what_ships_by_its_spatial_split():
     assert "longitude" in data.notes[0]
     digests = images_of(data)
     assert len(set(digests)) == len(digests)
-    few = sources.load_examples("scenes", profile=Profile(), root="eurosat", per_class=3)
+    few = examples.load_examples("scenes", profile=Profile(), root="eurosat", per_class=3)
     assert len(few.train) == 30
 
 
@@ -249,5 +251,5 @@ def test_the_lab_is_tested_on_the_test_style_only(monkeypatch):
         return real(disaster, style, seed=seed)
 
     monkeypatch.setattr(mini_earth, "disaster_scene", spy)
-    sources.load_examples("disasters", profile=TINY)
+    examples.load_examples("disasters", profile=TINY)
     assert set(styles) == {mini_earth.TEST_STYLE}

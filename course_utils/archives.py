@@ -213,8 +213,8 @@ def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
             part.unlink()
 
 
-def extract_images(archive: Path, root: Path, *, suffixes: tuple[str, ...]) -> int:
-    """Extract the files with certain endings, and only those, into the archive's own folders.
+def extract_files(archive: Path, root: Path) -> int:
+    """Extract the files of an archive into the archive's own folders.
 
     Every name is looked at before the first file is written. Hidden files and what Macs add
     (``__MACOSX``) are left out. A file that is there in the right size is kept.
@@ -222,27 +222,23 @@ def extract_images(archive: Path, root: Path, *, suffixes: tuple[str, ...]) -> i
     Args:
         archive: a tar or zip file.
         root: the folder to write to, made if missing.
-        suffixes: endings of file names, in lower case.
 
     Returns:
         How many files of the archive are now there.
 
     Raises:
-        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no such file.
+        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no file.
         OSError: a file cannot be written.
     """
 
     def place_of(member: Member) -> Path | None:
         parts = safe_parts(member, archive.name)
         hidden = any(part.startswith((".", "__")) for part in parts)
-        is_image = bool(parts) and Path(parts[-1]).suffix.lower() in suffixes
-        return root.joinpath(*parts) if member.kind == FILE and is_image and not hidden else None
+        return root.joinpath(*parts) if member.kind == FILE and parts and not hidden else None
 
     with open_archive(archive) as (_, members):
         found = [(path, member.size) for member in members if (path := place_of(member))]
     if not found:
-        raise ArchiveError(
-            f"{archive} holds no images ({' '.join(suffixes)}); give another archive"
-        )
+        raise ArchiveError(f"{archive} holds no files; give another archive")
     require_room(root, found)
     return sum(1 for _ in extract(archive, place_of))
