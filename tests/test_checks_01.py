@@ -467,7 +467,8 @@ def ddpm(
 def by_posterior(x_t, t, eps_pred, z, schedule):
     """Predict the image and take the mean of the way back to it."""
     steps = torch.full((len(x_t),), t)
-    x0_pred = diffusion.x0_from_eps(x_t, steps, eps_pred, schedule)
+    alpha_bar = schedule.exact_alpha_bar[t].item()
+    x0_pred, _ = diffusion.unmix(x_t, eps_pred, alpha_bar**0.5, (1 - alpha_bar) ** 0.5)
     mean, _ = diffusion.posterior(x0_pred, x_t, steps, schedule)
     return mean + (schedule.beta[t].sqrt() * z if t > 0 else 0)
 

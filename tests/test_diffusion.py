@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import jaxtyping
@@ -11,20 +12,18 @@ from torch import nn
 
 from course_utils.diffusion import (
     NoiseSchedule,
-    at_step,
-    eps_from_v,
-    eps_from_x0,
     eps_loss,
+    mix,
     posterior,
     q_sample,
     q_step,
     step_variance,
+    unmix,
     v_from_x0_eps,
     vlb_terms,
-    x0_from_eps,
-    x0_from_v,
 )
 from course_utils.diffusion.bound import gaussian_kl
+from course_utils.diffusion.schedule import gather
 
 T = 1000
 SCHEDULES = {
@@ -37,15 +36,25 @@ SCHEDULES = {
 }
 every_schedule = pytest.mark.parametrize("name", SCHEDULES)
 STEPS = torch.tensor([0, 1, 2, 10, 500, 998, 999])
-FORMULAS = {
+
+
+def scales(t, schedule, like):
+    """Look up √ᾱ and √(1-ᾱ) of each image, as a caller of the conversions does."""
+    alpha_bar = schedule.exact_alpha_bar
+    return gather(alpha_bar.sqrt(), t, like), gather((1 - alpha_bar).sqrt(), t, like)
+
+
+CHECKED = {  # these look at what they are given
     "q_step": lambda a, b, t, s: q_step(a, t, b, s),
     "q_sample": lambda a, b, t, s: q_sample(a, t, b, s),
     "posterior": lambda a, b, t, s: posterior(a, b, t, s)[0],
-    "x0_from_eps": lambda a, b, t, s: x0_from_eps(a, t, b, s),
-    "eps_from_x0": lambda a, b, t, s: eps_from_x0(a, t, b, s),
-    "v_from_x0_eps": lambda a, b, t, s: v_from_x0_eps(a, t, b, s),
-    "x0_from_v": lambda a, b, t, s: x0_from_v(a, t, b, s),
-    "eps_from_v": lambda a, b, t, s: eps_from_v(a, t, b, s),
+}
+FORMULAS = CHECKED | {
+    "x0 from eps": lambda a, b, t, s: unmix(a, b, *scales(t, s, a))[0],
+    "eps from x0": lambda a, b, t, s: unmix(a, b, *scales(t, s, a), "x0")[1],
+    "x0 from v": lambda a, b, t, s: unmix(a, b, *scales(t, s, a), "v")[0],
+    "eps from v": lambda a, b, t, s: unmix(a, b, *scales(t, s, a), "v")[1],
+    "v from both": lambda a, b, t, s: v_from_x0_eps(a, b, *scales(t, s, a)),
 }
 every_formula = pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
 
@@ -208,7 +217,7 @@ def test_a_schedule_of_integers_is_refused(no_hook):
 @every_schedule
 @pytest.mark.parametrize("num_train_steps", [1, 0, -3])
 def test_a_schedule_of_one_step_or_none_is_refused(name, num_train_steps):
-    with pytest.raises(ValueError, match="num_train_steps: expected at least 2, got "):
+    with pytest.raises(ValueError, match=r"num_train_steps: expected a whole .* in \[2, inf\)"):
         SCHEDULES[name][0](num_train_steps)
 
 
@@ -233,14 +242,12 @@ def test_ends_that_leave_the_unit_interval_are_refused(make):
 # the forward process
 
 
-def test_at_step_looks_up_in_a_shape_that_multiplies_images():
+def test_values_are_looked_up_in_a_shape_that_multiplies_images():
     values, like = torch.arange(5, dtype=torch.float64), draw(3, 2, 4, 4, dtype=torch.float32)
-    found = at_step(values, torch.tensor([4, 0, 1]), like)
+    found = gather(values, torch.tensor([4, 0, 1]), like)
     assert found.shape == (3, 1, 1, 1)
     assert found.dtype == torch.float32
     assert found.flatten().tolist() == [4, 0, 1]
-    with pytest.raises(ValueError, match="t: expected steps from 0 to 4"):
-        at_step(values, torch.tensor([4, 0, 5]), like)
 
 
 @every_schedule
@@ -258,7 +265,7 @@ def test_q_sample_is_diffusers_add_noise(name):
 def test_v_is_diffusers_velocity(name):
     schedule = SCHEDULES[name][0]()
     x0, eps = draw(7, 3, 4, 4, seed=1), draw(7, 3, 4, 4, seed=2)
-    v = v_from_x0_eps(x0, STEPS, eps, schedule)
+    v = v_from_x0_eps(x0, eps, *scales(STEPS, schedule, x0))
     exact = diffusers_scheduler(name, exact=True).get_velocity(x0, eps, STEPS)
     torch.testing.assert_close(v, exact, rtol=1e-6, atol=1e-12)
     untouched = diffusers_scheduler(name, exact=False).get_velocity(x0.float(), eps.float(), STEPS)
@@ -289,12 +296,9 @@ def test_posterior_and_predictions_are_those_of_diffusers(name, prediction_type,
 def compare_with_diffusers(name, t, *, prediction_type, variance):
     schedule, steps = SCHEDULES[name][0](), torch.full((2,), t)
     x_t, prediction = draw(2, 3, 4, 4, seed=1), draw(2, 3, 4, 4, seed=2)
-    x0_pred = {
-        "epsilon": lambda: x0_from_eps(x_t, steps, prediction, schedule),
-        "sample": lambda: prediction,
-        "v_prediction": lambda: x0_from_v(x_t, steps, prediction, schedule),
-    }[prediction_type]()
-    mean, _ = posterior(x0_pred, x_t, steps, schedule)
+    kind = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[prediction_type]
+    x0_pred, _ = unmix(x_t, prediction, *scales(steps, schedule, x_t), kind)
+    mean, small = posterior(x0_pred, x_t, steps, schedule)
     options = {"prediction_type": prediction_type, "variance_type": f"fixed_{variance}"}
     their_x0, their_mean, their_variance = diffusers_step(
         name, prediction, t, x_t, exact=True, **options
@@ -304,8 +308,7 @@ def compare_with_diffusers(name, t, *, prediction_type, variance):
     ours = step_variance(schedule, variance)[t].item()
     assert ours == pytest.approx(their_variance, rel=1e-6, abs=2e-20)  # they never return 0
     if variance == "small":
-        _, tensor = posterior(x0_pred, x_t, steps, schedule)
-        assert tensor.flatten().tolist() == pytest.approx([ours, ours], rel=1e-12)
+        assert small.flatten().tolist() == pytest.approx([ours, ours], rel=1e-12)
 
     their_x0, their_mean, their_variance = diffusers_step(
         name, prediction.float(), t, x_t.float(), exact=False, **options
@@ -385,14 +388,15 @@ def test_predictions_survive_the_way_there_and_back(name):
     schedule = SCHEDULES[name][0]()
     x0, eps = draw(7, 3, seed=1), draw(7, 3, seed=2)
     x_t = q_sample(x0, STEPS, eps, schedule)
-    v = v_from_x0_eps(x0, STEPS, eps, schedule)
-    for found, expected in (
-        (x0_from_eps(x_t, STEPS, eps, schedule), x0),
-        (eps_from_x0(x_t, STEPS, x0, schedule), eps),
-        (x0_from_v(x_t, STEPS, v, schedule), x0),
-        (eps_from_v(x_t, STEPS, v, schedule), eps),
-    ):
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+    v = v_from_x0_eps(x0, eps, *scales(STEPS, schedule, x0))
+    pair = scales(STEPS, schedule, x0)
+    assert torch.equal(mix(x0, eps, *pair), x_t)
+    for kind, said in (("eps", eps), ("x0", x0), ("v", v)):
+        found = unmix(x_t, said, *pair, kind)
+        torch.testing.assert_close(found, (x0, eps), rtol=1e-6, atol=1e-9)
+        assert kind == "v" or found[("x0", "eps").index(kind)] is said
+    with pytest.raises(ValueError, match="kind: expected one of eps, x0, v, got 'flow'"):
+        inspect.unwrap(unmix)(x_t, x0, *pair, "flow")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
@@ -487,7 +491,7 @@ BAD = {
 
 @pytest.mark.parametrize(("a", "b", "t", "message"), BAD.values(), ids=BAD)
 def test_bad_input_is_refused_by_every_formula(a, b, t, message, no_hook):
-    for formula in FORMULAS.values():
+    for formula in CHECKED.values():
         with pytest.raises(ValueError, match=message):
             formula(a, b, t, NoiseSchedule.linear())
 
@@ -558,7 +562,7 @@ def test_knowing_nothing_costs_one_and_knowing_all_costs_nothing():
     x0, schedule = draw(2000, 8), NoiseSchedule.linear()
 
     def knows_all(x_t, t):
-        return eps_from_x0(x_t, t, x0, schedule)
+        return unmix(x_t, x0, *scales(t, schedule, x_t), "x0")[1]
 
     nothing = eps_loss(lambda x_t, t: 0 * x_t, x0, schedule, generator=generator())
     assert nothing.item() == pytest.approx(1, abs=0.05)
@@ -600,7 +604,7 @@ def test_the_loss_refuses_bad_images(x0, message, no_hook):
 
 def test_the_loss_refuses_other_weightings_and_denoisers(no_hook):
     x0, schedule = draw(3, 2), NoiseSchedule.linear()
-    with pytest.raises(ValueError, match=r"None or .*'p2'"):
+    with pytest.raises(ValueError, match="one of None, min_snr, got 'p2'"):
         eps_loss(lambda x_t, t: x_t, x0, schedule, generator=generator(), weighting="p2")
     with pytest.raises(ValueError, match=r"returned shape \(3, 1\), expected \(3, 2\)"):
         eps_loss(lambda x_t, t: x_t[:, :1], x0, schedule, generator=generator())
@@ -732,7 +736,7 @@ def test_the_bound_depends_on_the_generator_alone():
 
 def test_the_bound_refuses_other_variances_and_predictions(no_hook):
     x0 = draw(2, 3)
-    with pytest.raises(ValueError, match='"small" or "large", got \'learned\''):
+    with pytest.raises(ValueError, match="one of small, large, got 'learned'"):
         vlb_terms(Linear(), x0, SHORT, generator=generator(), variance="learned")
     with pytest.raises(ValueError, match="one shape"):
         vlb_terms(lambda x_t, t: x_t[:1], x0, SHORT, generator=generator())

@@ -11,13 +11,8 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import nn
 
-from course_utils.diffusion import (
-    NoiseSchedule,
-    eps_from_v,
-    eps_from_x0,
-    posterior,
-    q_sample,
-)
+from course_utils.diffusion import NoiseSchedule, posterior, q_sample, unmix
+from course_utils.diffusion.schedule import gather
 from course_utils.samplers import (
     conditional,
     ddim_sample,
@@ -66,13 +61,17 @@ def raw_net(x, t):
     return 0.9 * x + 0.3 * torch.sin(x + t / 7)
 
 
+def eps_from(kind, x, t, predicted, schedule):
+    """Find the noise that a prediction stands for."""
+    alpha_bar = schedule.exact_alpha_bar
+    scales = gather(alpha_bar.sqrt(), t, x), gather((1 - alpha_bar).sqrt(), t, x)
+    return unmix(x, predicted, *scales, kind)[1]
+
+
 def as_denoiser(prediction_type, schedule):
     """What a user has to write around a network that predicts something else than ε."""
-    return {
-        "epsilon": raw_net,
-        "v_prediction": lambda x, t: eps_from_v(x, t, raw_net(x, t), schedule),
-        "sample": lambda x, t: eps_from_x0(x, t, raw_net(x, t), schedule),
-    }[prediction_type]
+    kind = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}[prediction_type]
+    return lambda x, t: eps_from(kind, x, t, raw_net(x, t), schedule)
 
 
 def distance(a, b):
@@ -474,7 +473,7 @@ def test_a_perfect_network_leads_back_to_the_image():
     x0 = noise(*SHAPE, seed=5).clamp(-1, 1)
 
     def denoiser(x, t):
-        return eps_from_x0(x, t, x0, SHORT)
+        return eps_from("x0", x, t, x0, SHORT)
 
     for name in ("ddpm small", "ddpm large", "ddim", "ddim noisy", "solver"):
         *_, last = SAMPLERS[name](denoiser, noise(*SHAPE))
@@ -546,7 +545,7 @@ def test_a_guided_sample_is_drawn_by_any_sampler():
         (torch.tensor([[0], [1], [3]]), 2.0, LabelNet(), r"got \(torch.int64, \(3, 1\)\)"),
         ([0, 1, 3], 2.0, LabelNet(), "int64 of shape"),
         (torch.ones(3), 2.0, LabelNet(), r"vectors of shape \(n, d\)"),
-        (torch.tensor([0, 1, 3]), math.nan, LabelNet(), "finite guidance_scale"),
+        (torch.tensor([0, 1, 3]), math.nan, LabelNet(), "guidance_scale: expected a number"),
         (torch.tensor([0, 1, 3]), 2.0, raw_net, "null_label"),
     ],
 )
@@ -711,14 +710,14 @@ BAD_STARTS = {
     "array": (X.numpy(), "a tensor of floats"),
 }
 BAD_SETTINGS = [
-    *((f, {"num_sample_steps": s}, "from 1 to 50") for f in STEPPED for s in (0, 51, -3, True)),
-    *((f, {"eta": e}, r"eta in \[0, 1\]") for f in (ddim_sample, sdedit) for e in (-0.1, 1.1)),
-    (ddim_sample, {"eta": math.nan}, r"eta in \[0, 1\]"),
+    *((f, {"num_sample_steps": s}, r"\[1, 50\]") for f in STEPPED for s in (0, 51, -3, True)),
+    *((f, {"eta": e}, r"eta: .* in \[0, 1\]") for f in (ddim_sample, sdedit) for e in (-0.1, 1.1)),
+    (ddim_sample, {"eta": math.nan}, r"eta: .* in \[0, 1\]"),
     (ddim_sample, {"eta": 0.5}, "eta = 0.5 draws noise"),
     *((f, {"generator": None}, "torch.Generator") for f in (ddpm_sample, inpaint_sample, sdedit)),
     (ddpm_sample, {"generator": 3}, r"manual_seed\(0\)"),
     (ddpm_sample, {"variance": "learned"}, "small, large"),
-    *((sdedit, {"strength": s}, r"strength in \(0, 1\]") for s in (0, -0.5, 1.01, math.nan, "1")),
+    *((sdedit, {"strength": s}, r"strength: .* \(0, 1\]") for s in (0, -0.5, 1.01, math.nan, "1")),
     (inpaint_sample, {"x0": X[:2]}, "one shape"),
     (inpaint_sample, {"x0": X.float()}, "one dtype"),
     (inpaint_sample, {"x0": X * math.nan}, "NaN"),
@@ -778,7 +777,7 @@ def test_a_denoisers_answer_of_another_shape_is_refused(sampler, answer):
 def test_bad_counts_and_spacings_of_timesteps_are_refused():
     plain = inspect.unwrap(sample_timesteps)
     for num_sample_steps in (0, 101, 2.0, True, None):
-        with pytest.raises(ValueError, match=r"num_sample_steps to be a whole .* from 1 to 100"):
+        with pytest.raises(ValueError, match=r"num_sample_steps: .* whole .* in \[1, 100\]"):
             plain(100, num_sample_steps)
     with pytest.raises(ValueError, match="one of trailing, leading, linspace, got 'even'"):
         plain(100, 10, "even")

@@ -20,6 +20,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
+from course_utils.diffusion import mix, unmix
 from tools import train_small_text2image as full
 from tools import training
 
@@ -76,8 +77,8 @@ def embed_guidance(scale: Tensor) -> Tensor:
 
 def ddim_step(x_t: Tensor, v: Tensor, a: Tensor, a_next: Tensor) -> Tensor:
     r"""Step to $\bar\alpha_s$: $\sqrt{\bar\alpha_s}x_0 + \sqrt{1-\bar\alpha_s}\epsilon$."""
-    x0, eps = a.sqrt() * x_t - (1 - a).sqrt() * v, (1 - a).sqrt() * x_t + a.sqrt() * v
-    return a_next.sqrt() * x0 + (1 - a_next).sqrt() * eps
+    x0, eps = unmix(x_t, v, a.sqrt(), (1 - a).sqrt(), "v")
+    return mix(x0, eps, a_next.sqrt(), (1 - a_next).sqrt())
 
 
 def landing_v(x_t: Tensor, x_s: Tensor, a: Tensor, a_next: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ def train_student(args: argparse.Namespace) -> None:
         scale = torch.empty(n).uniform_(*GUIDANCE, generator=generator)
         eps = torch.randn(x0.shape, generator=generator)
         a = level(alpha_bar, start.to(device))
-        x_t = a.sqrt() * x0.to(device) + (1 - a).sqrt() * eps.to(device)
+        x_t = mix(x0.to(device), eps.to(device), a.sqrt(), (1 - a).sqrt())
         start, scale = start.to(device), scale.to(device)
         context = guided.encode(tokens.to(device))
         x_s = guided(x_t, start, context, scale)

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 from transformers import AddedToken, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import mini_earth
+from course_utils.diffusion import mix, v_from_x0_eps
 from tools import training
 from tools.training import Captioned, words
 from tools.training.looks import LOOKS, find_looks
@@ -541,7 +542,8 @@ def velocity_loss(
 ) -> Tensor:
     r"""Compute the squared error of $v = \sqrt{\bar\alpha}\epsilon - \sqrt{1-\bar\alpha}x_0$."""
     a = alpha_bar[t][:, None, None, None]
-    x_t, v = a.sqrt() * x0 + (1 - a).sqrt() * eps, a.sqrt() * eps - (1 - a).sqrt() * x0
+    scales = a.sqrt(), (1 - a).sqrt()
+    x_t, v = mix(x0, eps, *scales), v_from_x0_eps(x0, eps, *scales)
     with training.autocast(x0.device):
         v_pred = net(x_t, t, tokens)
     return (v_pred.float() - v).square().mean(dim=(1, 2, 3))

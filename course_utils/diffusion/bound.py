@@ -3,15 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from course_utils.diffusion.forward import posterior, q_sample
-from course_utils.diffusion.inputs import check_tensors
-from course_utils.diffusion.predictions import x0_from_eps
+from course_utils.diffusion.inputs import check_choice, check_tensors
+from course_utils.diffusion.process import posterior, q_sample, unmix
 from course_utils.diffusion.schedule import NoiseSchedule
 
 Variance = Literal["small", "large"]
@@ -40,8 +39,7 @@ def step_variance(schedule: NoiseSchedule, variance: Variance) -> Float64[Tensor
         Ho et al. 2020 (arXiv:2006.11239), section 3.2: right for x_0 from N(0, 1), and for x_0 one
         fixed point.
     """
-    if variance not in ("small", "large"):
-        raise ValueError(f'variance: expected "small" or "large", got {variance!r}')
+    check_choice("variance", variance, get_args(Variance))
     if variance == "large":
         return schedule.exact_beta
     noise, noise_prev = 1 - schedule.exact_alpha_bar, 1 - schedule.exact_alpha_bar_prev
@@ -99,7 +97,9 @@ def vlb_terms(
             x0.shape, generator=generator, device=generator.device, dtype=x0.dtype
         ).to(x0)
         x_t = q_sample(x0, t, eps, schedule)
-        x0_pred = x0_from_eps(x_t, t, denoiser(x_t, t), schedule)
+        eps_pred, alpha_bar = denoiser(x_t, t), schedule.exact_alpha_bar[step].item()
+        check_tensors(x_t=x_t, eps=eps_pred)
+        x0_pred, _ = unmix(x_t, eps_pred, alpha_bar**0.5, (1 - alpha_bar) ** 0.5)
         mean, mean_pred = (posterior(x, x_t, t, schedule)[0] for x in (x0, x0_pred))
         gap = _mean_square(mean - mean_pred)
         if step:

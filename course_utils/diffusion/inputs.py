@@ -1,32 +1,21 @@
-"""Refuse what the formulas cannot mean: wrong shapes and types, steps out of range, NaN."""
+"""Refuse what the formulas cannot mean: each check raises a ValueError that says what would do."""
 
 import math
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def check_tensors(**tensors: Any) -> None:
-    """Refuse tensors that are no batch of finite floats, or not all of one shape.
+def check_tensors(*, values: bool = True, **tensors: Any) -> None:
+    """Refuse tensors that are no batch of floats, differ in shape, or hold NaN or infinity.
 
     Args:
+        values: look at the values too, for which a GPU has to stop.
         tensors: by the names under which the learner knows them.
-
-    Raises:
-        ValueError: no float tensor, under two axes, different shapes, NaN or infinity.
     """
-    check_shapes(**tensors)
-    for name, x in tensors.items():
-        if not is_finite(x):
-            raise ValueError(
-                f"{name}: expected finite numbers, got NaN or infinity; look where they first "
-                "appear: in the data, or in what the network predicts"
-            )
-
-
-def check_shapes(**tensors: Any) -> None:
-    """Refuse what ``check_tensors`` refuses, but do not look at the values."""
     for name, x in tensors.items():
         if not isinstance(x, Tensor) or not x.is_floating_point():
             raise ValueError(
@@ -41,19 +30,16 @@ def check_shapes(**tensors: Any) -> None:
     if len({x.shape for x in tensors.values()}) > 1:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in tensors.items())
         raise ValueError(f"expected tensors of one shape, got {shapes}")
+    for name, x in tensors.items():
+        if values and not is_finite(x):
+            raise ValueError(
+                f"{name}: expected finite numbers, got NaN or infinity; look where they first "
+                "appear: in the data, or in what the network predicts"
+            )
 
 
 def check_t(t: Any, num_images: int, num_train_steps: int) -> None:
-    """Refuse steps that are not one integer from 0 to T-1 for each image.
-
-    Args:
-        t: steps, 0-based.
-        num_images: n.
-        num_train_steps: T.
-
-    Raises:
-        ValueError: no tensor of integers, another shape than (n,), or out of range.
-    """
+    """Refuse steps that are not one integer from 0 to T-1 for each image."""
     integer = isinstance(t, Tensor) and not (t.is_floating_point() or t.is_complex())
     if not integer or t.dtype == torch.bool:
         raise ValueError(
@@ -64,14 +50,30 @@ def check_t(t: Any, num_images: int, num_train_steps: int) -> None:
         raise ValueError(
             f"t: expected shape ({num_images},), one step for each image, got {tuple(t.shape)}"
         )
-    if not num_images:
-        return
-    low, high = (int(end) for end in torch.aminmax(t))
+    low, high = (int(end) for end in torch.aminmax(t)) if num_images else (0, 0)
     if low < 0 or high >= num_train_steps:
         raise ValueError(
             f"t: expected steps from 0 to {num_train_steps - 1} (0-based, so the paper's t minus "
             f"1), got {low if low < 0 else high}"
         )
+
+
+def check_number(
+    name: str, value: Any, interval: str, *, whole: bool = False, hint: str = ""
+) -> None:
+    """Refuse what is no number of an interval, such as "[0, 1)" or "(-inf, inf)"."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    fits = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    fits = fits and low <= value <= high  # NaN is not
+    if not fits or (value == low and interval[0] == "(") or (value == high and interval[-1] == ")"):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name}: expected {kind} in {interval}{hint}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse what is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
 
 
 def is_finite(x: Tensor) -> bool:

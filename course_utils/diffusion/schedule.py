@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int
 from torch import Tensor
 
-from course_utils.diffusion.inputs import check_t
+from course_utils.diffusion.inputs import check_number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,34 +161,24 @@ class NoiseSchedule:
         return f"NoiseSchedule(T = {self.num_train_steps}, β from {ends[0]:.3g} to {ends[1]:.3g})"
 
 
-def at_step(
+def gather(
     values: Float[Tensor, " T"], t: Int[Tensor, " n"], like: Float[Tensor, " n *shape"]
 ) -> Float[Tensor, " n *ones"]:
     """Look up each image's value, in a shape that multiplies images.
 
     Args:
         values: one a step, such as ``schedule.exact_alpha_bar.sqrt()``.
-        t: step of each image, 0-based.
+        t: step of each image, 0-based; trusted, since a check would stop a GPU.
         like: the images, which give dtype, device and number of axes.
 
     Returns:
         ``values[t]`` of shape (n, 1, 1, …), cast after the look-up table was computed.
-
-    Raises:
-        ValueError: ``t`` is not one integer in range for each image.
     """
-    check_t(t, len(like), len(values))
-    return gather(values, t, like)
-
-
-def gather(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    """Look up as ``at_step`` does, but trust the steps: a check would stop a GPU."""
     found = values.to(like.dtype).to(t.device)[t.long()]
     return found.to(like.device, non_blocking=True).view(-1, *[1] * (like.dim() - 1))
 
 
 def _check_length(num_train_steps: int) -> None:
-    if num_train_steps < 2:
-        raise ValueError(
-            f"num_train_steps: expected at least 2, got {num_train_steps}; 1000 is usual"
-        )
+    check_number(
+        "num_train_steps", num_train_steps, "[2, inf)", whole=True, hint=" (1000 is usual)"
+    )

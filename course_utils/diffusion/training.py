@@ -1,5 +1,6 @@
 """Train a denoiser, one record a step: the caller decides what to show and when to stop."""
 
+import copy
 import math
 import time
 from collections.abc import Iterable, Iterator
@@ -8,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from course_utils.diffusion.ema import Ema
-from course_utils.diffusion.inputs import check_shapes, is_finite
-from course_utils.diffusion.objective import Weighting, check_weighting, noise_and_judge
+from course_utils.diffusion.inputs import check_choice, check_number, check_tensors, is_finite
+from course_utils.diffusion.process import Weighting, noise_and_judge
 from course_utils.diffusion.schedule import NoiseSchedule
 
 
@@ -31,18 +32,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing, or by a number that is no share."""
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps: expected at least 1, got {self.num_steps}")
-        for name in ("learning_rate", "grad_clip"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a number above 0, got {value}")
-        for name in ("warm_up_share", "label_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected at least 0 and under 1, got {self.ema_decay}")
-        check_weighting(self.weighting)
+        check_number("num_steps", self.num_steps, "[1, inf)", whole=True)
+        check_number("learning_rate", self.learning_rate, "(0, inf)")
+        if self.grad_clip is not None:
+            check_number("grad_clip", self.grad_clip, "(0, inf)", hint=" or None")
+        check_number("warm_up_share", self.warm_up_share, "[0, 1]")
+        check_number("label_dropout", self.label_dropout, "[0, 1]")
+        check_number("ema_decay", self.ema_decay, "[0, 1)")
+        check_choice("weighting", self.weighting, (None, "min_snr"))
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,93 @@ class TrainStep:
     loss: float  # on this step's batch, before the step
     learning_rate: float
     seconds: float  # that training took so far; what the caller did in between not counted
+
+
+class Ema:
+    r"""Keep an exponential moving average of a net's weights, which draws better than the last.
+
+    $$\bar\theta \leftarrow d_i\,\bar\theta + (1 - d_i)\,\theta, \quad
+    d_i = \min\left(d,\ \frac{1+i}{10+i}\right)$$
+
+    where i counts the updates from 1. The small $d_i$ at the beginning let go of the random
+    weights that the average starts from.
+
+    Attributes:
+        net: a copy of the net in eval mode, without gradients: what samples are drawn with.
+        decay: d.
+        num_updates: how often ``update_`` was called.
+
+    Raises:
+        ValueError: a decay that is not in [0, 1).
+
+    Source:
+        Ho et al. 2020 (arXiv:2006.11239), appendix B (d = 0.9999 over 800,000 steps); the warm-up
+        is that of TensorFlow's ExponentialMovingAverage with ``num_updates``.
+    """
+
+    def __init__(self, net: nn.Module, decay: float = 0.999) -> None:
+        check_number("decay", decay, "[0, 1)", hint=", such as 0.999")
+        self.net = copy.deepcopy(net).requires_grad_(False).eval()
+        self.decay, self.num_updates = decay, 0
+
+    @torch.no_grad()
+    def update_(self, net: nn.Module) -> None:
+        """Move the average a little towards a net; counters and the like are copied.
+
+        Args:
+            net: the net in training, with the weights' names and shapes of the first one.
+
+        Raises:
+            ValueError: a net with other weights.
+        """
+        mine, new = list(self.net.parameters()), list(net.parameters())
+        if [p.shape for p in mine] != [p.shape for p in new]:
+            raise ValueError("net: expected the net that the average began with, got other weights")
+        self.num_updates += 1
+        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        torch._foreach_lerp_(mine, new, 1 - decay)
+        for kept, buffer in zip(self.net.buffers(), net.buffers(), strict=True):
+            kept.copy_(buffer)
+
+
+def shuffled_batches(
+    x0: Float[Tensor, " n *shape"],
+    labels: Shaped[Tensor, " n *d"] | None,
+    *,
+    batch_size: int,
+    generator: torch.Generator,
+) -> Iterator[tuple[Float[Tensor, " b *shape"], Shaped[Tensor, " b *d"] | None]]:
+    """Go through images again and again, each time in a new order.
+
+    All batches have the same size: one that begins at the end of an epoch goes on in the next, so
+    every image is seen once before any is seen again.
+
+    Args:
+        x0: clean images.
+        labels: what belongs to each image, one integer or one vector; None if nothing does.
+        batch_size: images a batch; may be more than there are.
+        generator: draws the orders.
+
+    Returns:
+        An endless iterator over (x0, labels).
+
+    Raises:
+        ValueError: no images, another number of labels, or a batch size under 1.
+    """
+    check_number("batch_size", batch_size, "[1, inf)", whole=True)
+    if not len(x0) or (labels is not None and len(labels) != len(x0)):
+        raise ValueError(f"expected an image or more, a label each, got {_sizes(x0, labels)}")
+
+    def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
+        order = torch.empty(0, dtype=torch.int64, device=generator.device)
+        while True:
+            while len(order) < batch_size:
+                epoch = torch.randperm(len(x0), generator=generator, device=generator.device)
+                order = torch.cat([order, epoch])
+            rows, order = order[:batch_size], order[batch_size:]
+            yield x0[rows.to(x0.device)], None if labels is None else labels[rows.to(labels.device)]
+
+    return batches()
 
 
 def train_denoiser(
@@ -98,8 +182,7 @@ def train_denoiser(
     """
     if not any(p.requires_grad for p in net.parameters()):
         raise ValueError("net: expected weights to train, but none requires a gradient")
-    trainer = _Trainer(net, schedule, config, generator)
-    return _steps(trainer, iter(batches), ema)
+    return _steps(_Trainer(net, schedule, config, generator), iter(batches), ema)
 
 
 def learning_rate_at(step: int, config: TrainConfig) -> float:
@@ -139,23 +222,25 @@ def _steps(
 
 
 def _next_pair(batches: Iterator[Any], step: int, num_steps: int) -> tuple[Tensor, Tensor | None]:
-    try:
-        batch = next(batches)
-    except StopIteration:
+    batch = next(batches, None)
+    if batch is None:
         raise ValueError(
             f"batches: ended after {step} of {num_steps} steps; shuffled_batches has no end"
-        ) from None
+        )
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(
             "batches: expected pairs (x0, labels), with None where there are no labels, got "
             f"{type(batch).__name__}"
         )
     x0, labels = batch
-    check_shapes(x0=x0)
+    check_tensors(values=False, x0=x0)
     if not len(x0) or (labels is not None and len(labels) != len(x0)):
-        counts = len(x0), "no" if labels is None else len(labels)
-        raise ValueError(f"batches: got {counts[0]} images with {counts[1]} labels at step {step}")
+        raise ValueError(f"batches: got {_sizes(x0, labels)} at step {step}")
     return x0, labels
+
+
+def _sizes(x0: Tensor, labels: Tensor | None) -> str:
+    return f"{len(x0)} images with {'no' if labels is None else len(labels)} labels"
 
 
 class _Trainer:

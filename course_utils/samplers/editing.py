@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, q_sample
-from course_utils.samplers.inputs import (
-    check_count,
-    check_generator,
-    check_share,
-    check_start,
-    read_mask,
-)
+from course_utils.diffusion.inputs import check_number
 from course_utils.samplers.reverse import implicit_formula, move_implicit
 from course_utils.samplers.walk import (
     Denoiser,
@@ -22,6 +17,8 @@ from course_utils.samplers.walk import (
     SampleStep,
     Spacing,
     add_noise,
+    check_generator,
+    check_start,
     draw_noise,
     moves_between,
     sample_timesteps,
@@ -80,7 +77,7 @@ def inpaint_sample(
     """
     check_start(schedule, x_T=x_T, x0=x0)
     check_generator(generator, "every step but the last draws noise")
-    is_known = read_mask(mask, x_T)
+    is_known = _read_mask(mask, x_T)
     timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
     path = resampling_path(num_sample_steps, num_resamples, jump_length)
     moves = _along(path, moves_between(schedule, timesteps))
@@ -119,8 +116,8 @@ def resampling_path(num_sample_steps: int, num_resamples: int, jump_length: int)
     Source:
         Lugmayr et al. 2022 (arXiv:2201.09865), appendix B.
     """
-    check_count("num_resamples", num_resamples)
-    check_count("jump_length", jump_length)
+    check_number("num_resamples", num_resamples, "[1, inf)", whole=True)
+    check_number("jump_length", jump_length, "[1, inf)", whole=True)
     if num_resamples > 1 and jump_length >= num_sample_steps:
         raise ValueError(
             f"expected jump_length under num_sample_steps = {num_sample_steps}, got {jump_length}: "
@@ -179,8 +176,8 @@ def sdedit(
         appendix C has this one).
     """
     check_start(schedule, x0=x0)
-    check_share("strength", strength, zero=False)
-    check_share("eta", eta, zero=True)
+    check_number("strength", strength, "(0, 1]")
+    check_number("eta", eta, "[0, 1]")
     check_generator(generator, "the image is noised first")
     timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)
     moves = moves_between(schedule, timesteps[-max(1, round(strength * num_sample_steps)) :])
@@ -192,3 +189,27 @@ def sdedit(
         yield from walk(denoiser, x_t, moves, formula, clip_x0=clip_x0)
 
     return noise_and_walk()
+
+
+def _read_mask(mask: Any, x: Float[Tensor, " n *shape"]) -> Bool[Tensor, "..."]:
+    """Turn a mask of ones and zeros into booleans next to ``x``.
+
+    Raises:
+        ValueError: it holds other values, or does not line up with the axes of ``x``.
+    """
+    if (
+        not isinstance(mask, Tensor)
+        or mask.ndim != x.ndim
+        or any(size not in (1, full) for size, full in zip(mask.shape, x.shape, strict=False))
+    ):
+        got = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(
+            f"expected a mask with as many axes as x_T, each as long as there or 1, so for "
+            f"{tuple(x.shape)}, got {got}; add axes with mask[None, None]"
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(
+            "expected a mask of True and False, or of 1 (keep) and 0 (draw anew), got other "
+            "values; choose a threshold, such as mask > 0.5"
+        )
+    return mask.to(x.device, torch.bool)

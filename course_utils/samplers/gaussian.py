@@ -129,11 +129,9 @@ def solver_error(
         ValueError: as the sampler's; no covariance; an S that does not visit ``t_end``.
     """
     mean, covariance = mean.double(), covariance.double()
-    denoiser, identity = (
-        gaussian_denoiser(mean, covariance, schedule),
-        torch.eye(len(mean)).double(),
-    )
-    t, errors = schedule.num_train_steps - 1, []
+    denoiser = gaussian_denoiser(mean, covariance, schedule)
+    identity, errors = torch.eye(len(mean)).double(), []
+    t = schedule.num_train_steps - 1
     share = _alpha_bar(schedule, t)
     spread = share * covariance + (1 - share) * identity
     starts = torch.cat([torch.zeros_like(identity[:1]), identity])

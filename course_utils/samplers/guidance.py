@@ -1,6 +1,5 @@
 """Networks with conditions as denoisers: with one condition, or pushed away from having none."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from course_utils.diffusion.inputs import check_number
 from course_utils.samplers.walk import Denoiser
 
 Labels = Int[Tensor, " n"] | Float[Tensor, "n d"]
@@ -61,8 +61,7 @@ def guided(net: Callable[..., Tensor], labels: Labels, *, guidance_scale: float 
         Ho and Salimans 2022 (arXiv:2207.12598), eq. 6, with s = w + 1.
     """
     _check_labels(labels)
-    if not isinstance(guidance_scale, int | float) or not math.isfinite(guidance_scale):
-        raise ValueError(f"expected a finite guidance_scale, 1 for none, got {guidance_scale!r}")
+    check_number("guidance_scale", guidance_scale, "(-inf, inf)", hint=" (1 for none)")
     if guidance_scale == 1:
         return conditional(net, labels)
     both = torch.cat([_no_condition(net, labels), labels])

@@ -9,13 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule
-from course_utils.samplers.inputs import check_choice, check_generator, check_share, check_start
+from course_utils.diffusion.inputs import check_choice, check_number
 from course_utils.samplers.walk import (
     Denoiser,
     Formula,
     Move,
     SampleStep,
     Spacing,
+    check_generator,
+    check_start,
     draw_noise,
     moves_between,
     sample_timesteps,
@@ -124,7 +126,7 @@ def ddim_sample(
         Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; their α is our ᾱ.
     """
     check_start(schedule, x_T=x_T)
-    check_share("eta", eta, zero=True)
+    check_number("eta", eta, "[0, 1]")
     if eta > 0:
         check_generator(generator, f"eta = {eta:g} draws noise in every step but the last")
     timesteps = sample_timesteps(schedule.num_train_steps, num_sample_steps, spacing)

@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_utils.diffusion import NoiseSchedule
-from course_utils.samplers.inputs import check_choice, check_count
+from course_utils.diffusion import NoiseSchedule, mix, unmix
+from course_utils.diffusion.inputs import check_choice, check_number, check_tensors
 
 Spacing = Literal["trailing", "leading", "linspace"]
 
@@ -135,11 +135,8 @@ def predict(
         )
     eps_pred = eps_pred.to(x_t.dtype)
     signal, noise = math.sqrt(move.alpha_bar), math.sqrt(1 - move.alpha_bar)
-    x0_pred = (x_t - noise * eps_pred) / signal
-    if clip_x0:
-        x0_pred = x0_pred.clamp(-1, 1)
-        eps_pred = (x_t - signal * x0_pred) / noise
-    return x0_pred, eps_pred
+    x0_pred, eps_pred = unmix(x_t, eps_pred, signal, noise)
+    return unmix(x_t, x0_pred.clamp(-1, 1), signal, noise, "x0") if clip_x0 else (x0_pred, eps_pred)
 
 
 def draw_noise(
@@ -156,7 +153,7 @@ def add_noise(
     x: Float[Tensor, " n *shape"], share: float, z: Float[Tensor, " n *shape"]
 ) -> Float[Tensor, " n *shape"]:
     """Noise an image to ᾱ = ``share``, or a state on until its ᾱ is ``share`` times what it was."""
-    return math.sqrt(share) * x + math.sqrt(1 - share) * z
+    return mix(x, z, math.sqrt(share), math.sqrt(1 - share))
 
 
 def sample_timesteps(
@@ -186,8 +183,8 @@ def sample_timesteps(
         Lin et al. 2024 (arXiv:2305.08891), table 2, there counted from 1.
     """
     check_choice("spacing", spacing, get_args(Spacing))
-    check_count("num_train_steps", num_train_steps)
-    check_count("num_sample_steps", num_sample_steps, most=num_train_steps, what="the schedule's T")
+    check_number("num_train_steps", num_train_steps, "[1, inf)", whole=True)
+    check_number("num_sample_steps", num_sample_steps, f"[1, {num_train_steps}]", whole=True)
     first, steps = num_train_steps - 1, range(num_sample_steps)
     if spacing == "trailing":
         return [
@@ -204,3 +201,38 @@ def moves_between(schedule: NoiseSchedule, timesteps: list[int]) -> list[Move]:
     """List the moves from each step to the next one visited, the last of them to the image."""
     alpha_bars = schedule.exact_alpha_bar[timesteps].tolist()
     return [Move(*move) for move in zip(timesteps, alpha_bars, [*alpha_bars[1:], 1.0], strict=True)]
+
+
+def check_start(schedule: Any, **starts: Any) -> None:
+    """Refuse a schedule that is none, and batches that no network could denoise.
+
+    Args:
+        schedule: should be a `NoiseSchedule`.
+        starts: one or more batches, by the names under which the learner knows them.
+
+    Raises:
+        ValueError: no schedule; no floats of shape (n, …), NaN or infinity, or batches that differ
+            in shape, dtype or device.
+    """
+    if not isinstance(schedule, NoiseSchedule):
+        raise ValueError(
+            f"expected a NoiseSchedule, got {type(schedule).__name__}; make one with "
+            "NoiseSchedule.linear() or NoiseSchedule(beta), the same as in training"
+        )
+    check_tensors(**starts)
+    kinds = {name: (str(x.dtype), str(x.device)) for name, x in starts.items()}
+    if len(set(kinds.values())) > 1:
+        raise ValueError(f"expected one dtype and one device, got {kinds}; convert with .to(x_T)")
+
+
+def check_generator(generator: Any, why: str) -> None:
+    """Refuse to fall back on the global random state.
+
+    Raises:
+        ValueError: there is no generator.
+    """
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"expected a torch.Generator, since {why}, got {generator!r}; pass "
+            "generator=torch.Generator().manual_seed(0)"
+        )
