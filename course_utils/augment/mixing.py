@@ -36,6 +36,8 @@ from course_utils.augment.batches import (
 Boxes = Int64[Tensor, "n 4"]  # left, top, and the first column and row that are not in it
 Points = Int64[Tensor, "n 2"]  # x and y, in pixels
 Order = Int64[Tensor, " n"]  # for each image, its partner in the batch
+Pixels = Bool[Tensor, "n h w"]  # which of each image
+Polygons = tuple[Outlines, ...] | None
 Targets = Float[Tensor, "n k"] | None  # soft labels, if there are any
 NUM_CHANCES = 256  # buildings of an image that are chosen apart; the 257th goes as the first does
 
@@ -213,19 +215,14 @@ class CutMix:
         _check_order(order, len(batch))
         check_count("boxes", boxes, len(batch))
         inside = box_masks(boxes.to(batch.images.device), height=height, width=width)
-        images = torch.where(inside[:, None], batch.images[order], batch.images)
-        lam = 1 - inside.sum(dim=(1, 2)) / (height * width)
-        masks, polygons = batch.masks, batch.polygons
-        if masks is not None:
-            masks = torch.where(inside, masks[order], masks)
+        polygons = batch.polygons
         if polygons is not None:
             windows = [shapely.box(*box) for box in boxes.tolist()]
             polygons = tuple(
                 outside(own, window) + within(polygons[i], window)
                 for own, i, window in zip(polygons, order.tolist(), windows, strict=True)
             )
-        targets = _mix_targets(batch.targets, lam, order)
-        return with_parts(batch, images=images, masks=masks, polygons=polygons, targets=targets)
+        return _put_in(batch, order, inside, polygons)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +268,7 @@ class CopyPaste:
         """Paste what was chosen."""
         _check_order(params.order, len(batch))
         check_count("chances", params.chances, len(batch))
-        masks, polygons, order = batch.masks, batch.polygons, params.order
+        polygons = batch.polygons
         if polygons is not None:
             chosen, (height, width) = self._choose(polygons, params), batch.size
             drawn = [rasterize(found, height=height, width=width) for found in chosen]
@@ -280,15 +277,11 @@ class CopyPaste:
                 outside(own, shapely.union_all(mended(on_top))) + on_top
                 for own, on_top in zip(polygons, chosen, strict=True)
             )
-        elif masks is not None:
-            pasted = masks[order] != 0
+        elif batch.masks is not None:
+            pasted = batch.masks[params.order] != 0
         else:
             raise ValueError("CopyPaste needs masks or polygons to tell what a building is")
-        if masks is not None:
-            masks = torch.where(pasted, masks[order], masks)
-        images = torch.where(pasted[:, None], batch.images[order], batch.images)
-        targets = _mix_targets(batch.targets, 1 - pasted.float().mean(dim=(1, 2)), order)
-        return with_parts(batch, images=images, masks=masks, polygons=polygons, targets=targets)
+        return _put_in(batch, params.order, pasted, polygons)
 
     def _choose(self, polygons: tuple[Outlines, ...], params: Paste) -> list[Outlines]:
         """Choose the buildings that come into each image."""
@@ -327,12 +320,22 @@ def _boxes_around(centers: Points, half_sides: Points, *, height: int, width: in
     return ends.clamp(min=0).minimum(torch.tensor([width, height])).flatten(1)
 
 
-def box_masks(boxes: Boxes, *, height: int, width: int) -> Bool[Tensor, "n {height} {width}"]:
+def box_masks(boxes: Boxes, *, height: int, width: int) -> Pixels:
     """Say which pixels are in each image's box."""
     left, top, right, bottom = boxes[:, :, None].unbind(1)
     x, y = torch.arange(width).to(boxes), torch.arange(height).to(boxes)
     columns, rows = (x >= left) & (x < right), (y >= top) & (y < bottom)
     return rows[:, :, None] & columns[:, None, :]
+
+
+def _put_in(batch: Batch, order: Order, pixels: Pixels, polygons: Polygons) -> Batch:
+    """Put some pixels of each partner into image and mask; labels mix by their share."""
+    images = torch.where(pixels[:, None], batch.images[order], batch.images)
+    masks = batch.masks
+    if masks is not None:
+        masks = torch.where(pixels, masks[order], masks)
+    targets = _mix_targets(batch.targets, 1 - pixels.float().mean(dim=(1, 2)), order)
+    return with_parts(batch, images=images, masks=masks, polygons=polygons, targets=targets)
 
 
 def _mix_targets(targets: Targets, lam: PerImage, order: Order) -> Targets:
