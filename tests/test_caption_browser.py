@@ -123,7 +123,7 @@ def parts_of(images: list[CaptionedImage], **options: str) -> tuple[dict, object
 
 def twin(image: CaptionedImage) -> bytes:
     """Draw what the next cell of a notebook would show."""
-    return plots.figure_bytes(plots.show_captions([image]), dpi=widgets.captions._DPI)
+    return plots.figure_bytes(plots.show_captions([image]), dpi=widgets.images.CAPTION_DPI)
 
 
 def test_the_slider_goes_through_the_images():
@@ -173,7 +173,7 @@ def test_a_new_choice_begins_at_its_first_image_and_draws_nothing_between(monkey
         drawn.append(images[0].file_name)
         return real(images)
 
-    monkeypatch.setattr(widgets.captions, "show_captions", watched)
+    monkeypatch.setattr(widgets.images, "show_captions", watched)
     controls, _, _ = parts_of(IMAGES)
     controls["image"].value = 4
     controls["class"].value = "Forest"

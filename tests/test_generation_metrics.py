@@ -14,9 +14,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from course_utils import metrics
-from course_utils.metrics import features as metric_features
-from course_utils.metrics import neighbors
-from course_utils.metrics.generation import _self_sum
+from course_utils.metrics import generation, neighbors
+from course_utils.metrics.generation import _self_sum, require_features
 
 
 def normal(seed: int, n: int, d: int, *, shift: float = 0.0, scale: float = 1.0) -> torch.Tensor:
@@ -241,41 +240,11 @@ def test_chunks_change_nothing(monkeypatch):
         ]
 
     whole = run()
-    for module in (metrics.generation, neighbors):
+    for module in (generation, neighbors):
         monkeypatch.setattr(module, "CHUNK", 11)
     parts = run()
     assert parts[0] == pytest.approx(whole[0], rel=1e-12)
     assert parts[1:] == whole[1:]
-    assert metric_features.CHUNK != 11
-
-
-def test_the_interval_of_blocks_covers_the_truth_as_often_as_it_says():
-    rng, hits = np.random.default_rng(0), 0
-    for seed in range(300):  # the truth is 0
-        a, b = torch.from_numpy(rng.normal(size=(2, 60, 3)))
-        interval = metrics.kernel_interval(a, b, generator=generator(seed), num_blocks=6)
-        hits += interval.low <= 0 <= interval.high
-    assert 0.91 <= hits / 300 <= 0.99
-
-
-def test_blocks_share_no_row_and_are_drawn_at_random():
-    a, b = normal(0, 40, 3), normal(1, 41, 3, shift=0.5)
-    interval = metrics.kernel_interval(a, b, generator=generator(0), num_blocks=4)
-    order = generator(0)
-    first = a[torch.randperm(40, generator=order)].tensor_split(4)
-    second = b[torch.randperm(41, generator=order)].tensor_split(4)
-    values = [metrics.kernel_distance(x, y) for x, y in zip(first, second, strict=True)]
-    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert (interval.low, interval.high) == pytest.approx((low, high))
-    assert interval.df == 3
-    assert metrics.kernel_interval(a, b, generator=generator(1), num_blocks=4) != interval
-
-
-@pytest.mark.parametrize(("blocks", "level"), [(1, 0.95), (6, 0.95), (2, 1.0)])
-def test_blocks_that_bound_nothing_are_refused(blocks, level):
-    rows = normal(0, 11, 3)
-    with pytest.raises(ValueError, match=r"2 … 5 blocks .* got"):
-        metrics.kernel_interval(rows, rows, generator=generator(), num_blocks=blocks, level=level)
 
 
 # --- Neighbours -------------------------------------------------------------------------------
@@ -470,7 +439,6 @@ def pairs() -> list:
         metrics.nearest_neighbors,
         metrics.clip_score,
         lambda a, b: metrics.frechet_by_size(a, b, [5, 10], generator=generator()),
-        lambda a, b: metrics.kernel_interval(a, b, generator=generator(), num_blocks=2),
         lambda a, b: metrics.copied_share(a, b, a + 9, quantile=0.1),
         lambda a, b: metrics.copied_share(a, a + 9, b, quantile=0.1),
     ]
@@ -494,9 +462,9 @@ def test_without_the_hook_other_columns_are_refused_too():
     for wrong in (good[:, :3], torch.zeros(20, 0)):
         for sets in ((good, wrong), (wrong, good), (good, good, wrong)):
             with pytest.raises(ValueError, match="extract all with the same model"):
-                metric_features.require_features(*sets, at_least=1)
+                require_features(*sets, at_least=1)
     with pytest.raises(ValueError, match="extract all with the same model"):
-        metric_features.require_features(torch.zeros(5, 0), at_least=1)
+        require_features(torch.zeros(5, 0), at_least=1)
 
 
 @pytest.mark.parametrize("function", [metrics.frechet_distance, metrics.kernel_distance])

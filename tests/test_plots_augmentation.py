@@ -1,6 +1,7 @@
 """Figures and gallery of augmentation: everything drawn where it belongs, and legible."""
 
 import io
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -196,7 +197,7 @@ def size_of(picture) -> tuple[int, int]:
 
 
 def test_the_gallery_draws_what_is_chosen_and_keeps_to_the_strengths_of_the_dial():
-    view = widgets.augmentation_gallery(some_batch(), class_names=CLASSES, caption="x")
+    view = widgets.augmentation_gallery(some_batch(), class_names=CLASSES)
     controls, message, picture = view.children
     names, strengths_, seeds = controls.children
     assert (names.value, strengths_.value) == ("rotation", 20)
@@ -228,5 +229,5 @@ def test_the_gallery_shows_what_the_next_cell_shows():
 
 
 def test_without_ipywidgets_the_gallery_says_so(monkeypatch):
-    monkeypatch.setattr(widgets.augmentation, "load_ipywidgets", lambda: None)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     assert isinstance(widgets.augmentation_gallery(some_batch()), widgets.Note)

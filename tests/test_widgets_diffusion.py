@@ -41,13 +41,13 @@ def twin(figure: object) -> bytes:
 
 
 def test_the_noise_follows_its_slider_from_the_first_step_to_the_last():
-    (slider,), _, picture = parts(widgets.noise_slider(IMAGE, SCHEDULE, eps=EPS, caption="a digit"))
+    (slider,), _, picture = parts(widgets.noise_slider(IMAGE, SCHEDULE, eps=EPS))
     steps = [t for _, t in slider.options]
     assert (steps[0], steps[-1]) == (0, 99)
     assert len(steps) == 51
     for t in (slider.value, 0, 99):
         slider.value = t
-        wanted = plots.show_noised(IMAGE, t, SCHEDULE, eps=EPS, caption="a digit")
+        wanted = plots.show_noised(IMAGE, t, SCHEDULE, eps=EPS)
         assert picture.value == twin(wanted)
 
 

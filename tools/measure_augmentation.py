@@ -26,7 +26,7 @@ from torch import Tensor
 import mini_earth
 from course_utils import augment, examples, lab, metrics, tuning, zero_shot
 from course_utils.augment import Augmentation
-from course_utils.augment.outlines import Outlines
+from course_utils.augment.batches import Outlines
 from course_utils.examples import Example, Splits
 from course_utils.runtime import PROFILES, derive_seed, seeded
 from course_utils.tuning import HeadData, TuneConfig

@@ -1,49 +1,37 @@
 """Classical augmentation, on batches: a random draw, then a pure apply.
 
-``records`` says what a batch is and what an augmentation does; ``affine`` are the matrices that
-move pixels, ``warping`` moves along them, ``geometry`` draws them; ``color`` and ``noise`` change
-values; ``boxes``, ``mixing`` and ``copy_paste`` cut out and put in; ``outlines`` keeps polygons in
-step with all of it; ``compose`` applies one after the other, and resamples but once.
+``batches`` says what a batch is (images, masks, polygons, soft labels) and what an augmentation
+does. ``geometry`` moves pixels, ``color_noise`` changes their values, ``mixing`` hides a part or
+mixes two images (Cutout, Mixup, CutMix, Copy-Paste), ``compose`` does one after the other and
+resamples but once. ``lab.FAMILIES`` puts them together as the course's experiments use them.
 """
 
-from course_utils.augment.affine import Affine
-from course_utils.augment.boxes import Cutout, box_lam, box_masks, boxes_around, cutmix_boxes, erase
-from course_utils.augment.color import (
+from course_utils.augment.batches import Augmentation, Batch, rasterize, targets_from_labels
+from course_utils.augment.color_noise import (
     Brightness,
     Contrast,
+    GaussianNoise,
     Hue,
+    SaltAndPepper,
     Saturation,
+    Speckle,
     adjust_brightness,
     adjust_contrast,
     adjust_hue,
     adjust_saturation,
 )
 from course_utils.augment.compose import Compose, augment_batch
-from course_utils.augment.copy_paste import CopyPaste
 from course_utils.augment.geometry import (
     Flip,
     QuarterTurn,
-    RandomCrop,
     RandomResizedCrop,
     Rotate,
     Scale,
     Translate,
 )
-from course_utils.augment.mixing import CutMix, Mixup, cutmix, mixup
-from course_utils.augment.noise import (
-    GaussianNoise,
-    SaltAndPepper,
-    Speckle,
-    add_noise,
-    salt_and_pepper,
-    speckle,
-)
-from course_utils.augment.outlines import rasterize
-from course_utils.augment.records import Augmentation, Batch, targets_from_labels
-from course_utils.augment.warping import warp
+from course_utils.augment.mixing import CopyPaste, CutMix, Cutout, Mixup, erase, mixup
 
 __all__ = [
-    "Affine",
     "Augmentation",
     "Batch",
     "Brightness",
@@ -57,7 +45,6 @@ __all__ = [
     "Hue",
     "Mixup",
     "QuarterTurn",
-    "RandomCrop",
     "RandomResizedCrop",
     "Rotate",
     "SaltAndPepper",
@@ -65,22 +52,13 @@ __all__ = [
     "Scale",
     "Speckle",
     "Translate",
-    "add_noise",
     "adjust_brightness",
     "adjust_contrast",
     "adjust_hue",
     "adjust_saturation",
     "augment_batch",
-    "box_lam",
-    "box_masks",
-    "boxes_around",
-    "cutmix",
-    "cutmix_boxes",
     "erase",
     "mixup",
     "rasterize",
-    "salt_and_pepper",
-    "speckle",
     "targets_from_labels",
-    "warp",
 ]

@@ -1,15 +1,15 @@
 """One augmentation after the other, and pixels moved but once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, fields, replace
+from itertools import chain, groupby
 from typing import Any
 
-from torch import Generator
+import torch
+from torch import Generator, Tensor
 
-from course_utils.augment.affine import Affine, then
-from course_utils.augment.draws import take
-from course_utils.augment.records import Augmentation, Batch, join
+from course_utils.augment.batches import Augmentation, Batch
+from course_utils.augment.geometry import Affine, then
 
 AT_A_TIME = 64  # images that a CPU works on
 Step = tuple[Augmentation, Any]  # and what it drew
@@ -34,7 +34,7 @@ def augment_batch(batch: Batch, augmentation: Augmentation, *, generator: Genera
 class Compose:
     """Do several augmentations in their order.
 
-    Moves that follow each other directly are fused into one (see ``affine.then``): each pixel is
+    Moves that follow each other directly are fused into one (see ``geometry.then``): each pixel is
     interpolated once, so the result is sharper than step by step, and a part that one move pushes
     out of the frame can come back by the next. A ``Compose`` inside is as if its parts stood there.
     """
@@ -71,23 +71,9 @@ class Compose:
             )
         steps = _fuse(zip(self.augmentations, params, strict=True))
         for mixes, run in groupby(steps, key=lambda step: hasattr(step[1], "order")):
-            batch = _apply(batch, list(run), len(batch) if mixes else AT_A_TIME)
+            at_once = mixes or batch.images.is_cuda
+            batch = _apply(batch, list(run), len(batch) if at_once else AT_A_TIME)
         return batch
-
-
-def _apply(batch: Batch, steps: Sequence[Step], at_a_time: int) -> Batch:
-    """Let some images at a time go through all steps."""
-    if batch.images.is_cuda:
-        at_a_time = len(batch)
-    done = []
-    for start in range(0, len(batch), at_a_time):
-        stop = start + at_a_time
-        rows = slice(start, stop if stop < len(batch) else None)  # parameters to spare are seen
-        some = batch[rows]
-        for augmentation, drawn in steps:
-            some = augmentation.apply(some, take(drawn, rows))
-        done.append(some)
-    return join(done)
 
 
 def _fuse(steps: Iterable[Step]) -> list[Step]:
@@ -98,3 +84,36 @@ def _fuse(steps: Iterable[Step]) -> list[Step]:
             drawn = then(fused.pop()[1], drawn)
         fused.append((augmentation, drawn))
     return fused
+
+
+def _apply(batch: Batch, steps: Sequence[Step], at_a_time: int) -> Batch:
+    """Let some images at a time go through all steps."""
+    done = []
+    for start in range(0, len(batch), at_a_time):
+        stop = start + at_a_time
+        rows = slice(start, stop if stop < len(batch) else None)  # parameters to spare are seen
+        some = batch[rows]
+        for augmentation, drawn in steps:
+            some = augmentation.apply(some, _take(drawn, rows))
+        done.append(some)
+    return _join(done)
+
+
+def _take(params: Any, rows: slice) -> Any:
+    """Take what was drawn for some images: of each tensor in it, these rows."""
+    if isinstance(params, Tensor):
+        return params[rows]
+    parts = {field.name: getattr(params, field.name) for field in fields(params)}
+    return replace(params, **{n: p[rows] for n, p in parts.items() if isinstance(p, Tensor)})
+
+
+def _join(batches: Sequence[Batch]) -> Batch:
+    """Put batches behind each other that have images of one size, and the same parts."""
+    together = {}
+    for name, first in vars(batches[0]).items():
+        parts = [getattr(batch, name) for batch in batches]
+        if isinstance(first, Tensor):
+            together[name] = torch.cat(parts)
+        elif first is not None:
+            together[name] = tuple(chain.from_iterable(parts))
+    return Batch(**together)

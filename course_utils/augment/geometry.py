@@ -1,18 +1,72 @@
-"""Move pixels at random: turn, flip, scale, shift, crop."""
+"""Move pixels at random: turn, flip, scale, shift, crop.
 
+Each draws one matrix an image (``Affine``), along which ``warp`` moves images, masks and polygons;
+moves after each other are a product (``then``).
+"""
+
+import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
+import shapely
 import torch
-from torch import Generator
+from jaxtyping import Float32, Float64, Num
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
-from course_utils.augment.affine import Affine, Padding, about_center, shift, stretch, turn
-from course_utils.augment.draws import Bounds, Real, check_bounds, check_share, log_uniform, uniform
-from course_utils.augment.records import Batch
-from course_utils.augment.warping import warp
+from course_utils.augment.batches import (
+    ROUNDING,
+    Batch,
+    Bounds,
+    Outlines,
+    Real,
+    check_bounds,
+    check_count,
+    check_share,
+    log_uniform,
+    mended,
+    uniform,
+    with_parts,
+    within,
+)
+
+Padding = Literal["zeros", "reflection"]
+Number = Num[Tensor, " n"] | float | int  # one an image, or one for all
+Matrix = Float64[Tensor, "n 3 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    r"""Where each point of an image goes, in pixels (see ``Batch``).
+
+    $$(x', y', 1)^\top = M\,(x, y, 1)^\top$$
+
+    ``source_size`` and ``size`` are height and width before and after. What comes from outside the
+    image is 0 with ``padding`` "zeros"; with "reflection" the image goes on as in a mirror.
+
+    Raises:
+        ValueError: another padding.
+    """
+
+    matrix: Matrix
+    source_size: tuple[int, int]
+    size: tuple[int, int]
+    padding: Padding = "zeros"
+
+    def __post_init__(self) -> None:
+        if self.padding not in get_args(Padding):
+            raise ValueError(f"padding: expected one of {get_args(Padding)}, got {self.padding!r}")
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether each pixel falls on a pixel: quarter turns, flips and whole-pixel shifts."""
+        whole = self.matrix == self.matrix.round()
+        linear = self.matrix[:, :2, :2].abs()
+        return bool(whole.all() and (linear.sum(1) == 1).all() and (linear.sum(2) == 1).all())
 
 
 class _Move:
-    """What all of these share: a draw is a matrix, so that ``Compose`` can fuse neighbors."""
+    """What all moves share: a draw is a matrix, so that ``Compose`` can fuse neighbors."""
 
     def apply(self, batch: Batch, params: Affine) -> Batch:
         """Move the batch (see ``warp``)."""
@@ -24,9 +78,6 @@ class Rotate(_Move):
     """Turn about the center by any angle; corners that come from outside are 0 (or mirrored).
 
     ``degrees`` are the bounds, counter-clockwise above 0.
-
-    Raises:
-        ValueError: bounds that are not two finite numbers in order.
     """
 
     degrees: Bounds = (-180.0, 180.0)
@@ -37,8 +88,8 @@ class Rotate(_Move):
 
     def draw(self, num: int, height: int, width: int, generator: Generator) -> Affine:
         """Draw an angle an image."""
-        linear = turn(uniform(num, self.degrees, generator))
-        return _about_center(linear, height, width, self.padding)
+        angles = uniform(num, self.degrees, generator)
+        return about_center(turn(angles), height, width, self.padding)
 
 
 @dataclass(frozen=True)
@@ -62,11 +113,11 @@ class QuarterTurn(_Move):
         if height != width:
             raise ValueError(
                 f"expected square images, got {height} x {width}, which a quarter turn makes "
-                f"{width} x {height}; use Flip, or RandomCrop first"
+                f"{width} x {height}; use Flip, or RandomResizedCrop(size=…) first"
             )
         chosen = torch.randint(len(self.turns), (num,), generator=generator)
-        linear = turn(90.0 * torch.tensor(self.turns)[chosen])
-        return _about_center(linear, height, width)
+        angles = 90.0 * torch.tensor(self.turns)[chosen]
+        return about_center(turn(angles), height, width)
 
 
 @dataclass(frozen=True)
@@ -91,7 +142,7 @@ class Flip(_Move):
         chance = torch.rand(2, num, generator=generator)
         x = torch.where(chance[0] < self.horizontal_share, -1.0, 1.0)
         y = torch.where(chance[1] < self.vertical_share, -1.0, 1.0)
-        return _about_center(stretch(x, y), height, width)
+        return about_center(stretch(x, y), height, width)
 
 
 @dataclass(frozen=True)
@@ -114,7 +165,7 @@ class Scale(_Move):
     def draw(self, num: int, height: int, width: int, generator: Generator) -> Affine:
         """Draw a factor an image."""
         factor = log_uniform(num, self.factors, generator)
-        return _about_center(stretch(factor, factor), height, width, self.padding)
+        return about_center(stretch(factor, factor), height, width, self.padding)
 
 
 @dataclass(frozen=True)
@@ -141,30 +192,6 @@ class Translate(_Move):
 
 
 @dataclass(frozen=True)
-class RandomCrop(_Move):
-    """Cut out a window of ``size`` x ``size`` pixels, anywhere in the image.
-
-    Raises:
-        ValueError: a size below 1; when drawn for images smaller than that.
-    """
-
-    size: int
-
-    def __post_init__(self) -> None:
-        _check_size(self.size)
-
-    def draw(self, num: int, height: int, width: int, generator: Generator) -> Affine:
-        """Draw the window's corner an image."""
-        if self.size > min(height, width):
-            raise ValueError(f"expected images of {self.size} px or more, got {height} x {width}")
-        left, top = (
-            torch.randint(side - self.size + 1, (num,), generator=generator)
-            for side in (width, height)
-        )
-        return Affine(shift(-left, -top), (height, width), (self.size, self.size))
-
-
-@dataclass(frozen=True)
 class RandomResizedCrop(_Move):
     r"""Cut out a box of random area and shape, and stretch it over a square.
 
@@ -187,11 +214,10 @@ class RandomResizedCrop(_Move):
     size: int | None = None
 
     def __post_init__(self) -> None:
-        check_bounds("area_shares", self.area_shares, low=0, high=1)
-        _check_ratios("area_shares", self.area_shares)
+        _check_ratios("area_shares", self.area_shares, high=1)
         _check_ratios("aspects", self.aspects)
-        if self.size is not None:
-            _check_size(self.size)
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"size: expected 1 pixel or more, got {self.size}")
 
     def draw(self, num: int, height: int, width: int, generator: Generator) -> Affine:
         """Draw a box an image."""
@@ -208,16 +234,137 @@ class RandomResizedCrop(_Move):
         return Affine(matrix, (height, width), (new_height, new_width))
 
 
-def _about_center(linear: torch.Tensor, height: int, width: int, padding: Padding = "zeros"):
-    return Affine(about_center(linear, height, width), (height, width), (height, width), padding)
-
-
-def _check_ratios(name: str, bounds: Bounds) -> None:
-    check_bounds(name, bounds, low=0)
+def _check_ratios(name: str, bounds: Bounds, *, high: Real = math.inf) -> None:
+    check_bounds(name, bounds, low=0, high=high)
     if bounds[0] <= 0:
         raise ValueError(f"{name}: expected bounds above 0, got {bounds}")
 
 
-def _check_size(size: int) -> None:
-    if size < 1:
-        raise ValueError(f"size: expected 1 pixel or more, got {size}")
+# Matrices, which moves are made of
+
+
+def then(first: Affine, second: Affine) -> Affine:
+    r"""Fuse two moves into one, which resamples once.
+
+    $$M = M_2 M_1$$
+
+    Sharper than one after the other; and what the first would push out of the frame, the second
+    may bring back. The border is mirrored if either move mirrors it.
+    """
+    padding = "reflection" if "reflection" in (first.padding, second.padding) else "zeros"
+    return Affine(second.matrix @ first.matrix, first.source_size, second.size, padding)
+
+
+def shift(x: Number, y: Number) -> Matrix:
+    """Move by x pixels to the right and y down."""
+    return _matrix((1, 0, x), (0, 1, y))
+
+
+def stretch(x: Number, y: Number) -> Matrix:
+    """Multiply x and y; -1 mirrors."""
+    return _matrix((x, 0, 0), (0, y, 0))
+
+
+def turn(degrees: Number) -> Matrix:
+    r"""Rotate about the origin, counter-clockwise as one sees it (y runs down).
+
+    $$x' = x \cos\theta + y \sin\theta, \qquad y' = -x \sin\theta + y \cos\theta$$
+
+    Quarter turns are exact, which a cosine of floats is not.
+    """
+    degrees = torch.as_tensor(degrees, dtype=torch.float64)
+    angle, is_quarter = degrees.deg2rad(), degrees % 90 == 0
+    cos, sin = (torch.where(is_quarter, f.round(), f) for f in (angle.cos(), angle.sin()))
+    return _matrix((cos, sin, 0), (-sin, cos, 0))
+
+
+def about_center(linear: Matrix, height: int, width: int, padding: Padding = "zeros") -> Affine:
+    """Move within the frame, and let its center stay where it is."""
+    matrix = shift(width / 2, height / 2) @ linear @ shift(-width / 2, -height / 2)
+    return Affine(matrix, (height, width), (height, width), padding)
+
+
+def _matrix(x_row: tuple, y_row: tuple) -> Tensor:
+    numbers = (torch.as_tensor(entry).double() for entry in (*x_row, *y_row, 0, 0, 1))
+    return torch.stack(torch.broadcast_tensors(*numbers), dim=-1).reshape(-1, 3, 3)
+
+
+# Along a matrix: images, masks and polygons
+
+
+def warp(batch: Batch, affine: Affine) -> Batch:
+    r"""Move a batch: each new pixel asks where it came from.
+
+    $$\mathrm{new}(p) = \mathrm{old}(M^{-1} p)$$
+
+    Images are interpolated between the four nearest pixel centers (bilinear), masks take the
+    nearest pixel, polygons move exactly and are cut at the new frame; one that has left it is
+    dropped. Where the move is lossless, images are copied pixel by pixel. From a point less than
+    half a pixel inside the frame, the image goes on as its outermost pixel. Targets stay. Shrinking
+    to under half the size skips pixels: bring large images to size first.
+
+    Raises:
+        ValueError: a move drawn for other images; polygons that a border would have to mirror.
+    """
+    check_count("affine", affine.matrix, len(batch))
+    if batch.size != affine.source_size:
+        raise ValueError(
+            f"affine: expected for images of {batch.size} pixels, height and width, got one for "
+            f"{affine.source_size}; draw for this batch"
+        )
+    if batch.polygons is not None and affine.padding == "reflection":
+        raise ValueError('polygons cannot go on in a mirror: use padding="zeros", or masks')
+    to_source = _to_source(affine)
+    grid = _grid(to_source, affine.size).to(batch.images.device)
+    inside = None  # asked only where a point may come from outside
+    if affine.padding == "zeros" and not _stays_inside(to_source, affine.size):
+        x, y = grid.unbind(-1)
+        inside = ((x.abs() <= 1) & (y.abs() <= 1))[:, None]
+    edge = "reflection" if affine.padding == "reflection" else "border"
+
+    def look_up(pixels: Tensor, mode: str) -> Tensor:
+        points = grid.to(pixels.dtype)
+        found = F.grid_sample(pixels, points, mode=mode, padding_mode=edge, align_corners=False)
+        return found if inside is None else found.mul_(inside)
+
+    parts = {"images": look_up(batch.images, "nearest" if affine.is_lossless else "bilinear")}
+    if batch.masks is not None:  # float64 holds each whole number that a mask may
+        masks = look_up(batch.masks.double()[:, None], "nearest")
+        parts["masks"] = masks[:, 0].to(batch.masks.dtype)
+    if batch.polygons is not None:
+        parts["polygons"] = _move_polygons(batch.polygons, affine)
+    return with_parts(batch, **parts)
+
+
+def _to_source(affine: Affine) -> Matrix:
+    """Say from new pixels where they came from, where -1 and 1 are the edges of the frame."""
+    height, width = affine.source_size
+    to_frame = shift(-1, -1) @ stretch(2 / width, 2 / height)
+    return to_frame @ torch.linalg.inv(affine.matrix)
+
+
+def _grid(to_source: Matrix, size: tuple[int, int]) -> Float32[Tensor, "n h w 2"]:
+    """Look back from the center of each new pixel."""
+    along_x, along_y, origin = to_source[:, :2].float()[..., None, None].unbind(2)  # each n 2 1 1
+    y, x = (torch.arange(side) + 0.5 for side in size)
+    return (along_y * y[:, None] + origin + along_x * x).movedim(1, -1)
+
+
+def _stays_inside(to_source: Matrix, size: tuple[int, int]) -> bool:
+    """Say whether all came from inside the frame: if the new corners did, so did what is between.
+
+    Up to rounding, since pixel centers are well inside the corners.
+    """
+    height, width = size
+    corners = torch.tensor([[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]).double()
+    return bool(((to_source @ corners)[:, :2].abs() <= 1 + ROUNDING).all())
+
+
+def _move_polygons(polygons: tuple[Outlines, ...], affine: Affine) -> tuple[Outlines, ...]:
+    """Move the corners of each image's polygons, and cut what leaves the frame."""
+    height, width = affine.size
+    frame = shapely.box(0, 0, width, height)
+    return tuple(
+        within(shapely.transform(mended(found), lambda xy, m=m: xy @ m[:2, :2].T + m[:2, 2]), frame)
+        for found, m in zip(polygons, affine.matrix.numpy(), strict=True)
+    )

@@ -1,24 +1,26 @@
 """Pure functions from tensors to numbers, and honest intervals around them.
 
-``classification`` judges predictions, ``intervals`` bounds means; ``generation`` and ``neighbors``
-compare synthetic images with real ones in a feature space, ``features`` says which can be.
+``classification`` judges predictions and bounds means; ``generation`` and ``neighbors`` compare
+synthetic images with real ones in a feature space.
 """
 
 from course_utils.metrics.classification import (
+    Interval,
     accuracy,
     confusion_matrix,
+    crossed_interval,
     macro_f1,
+    mean_interval,
     per_class_recall,
+    verdict,
 )
-from course_utils.metrics.features import clip_score
 from course_utils.metrics.generation import (
     FrechetBySize,
+    clip_score,
     frechet_by_size,
     frechet_distance,
     kernel_distance,
-    kernel_interval,
 )
-from course_utils.metrics.intervals import Interval, crossed_interval, mean_interval, verdict
 from course_utils.metrics.neighbors import (
     CopiedShare,
     DensityCoverage,
@@ -46,7 +48,6 @@ __all__ = [
     "frechet_by_size",
     "frechet_distance",
     "kernel_distance",
-    "kernel_interval",
     "macro_f1",
     "mean_interval",
     "nearest_neighbors",

@@ -1,7 +1,7 @@
-"""Compare a set of synthetic images with real ones, as two clouds of features.
+"""Compare a set of synthetic images with real ones, as two clouds of features; or with sentences.
 
-Every number is one of a feature space: say whose features they are. They are feature matrices,
-one row an image; what is computed inside is computed in double precision.
+Every number is one of a feature space: say whose features they are. Sets are feature matrices of
+the same extractor, one row an image; what is computed inside is computed in double precision.
 """
 
 import math
@@ -13,9 +13,7 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
-from course_utils.metrics.features import CHUNK, require_features
-from course_utils.metrics.intervals import Interval, mean_interval
-
+CHUNK = 1024  # rows that are compared with all others at a time
 DEGREE = 3  # of the kernel
 
 
@@ -43,14 +41,7 @@ def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     Over finite sets it is **biased upward**, the more so the smaller they are: two samples of n
     from the same N(0, I) are about $2d/n + d(d+1)/(2(n-1))$ apart for n well over d. Compare
     numbers of equal n only, put the distance between two real sets of that n beside them, or see
-    `frechet_by_size`.
-
-    Args:
-        a: features of one set.
-        b: features of the other, from the same extractor.
-
-    Returns:
-        0 or more, in squared units of the features.
+    `frechet_by_size`. It is 0 or more, in squared units of the features.
 
     Raises:
         ValueError: under two rows, different columns, or values that are not finite.
@@ -87,8 +78,8 @@ def frechet_by_size(
     and less lie off the line: the limit is then too high.
 
     Args:
-        a: features of one set.
-        b: features of the other.
+        a: one set.
+        b: the other.
         sizes: rows to draw from either, two sizes or more.
         generator: draws the parts, on the CPU.
         num_draws: parts of each size.
@@ -109,16 +100,10 @@ def frechet_by_size(
             f"expected two different sizes or more, 2 … {most} (the smaller set), and two draws "
             f"or more; got sizes {list(sizes)} and num_draws {num_draws}"
         )
-    values = torch.tensor(
-        [
-            [
-                frechet_distance(_part(a, size, generator), _part(b, size, generator))
-                for _ in range(num_draws)
-            ]
-            for size in sizes
-        ],
-        dtype=torch.float64,
-    )
+    values = torch.empty(len(sizes), num_draws, dtype=torch.float64)
+    for row, size in zip(values, sizes, strict=True):
+        for draw in range(num_draws):
+            row[draw] = frechet_distance(_part(a, size, generator), _part(b, size, generator))
     means = values.mean(dim=1)
     line = stats.linregress([1 / size for size in sizes], means.numpy())
     return FrechetBySize(
@@ -142,10 +127,6 @@ def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
 
     The kernel was made for entries of about 1. For unit rows it is as good as linear and sees
     means alone: multiply them by the root of d.
-
-    Args:
-        a: features of one set.
-        b: features of the other, from the same extractor.
 
     Returns:
         An estimate of the squared maximum mean discrepancy; below 0 about half of the time where
@@ -173,43 +154,52 @@ def _self_sum(a: Tensor) -> Tensor:
     return ((a.square().sum(dim=1) / a.shape[1] + 1) ** DEGREE).sum()
 
 
-def kernel_interval(
-    a: Float[Tensor, "n d"],
-    b: Float[Tensor, "m d"],
-    *,
-    generator: torch.Generator,
-    num_blocks: int = 10,
-    level: float = 0.95,
-) -> Interval:
-    r"""Bound the squared maximum mean discrepancy by estimates from separate blocks.
+def clip_score(
+    image_features: Float[Tensor, "n d"], text_features: Float[Tensor, "n d"]
+) -> Float[Tensor, " n"]:
+    r"""Score each image against its own sentence, 0 to 100.
 
-    Both sets are cut at random into as many blocks. No image is in two of them, so
-    `kernel_distance` of each is an independent estimate without bias, and the interval is
-    Student's: mean $\pm\ t_{B-1}\,s/\sqrt B$. It is wider than one of all rows at once could be,
-    and says nothing about other seeds of the generator.
+    $$100\,\max(\cos(f(\text{image}_i), f(\text{text}_i)), 0)$$
 
-    Args:
-        a: features of one set.
-        b: features of the other.
-        generator: cuts the sets, on the CPU.
-        num_blocks: B, so many that each holds two rows of either set.
-        level: coverage, between 0 and 1.
+    The paper's scale is 2.5 in place of 100. torchmetrics' ``CLIPScore`` has 100, but clips the
+    mean over the pairs, not each of them. A score is only comparable within one CLIP.
+
+    Rows may have any length; each image's sentence is in the same row.
 
     Raises:
-        ValueError: under two blocks, under two rows a block, or a level outside (0, 1).
+        ValueError: not as many sentences as images, different columns, a row of zeros, or values
+            that are not finite.
 
     Source:
-        Zaremba, Gretton and Blaschko 2013 (arXiv:1307.1954): the B-test.
+        Hessel et al. 2021 (arXiv:2104.08718), section 3.
     """
-    a, b = require_features(a, b, at_least=2)
-    if num_blocks < 2 or min(len(a), len(b)) < 2 * num_blocks or not 0 < level < 1:
+    image_features, text_features = require_features(image_features, text_features, at_least=1)
+    if len(image_features) != len(text_features):
         raise ValueError(
-            f"expected 2 … {min(len(a), len(b)) // 2} blocks (two rows of either set in each) and "
-            f"a level between 0 and 1; got {num_blocks} blocks and level {level}"
+            f"expected one sentence an image, got {len(image_features)} images and "
+            f"{len(text_features)} sentences"
         )
-    pairs = zip(
-        _part(a, len(a), generator).tensor_split(num_blocks),
-        _part(b, len(b), generator).tensor_split(num_blocks),
-        strict=True,
-    )
-    return mean_interval([kernel_distance(*pair) for pair in pairs], level=level)
+    norms = image_features.norm(dim=1) * text_features.norm(dim=1)
+    if (norms == 0).any():
+        raise ValueError("a row of zeros points nowhere: give features of an encoder")
+    cosines = (image_features * text_features).sum(dim=1) / norms
+    return 100 * cosines.clamp(min=0)
+
+
+def require_features(*sets: Tensor, at_least: int) -> list[Tensor]:
+    """Return feature matrices in double precision if they can be compared.
+
+    Raises:
+        ValueError: too few rows, different columns, or values that are not finite.
+    """
+    if few := [len(rows) for rows in sets if len(rows) < at_least]:
+        raise ValueError(f"expected {at_least} rows or more (one an image), got {few[0]}")
+    widths = [rows.shape[1] for rows in sets]
+    if len(set(widths)) > 1 or 0 in widths:
+        raise ValueError(
+            f"expected features of one extractor, got sets with {widths} columns: extract all "
+            "with the same model"
+        )
+    if not all(torch.isfinite(rows).all() for rows in sets):
+        raise ValueError("expected finite features, got NaN or infinity: look at the images")
+    return [rows.double() for rows in sets]

@@ -1,8 +1,10 @@
 """Fidelity, diversity and copying, by who lies near whom in a feature space.
 
-Distances are Euclid's, over rows as they are given; make them unit rows first where only their
-direction counts (then d^2 = 2 - 2 cos). A ball holds its surface, so that a copy lies in every
-ball of its original. Ties and copies are exact: distances are differences, never dot products.
+Sets are feature matrices of the same extractor, one row an image. ``k`` says to which neighbor a
+ball reaches, not counting the image itself. Distances are Euclid's, over rows as they are given;
+make them unit rows first where only their direction counts (then d^2 = 2 - 2 cos). A ball holds its
+surface, so that a copy lies in every ball of its original. Ties and copies are exact: distances are
+differences, never dot products.
 """
 
 import math
@@ -13,7 +15,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
-from course_utils.metrics.features import CHUNK, require_features
+from course_utils.metrics.generation import CHUNK, require_features
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,6 @@ def precision_recall(
     Both depend on n, m and k: compare equal ones, and put two real sets beside. One outlier has a
     large ball, and raises either.
 
-    Args:
-        real: features of real images.
-        synthetic: features of synthetic ones.
-        k: which neighbour a ball reaches to, not counting the image itself.
-
     Raises:
         ValueError: k rows or fewer in a set, different columns, or values that are not finite.
 
@@ -102,11 +99,6 @@ def density_coverage(
     and both have an expectation where nothing differs: 1, and
     $1 - \prod_{i=1}^{k} \frac{n - i}{n + m - i}$.
 
-    Args:
-        real: features of real images.
-        synthetic: features of synthetic ones.
-        k: which neighbour a ball reaches to, not counting the image itself.
-
     Raises:
         ValueError: k rows or fewer in a set, different columns, or values that are not finite.
 
@@ -129,12 +121,7 @@ def density_coverage(
 def nearest_neighbors(
     queries: Float[Tensor, "n d"], bank: Float[Tensor, "m d"], *, num: int = 1
 ) -> Neighbors:
-    """Find the nearest rows of a bank for each query, by Euclid's distance.
-
-    Args:
-        queries: features of, say, synthetic images.
-        bank: features of the images to look among.
-        num: how many for each query.
+    """Find the nearest ``num`` rows of a bank for each query, by Euclid's distance.
 
     Raises:
         ValueError: under ``num`` rows in the bank, different columns, or not finite values.

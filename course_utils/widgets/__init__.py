@@ -1,19 +1,24 @@
 """Sliders over plot functions: each widget is a view on one figure, which a next cell shows still.
 
 A widget draws its figure anew as a picture, so that no JavaScript of matplotlib's is needed. Only
-what ipywidgets 7.7 and 8 have in common is used.
+what ipywidgets 7.7 and 8 have in common is used. Without ipywidgets each gives a `Note` that says
+so.
 """
 
-from course_utils.widgets.augmentation import augmentation_gallery
-from course_utils.widgets.captions import caption_browser
 from course_utils.widgets.diffusion import (
     noise_slider,
+    prompt_panel,
     schedule_panel,
     steps_panel,
     trajectory_slider,
 )
-from course_utils.widgets.pairs import choose_pair, swipe
-from course_utils.widgets.prompts import prompt_panel, slide_images
+from course_utils.widgets.images import (
+    augmentation_gallery,
+    caption_browser,
+    choose_pair,
+    slide_images,
+    swipe,
+)
 from course_utils.widgets.shared import Note
 
 __all__ = [
