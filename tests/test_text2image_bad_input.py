@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import write_tiny_text2image
 
 from course_utils.text2image import GenerationConfig, TextToImage, generate, load_pipeline
-from course_utils.text2image.folders import check_folder
+from course_utils.text2image.loading import check_folder
 
 CONFIG = GenerationConfig(num_sample_steps=2, height=16, width=16, batch_size=2)
 LONG = " ".join(f"word{i}" for i in range(500))

@@ -21,11 +21,11 @@ from tiny_models import write_tiny_text2image
 from course_utils.text2image import (
     GenerationConfig,
     TextToImage,
-    attention,
     attention_maps,
     decode,
     embed_prompts,
     generate,
+    inside,
     interpolate,
     load_pipeline,
     predict_x0,
@@ -322,7 +322,7 @@ def test_the_model_keeps_its_own_attention_also_after_an_error(model, monkeypatc
         yield next(trace(*args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attention, "trace", broken)
+    monkeypatch.setattr(inside, "trace", broken)
     with pytest.raises(KeyboardInterrupt):
         attention_maps(model, PROMPT, CONFIG)
     assert unet.attn_processors == before

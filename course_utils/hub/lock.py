@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
 LOCK_FILE = "artifacts.lock.json"
+KINDS = (".json", ".txt", ".model", ".safetensors")  # weights and settings, no code, no pickles
 
 
 class ArtifactError(ValueError):

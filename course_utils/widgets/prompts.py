@@ -14,8 +14,7 @@ from jaxtyping import UInt8
 from course_utils.plots import figure_bytes, show_images
 from course_utils.plots.style import refuse_unless_pictures
 from course_utils.text2image import GenerationConfig, TextToImage, generate
-from course_utils.text2image.levels import meters_per_pixel
-from course_utils.text2image.records import LEVELS
+from course_utils.text2image.records import LEVELS, meters_per_pixel
 from course_utils.texts import text
 from course_utils.widgets.shared import Note, load_ipywidgets
 
