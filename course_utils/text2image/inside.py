@@ -47,8 +47,7 @@ class AttentionMaps:
     words: tuple[str, ...]  # of the prompt, in its order; a word said twice comes twice
     maps: Float[Tensor, "words height width"]  # at image size, enlarged bilinearly
     image: UInt8[np.ndarray, "height width 3"]  # what `generate` draws
-    tokens: tuple[str, ...]  # as the tokenizer writes them, special ones included
-    token_maps: Float[Tensor, "tokens h w"]  # as recorded, at the resolution of the layers
+    token_maps: Float[Tensor, "tokens h w"]  # as recorded, special tokens included
     num_layers: int  # layers of this resolution, which were averaged
 
     @property
@@ -250,7 +249,7 @@ def attention_maps(
     Source: Tang et al. 2022, arXiv:2210.04885 (DAAM), which also adds up coarser layers.
     """
     config = config or model.config
-    tokens, words = _read_words(model, _read_job(model, prompt, config).text)
+    words = _read_words(model, _read_job(model, prompt, config).text)
     if not words:
         raise ValueError(f"the prompt has no word to make a map of: {prompt!r}")
     with _recorded(model.pipeline.unet) as sums:
@@ -267,7 +266,6 @@ def attention_maps(
         words=tuple(word for word, _ in words),
         maps=F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0],
         image=last.image,
-        tokens=tokens,
         token_maps=token_maps,
         num_layers=len(finest.layers),
     )
@@ -308,8 +306,8 @@ def _predict(
     halves: Float[Tensor, "halves tokens d"],
     guidance_scale: float,
 ) -> Float[Tensor, "1 c h w"]:
-    x_t = x_t.expand(len(halves), -1, -1, -1)
-    predicted = unet(x_t, t, encoder_hidden_states=halves, return_dict=False)[0]
+    twice = x_t.expand(len(halves), -1, -1, -1)
+    predicted = unet(twice, t, encoder_hidden_states=halves, return_dict=False)[0]
     if len(halves) == 1:
         return predicted
     uncond, cond = predicted.chunk(2)
@@ -380,10 +378,8 @@ def _recorded(unet: Any) -> Iterator[dict[int, _Sum]]:
         unet.set_attn_processor(before)
 
 
-def _read_words(
-    model: TextToImage, text: str
-) -> tuple[tuple[str, ...], list[tuple[str, list[int]]]]:
-    """List the tokens of a text as the pipeline reads it, and its words, each with its tokens."""
+def _read_words(model: TextToImage, text: str) -> list[tuple[str, list[int]]]:
+    """List the words that the text encoder reads, each with the places of its tokens."""
     tokenizer = model.pipeline.tokenizer
     with quiet():
         read = tokenizer(
@@ -393,14 +389,15 @@ def _read_words(
             truncation=True,
             return_offsets_mapping=True,
         )
+    level, mark, _ = text.rpartition(MARK)
     words = []
-    for word in _WORD.finditer(text, text.find(MARK) + len(MARK) if MARK in text else 0):
+    for word in _WORD.finditer(text, len(level + mark)):
         start, end = word.span()
         spans = enumerate(read["offset_mapping"])
         rows = [i for i, (low, high) in spans if max(low, start) < min(high, end)]
         if rows:
             words.append((word.group(), rows))
-    return tuple(tokenizer.convert_ids_to_tokens(read["input_ids"])), words
+    return words
 
 
 def _grid(latent: tuple[int, ...], num_places: int) -> tuple[int, int]:
