@@ -16,9 +16,9 @@ from course_utils.text2image import (
     generate,
     load_pipeline,
     meters_per_pixel,
-    split_level,
 )
 from course_utils.text2image.drawing import telling
+from course_utils.text2image.records import split_level
 
 CONFIG = GenerationConfig(
     num_sample_steps=3, guidance_scale=4.0, height=16, width=24, level=17, negative_prompt="sea"

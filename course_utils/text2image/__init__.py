@@ -18,12 +18,7 @@ from course_utils.text2image.inside import (
 )
 from course_utils.text2image.jobs import image_seed
 from course_utils.text2image.loading import TextToImage, load_pipeline
-from course_utils.text2image.records import (
-    Generated,
-    GenerationConfig,
-    meters_per_pixel,
-    split_level,
-)
+from course_utils.text2image.records import Generated, GenerationConfig, meters_per_pixel
 
 __all__ = [
     "AttentionMaps",
@@ -42,6 +37,5 @@ __all__ = [
     "load_pipeline",
     "meters_per_pixel",
     "predict_x0",
-    "split_level",
     "trace",
 ]

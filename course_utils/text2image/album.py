@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,6 @@ MANIFEST = "manifest.jsonl"  # datasets.load_dataset("json", data_files=...) rea
 ABANDONED = 3600  # seconds after which nobody is writing a file any more
 
 
-@dataclass(frozen=True)
-class Album:
-    """A folder and what its manifest vouched for when it was opened, by file name."""
-
-    folder: Path
-    entries: dict[str, dict[str, Any]]
-
-
 def settings_of(
     model: TextToImage, config: GenerationConfig, strength: float | None
 ) -> dict[str, Any]:
@@ -44,17 +36,12 @@ def settings_of(
     import torch
     import transformers
 
+    names = ("artifact", "id", "revision", "fingerprint", "stand_in_for", "task", "level_by")
     record = {key: value for key, value in asdict(config).items() if key != "batch_size"}
     record["base_seed"] = record.pop("seed")
     return {
-        "artifact": model.artifact,
-        "id": model.id,
-        "revision": model.revision,
-        "fingerprint": model.fingerprint,
-        "stand_in_for": model.stand_in_for,
-        "task": model.task,
+        **{name: getattr(model, name) for name in names},
         "strength": strength,
-        "level_by": model.level_by,
         "scheduler": type(model.pipeline.scheduler).__name__,
         **record,
         "versions": {lib.__name__: lib.__version__ for lib in (diffusers, transformers, torch)},
@@ -79,22 +66,21 @@ def name_of(model: TextToImage, settings: dict[str, Any]) -> str:
 def provenance_of(model: TextToImage, job: Job, settings: dict[str, Any]) -> dict[str, Any]:
     """Say everything that made an image."""
     image, mask = (*job.hashes, None, None)[:2]
-    said = {
-        "prompt": job.prompt,
-        "text": job.text,
-        "level": job.level,
-        "seed": job.seed,
-        "cut": job.cut,
+    return {
+        **settings,
+        **{name: getattr(job, name) for name in ("prompt", "text", "level", "seed", "cut")},
         "truncated": bool(job.cut),
         "source_image": image,  # SHA-256 of what it started from
         "source_mask": mask,
         "dtype": model.dtype,
     }
-    return {**settings, **said}
 
 
-def open_album(folder: Path) -> Album:
+def open_album(folder: Path) -> dict[str, dict[str, Any]]:
     """Read a manifest, keep the lines whose image is intact, and mend it if there are others.
+
+    Returns:
+        The entries by file name.
 
     Raises:
         OSError: the folder cannot be read, or not be mended.
@@ -103,25 +89,22 @@ def open_album(folder: Path) -> Album:
     manifest = folder / MANIFEST
     written = manifest.read_bytes() if manifest.exists() else b""
     *lines, rest = written.split(b"\n")
-    entries = {}
-    for line in lines:
-        entry = _entry(line)
-        if entry and _is_intact(folder, entry):
-            entries[entry["file_name"]] = entry
+    sound = [entry for entry in (_read_line(folder, line) for line in lines) if entry]
+    entries = {entry["file_name"]: entry for entry in sound}
     if rest or len(entries) != len(lines):
         write_atomically(manifest, b"".join(_line(entry) for entry in entries.values()))
-    return Album(folder, entries)
+    return entries
 
 
-def recall(album: Album, job: Job) -> Generated:
-    """Read an image that the album holds, and its provenance."""
-    path, entry = album.folder / job.file_name, album.entries[job.file_name]
+def recall(folder: Path, job: Job, entry: dict[str, Any]) -> Generated:
+    """Read an image that an album holds, and its provenance."""
+    path = folder / job.file_name
     provenance = {key: entry[key] for key in entry if key not in ("file_name", "sha256")}
     image = np.asarray(load_image(path))
     return Generated(image, job.prompt, job.seed, path, provenance, cached=True)
 
 
-def keep(album: Album, drawn: Iterable[tuple[Job, UInt8[Tensor, "c h w"], dict[str, Any]]]) -> None:
+def keep(folder: Path, drawn: Iterable[tuple[Job, UInt8[Tensor, "c h w"], dict[str, Any]]]) -> None:
     """Write images, then a line for each with its provenance.
 
     Raises:
@@ -131,12 +114,12 @@ def keep(album: Album, drawn: Iterable[tuple[Job, UInt8[Tensor, "c h w"], dict[s
     try:
         for job, image, provenance in drawn:
             data = png_bytes(image)
-            write_atomically(album.folder / job.file_name, data)
+            write_atomically(folder / job.file_name, data)
             digest = hashlib.sha256(data).hexdigest()
             lines.append(_line({"file_name": job.file_name, "sha256": digest, **provenance}))
     finally:
         if lines:
-            manifest = album.folder / MANIFEST  # read again: another run may have added to it
+            manifest = folder / MANIFEST  # read again: another run may have added to it
             written = manifest.read_bytes() if manifest.exists() else b""
             write_atomically(manifest, written + b"".join(lines))
 
@@ -153,18 +136,11 @@ def _line(entry: dict[str, Any]) -> bytes:
     return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
+def _read_line(folder: Path, line: bytes) -> dict[str, Any] | None:
+    """Read a line of the manifest; None if it is torn, or its image lost or changed."""
     try:
         entry = json.loads(line)
-    except ValueError:
-        return None
-    is_ours = isinstance(entry, dict) and {"file_name", "sha256"} <= entry.keys()
-    return entry if is_ours else None
-
-
-def _is_intact(folder: Path, entry: dict[str, Any]) -> bool:
-    try:
         data = (folder / entry["file_name"]).read_bytes()
-    except OSError:
-        return False
-    return hashlib.sha256(data).hexdigest() == entry["sha256"]
+        return entry if hashlib.sha256(data).hexdigest() == entry["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

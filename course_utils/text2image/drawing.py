@@ -16,7 +16,6 @@ from torch import Tensor
 
 from course_utils.images import to_pil, to_unit, unit_to_bytes
 from course_utils.text2image.album import (
-    Album,
     keep,
     name_of,
     open_album,
@@ -89,14 +88,14 @@ def _draw_missing(
 ) -> Iterator[Generated]:
     """Read what the album has, and draw the rest in batches."""
     settings = settings_of(model, config, strength)
-    album = None if root is None else open_album(Path(root) / name_of(model, settings))
-    kept = album.entries if album else {}
+    folder = None if root is None else Path(root) / name_of(model, settings)
+    kept = open_album(folder) if folder else {}
     missing = [job for job in jobs if job.file_name not in kept]
     batches = _draw_batches(model, missing, config, strength)
     ready: deque[Generated] = deque()
     for job in jobs:
         if job.file_name in kept:
-            yield recall(album, job)
+            yield recall(folder, job, kept[job.file_name])
             continue
         if not ready:
             before = model.dtype
@@ -104,30 +103,13 @@ def _draw_missing(
             if model.dtype != before:
                 said = {"model": model.artifact, "dtype": before}
                 warnings.warn(text("generate.single_precision", **said), stacklevel=2)
-            ready.extend(_finish(model, drawn, settings, album))
+            made = [(done, image, provenance_of(model, done, settings)) for done, image in drawn]
+            if folder:
+                keep(folder, made)
+            for done, image, provenance in made:
+                path, pixels = folder and folder / done.file_name, np.asarray(to_pil(image))
+                ready.append(Generated(pixels, done.prompt, done.seed, path, provenance))
         yield ready.popleft()
-
-
-def _finish(
-    model: TextToImage,
-    drawn: Sequence[tuple[Job, UInt8[Tensor, "c h w"]]],
-    settings: dict[str, Any],
-    album: Album | None,
-) -> list[Generated]:
-    """Say what made the images of a batch, and put them into the album."""
-    made = [(job, image, provenance_of(model, job, settings)) for job, image in drawn]
-    if album:
-        keep(album, made)
-    return [
-        Generated(
-            image=np.asarray(to_pil(image)),
-            prompt=job.prompt,
-            seed=job.seed,
-            path=album.folder / job.file_name if album else None,
-            provenance=provenance,
-        )
-        for job, image, provenance in made
-    ]
 
 
 def estimate_seconds(model: TextToImage, config: GenerationConfig, num_images: int) -> float:

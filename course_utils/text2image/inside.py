@@ -81,8 +81,7 @@ def trace(
     Guidance, for what the network predicts (noise, v or the image): uncond + s (cond - uncond).
 
     Args:
-        model: from `load_pipeline`, for text-to-image; its sampler is copied, so that traces
-            disturb nobody.
+        model: for text-to-image; its sampler is copied, so that traces disturb nobody.
         prompt: one sentence.
         config: the settings; None takes those that the model was made for.
         embeddings: what the network reads in place of the prompt, one row a token. The prompt then
@@ -139,7 +138,7 @@ def predict_x0(
         prediction_type: "epsilon", "v_prediction" or "sample", as diffusers calls them.
 
     Raises:
-        ValueError: another prediction type.
+        ValueError: another type.
 
     Source: Salimans and Ho 2022, arXiv:2202.00512, appendix D.
     """
@@ -160,14 +159,10 @@ def predict_x0(
 def decode(
     model: TextToImage, latents: Float[Tensor, "n c h w"]
 ) -> UInt8[np.ndarray, "n height width 3"]:
-    """Turn latents into images with the model's decoder.
+    """Turn latents, scaled as in `TraceStep`, into images with the model's decoder.
 
     Noised latents may be decoded too: the decoder was never meant for them, but they show how much
     noise there is.
-
-    Args:
-        model: from `load_pipeline`.
-        latents: as in `TraceStep`, for example stacked ``x0_pred``.
     """
     vae = model.pipeline.vae
     latents = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
@@ -180,10 +175,8 @@ def embed_prompts(
 ) -> Float[Tensor, "n tokens d"]:
     """Encode sentences as the network reads them: one row a token, padding included.
 
-    Args:
-        model: from `load_pipeline`.
-        prompts: sentences; of a long one only the first tokens count.
-        config: its ``level`` counts where a model reads it in the sentence.
+    Of a long sentence only the first tokens count, and of ``config`` the level, where a model reads
+    it in the sentence.
 
     Raises:
         ValueError: there is an empty prompt.
@@ -207,15 +200,9 @@ def interpolate(
     rows about one length. The arc that is used for starting noise would keep a length that nothing
     here depends on. What lies between two sentences need not be a sentence.
 
-    Args:
-        model: from `load_pipeline`.
-        prompt_a: where to start; it decides about the noise.
-        prompt_b: where to end.
-        config: the settings; None takes those that the model was made for.
-        num: images, the two ends included.
-
     Yields:
-        Images at equal distances; the first is that of `generate` for ``prompt_a``.
+        ``num`` images at equal distances, the two ends included; the first is that of `generate`
+        for ``prompt_a``, which also decides about the noise.
 
     Raises:
         ValueError: as `trace`; or ``num`` is below 2.
@@ -238,10 +225,7 @@ def attention_maps(
     the layers of the finest resolution that has cross-attention, and all steps; of the halves that
     guidance needs only the one that reads the prompt. The tokens of one word are added.
 
-    Args:
-        model: from `load_pipeline`; its own attention is put back, also after an error.
-        prompt: one sentence; words that it is too long for get no map.
-        config: the settings; None takes those that the model was made for.
+    The model's own attention is put back, also after an error. Words that are cut off get no map.
 
     Raises:
         ValueError: as `trace`; or the prompt has no word, or the network reads no text.
@@ -341,12 +325,8 @@ class _RecordingProcessor:
         attn: Any,
         hidden_states: Float[Tensor, "n places d"],
         encoder_hidden_states: Float[Tensor, "n tokens e"],
-        attention_mask: Tensor | None = None,
-        **_: Any,
+        **_: Any,  # stock pipelines mask nothing
     ) -> Float[Tensor, "n places d"]:
-        if attention_mask is not None:
-            raise ValueError("masked attention is not recorded: use a pipeline without masks")
-
         def split(x: Tensor) -> Tensor:  # heads apart
             return x.unflatten(2, (attn.heads, -1)).transpose(1, 2)
 

@@ -106,12 +106,12 @@ def read_strength(task: Task, config: GenerationConfig, strength: float | None) 
         ValueError: it is not in (0, 1], so small that no step is left, or not for this task.
     """
     if task == "text-to-image":
-        if strength is not None:
-            raise ValueError(
-                "strength is for models loaded with task='image-to-image' or 'inpainting'; this "
-                "one draws from noise alone"
-            )
-        return None
+        if strength is None:
+            return None
+        raise ValueError(
+            "strength is for models loaded with task='image-to-image' or 'inpainting'; this one "
+            "draws from noise alone"
+        )
     strength = STRENGTH[task] if strength is None else float(strength)
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be above 0 and at most 1 (all noise), got {strength}")
@@ -170,15 +170,14 @@ def _read_starts(
     masks: Sequence[np.ndarray] | np.ndarray | None,
 ) -> Iterator[tuple[UInt8[Tensor, "3 h w"] | None, Bool[Tensor, "h w"] | None]]:
     """Check that the task gets the images and masks that it needs, and pair them."""
-    needed = {"images": task != "text-to-image", "masks": task == "inpainting"}
+    takers = {"images": ("image-to-image", "inpainting"), "masks": ("inpainting",)}
     for name, given in (("images", images), ("masks", masks)):
-        if given is None and needed[name]:
+        if given is None and task in takers[name]:
             raise ValueError(f"{task} needs {name}=, one a prompt")
-        if given is not None and not needed[name]:
-            wanted = "inpainting" if name == "masks" else "image-to-image"
+        if given is not None and task not in takers[name]:
             raise ValueError(
                 f"the model was loaded for {task}, which takes no {name}; load it with "
-                f"load_pipeline(…, task={wanted!r})"
+                f"load_pipeline(…, task={takers[name][0]!r})"
             )
         if given is not None and len(given) != num:
             raise ValueError(f"expected {num} {name}, one a prompt; got {len(given)}")

@@ -52,7 +52,6 @@ class TextToImage:
     level_by: LevelBy = "none"  # how it is told a zoom level
     id: str | None = None  # repository on the hub
     revision: str | None = None  # commit there
-    notes: tuple[str, ...] = ()  # why the places before this one did not have it
     config: GenerationConfig = field(default_factory=GenerationConfig)  # what it was made for
     history: History = field(default_factory=History, compare=False, repr=False)
 
@@ -112,18 +111,14 @@ def load_pipeline(
         level_by=_find_level_by(pipeline),
         id=located.artifact.id,
         revision=located.revision,
-        notes=located.notes,
         config=_made_for(authors, pipeline),
     )
 
 
 def check_folder(root: Path) -> dict[str, Any]:
-    """Read a pipeline's index, and refuse a folder that cannot or should not be loaded.
+    """Refuse a folder that cannot or should not be loaded; give its ``model_index.json``.
 
     Files of code and pickles beside what is loaded are never opened, so they do no harm.
-
-    Returns:
-        The content of ``model_index.json``.
 
     Raises:
         ValueError: naming the part and what is wrong with it.
