@@ -12,7 +12,7 @@ from test_checks import assert_hint
 
 from course_utils import checks, metrics
 from course_utils.checks.notebook_04 import _make_world
-from course_utils.text2image.levels import meters_per_pixel
+from course_utils.text2image import meters_per_pixel
 
 # --- 1: guidance ---------------------------------------------------------------------------------
 

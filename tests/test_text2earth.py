@@ -15,8 +15,10 @@ from course_utils.text2image import (
     TextToImage,
     generate,
     load_pipeline,
+    meters_per_pixel,
 )
-from course_utils.text2image.levels import meters_per_pixel, split_level, telling
+from course_utils.text2image.drawing import telling
+from course_utils.text2image.records import split_level
 
 CONFIG = GenerationConfig(
     num_sample_steps=3, guidance_scale=4.0, height=16, width=24, level=17, negative_prompt="sea"
@@ -149,13 +151,14 @@ def _fails_late(model: TextToImage) -> TextToImage:
     return dataclasses.replace(model, pipeline=Late())
 
 
-def test_labels_that_a_call_brings_are_its_own(model):
+def test_a_network_is_told_what_labels_would_tell_it(model):
     unet = model.pipeline.unet
-    inputs = (torch.ones(1, 4, 8, 12), 1, torch.zeros(1, 5, 16))
+    inputs = (torch.ones(2, 4, 8, 12), 1, torch.zeros(2, 5, 16))
     with torch.no_grad():
-        expected = unet(*inputs, class_labels=torch.tensor([11])).sample
+        expected = unet(*inputs, class_labels=torch.tensor([0, 11])).sample
+        with telling(unet, [11]):
+            assert torch.equal(unet(*inputs).sample, expected)
         with telling(unet, [18]):
-            assert torch.equal(unet(*inputs, class_labels=torch.tensor([11])).sample, expected)
             assert not torch.equal(unet(*inputs).sample, expected)
 
 

@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import io
 import json
 import os
 import shutil
@@ -296,6 +295,16 @@ def test_other_settings_or_weights_have_a_folder_of_their_own(model, tmp_path):
     assert next(generate(renamed, ["a river"], CONFIG, root=tmp_path)).cached
 
 
+def test_the_folder_is_found_again_whatever_order_diffusers_lists_its_defaults_in(model, tmp_path):
+    model = _with_scheduler(model, EulerDiscreteScheduler)
+    defaults = model.pipeline.scheduler.config["_use_default_values"]
+    assert len(defaults) > 1  # in an order that changes from process to process
+    for _ in range(2):
+        list(generate(model, ["a river"], CONFIG, root=tmp_path))
+        defaults.reverse()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_the_manifest_is_read_by_the_datasets_library(model, tmp_path):
     from datasets import load_dataset
 
@@ -386,35 +395,54 @@ def test_a_full_disk_is_said_and_what_was_made_stays(model, tmp_path, request):
     assert [m.cached for m in made] == [True, True]
 
 
-def test_a_disk_that_fills_up_at_the_manifest_is_said_too(model, tmp_path, monkeypatch):
-    def full(*args: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("course_utils.text2image.album.open", full, raising=False)
-        with pytest.raises(OSError, match="free some space, or set COURSE_OUT") as caught:
-            list(generate(model, PROMPTS, CONFIG, root=tmp_path))
-    assert caught.value.errno == errno.ENOSPC
-    assert len(list(generate(model, PROMPTS, CONFIG, root=tmp_path))) == 6
-
-
-def test_a_disk_that_fills_up_within_a_line_leaves_the_manifest_whole(model, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_at_the_manifest_is_said_and_leaves_it_whole(
+    model, tmp_path, monkeypatch
+):
     (first,) = generate(model, PROMPTS[:1], CONFIG, root=tmp_path)
     manifest = first.path.parent / "manifest.jsonl"
     before = manifest.read_bytes()
+    replace = os.replace
 
-    def half_full(path: Path, mode: str) -> io.FileIO:
-        class HalfFile(io.FileIO):
-            def write(self, data: bytes) -> int:
-                super().write(data[: len(data) // 2])
-                raise OSError(errno.ENOSPC, "No space left on device")
+    def full(part: Path, path: Path) -> None:
+        if path == manifest:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(part, path)
 
-        return HalfFile(path, mode)
-
-    monkeypatch.setattr("course_utils.text2image.album.open", half_full, raising=False)
-    with pytest.raises(OSError, match="free some space"):
-        list(generate(model, PROMPTS, CONFIG, root=tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="free some space, or set COURSE_OUT") as caught:
+            list(generate(model, PROMPTS, CONFIG, root=tmp_path))
+    assert caught.value.errno == errno.ENOSPC
     assert manifest.read_bytes() == before
+    assert len(list(generate(model, PROMPTS, CONFIG, root=tmp_path))) == 6
+
+
+def test_images_of_a_batch_that_were_written_before_it_failed_are_kept(
+    model, tmp_path, monkeypatch
+):
+    replace, written = os.replace, []
+
+    def broken_for_once(part: Path, path: Path) -> None:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+        replace(part, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", broken_for_once)
+        with pytest.raises(OSError, match="Input/output error"):
+            list(generate(model, PROMPTS, CONFIG, root=tmp_path))
+    made = list(generate(model, PROMPTS, CONFIG, root=tmp_path))
+    assert [m.cached for m in made] == [True] * 2 + [False] * 4
+
+
+def test_what_another_run_adds_to_the_manifest_meanwhile_stays(model, tmp_path):
+    running = generate(model, PROMPTS, CONFIG, root=tmp_path)
+    next(running)
+    list(generate(model, ["a hill"], CONFIG, root=tmp_path))
+    list(running)
+    made = generate(model, [*PROMPTS, "a hill"], CONFIG, root=tmp_path)
+    assert all(m.cached for m in made)
 
 
 def test_a_finished_pool_is_read_where_nothing_can_be_written(model, tmp_path, request):

@@ -12,8 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import write_tiny_text2image
 
-from course_utils.text2image import GenerationConfig, TextToImage, generate, load_pipeline
-from course_utils.text2image.folders import check_folder
+from course_utils.text2image import (
+    GenerationConfig,
+    TextToImage,
+    generate,
+    load_pipeline,
+    loading,
+)
+from course_utils.text2image.loading import check_folder
 
 CONFIG = GenerationConfig(num_sample_steps=2, height=16, width=16, batch_size=2)
 LONG = " ".join(f"word{i}" for i in range(500))
@@ -217,6 +223,11 @@ def test_a_pickle_beside_safetensors_does_no_harm(copy, monkeypatch):
         ("_class_name", ["pipeline_own", "OwnPipeline"], "code of its own is not run"),
         ("unet", ["own_net", "OwnNet"], "expected unet to be a class of diffusers"),
         ("vae", None, "expected vae to be a class"),
+        (
+            "tokenizer",
+            ["diffusers", "CLIPTokenizer"],
+            "expected tokenizer to be a class of transformers",
+        ),
     ],
 )
 def test_an_index_that_names_other_code_is_refused(copy, key, value, message):
@@ -285,3 +296,9 @@ def test_the_largest_sizes_of_numbers_do_not_hide_bad_images(model, monkeypatch)
     with pytest.raises(ValueError, match="no numbers"):
         draw(model, ["a river"])
     assert np.isnan(decode(torch.full((1, 4, 8, 8), float("nan"))).sample.detach().numpy()).all()
+
+
+def test_one_list_says_whose_classes_are_loaded(copy, monkeypatch):
+    monkeypatch.setitem(loading.CLASSES, "vae", "diffusers.AutoencoderTiny")
+    monkeypatch.setattr("diffusers.StableDiffusionPipeline.from_pretrained", pytest.fail)
+    assert "expected vae to be a class of diffusers (diffusers.AutoencoderTiny)" in refusal(copy)

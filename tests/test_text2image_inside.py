@@ -21,11 +21,11 @@ from tiny_models import write_tiny_text2image
 from course_utils.text2image import (
     GenerationConfig,
     TextToImage,
-    attention,
     attention_maps,
     decode,
     embed_prompts,
     generate,
+    inside,
     interpolate,
     load_pipeline,
     predict_x0,
@@ -299,7 +299,6 @@ def test_at_every_place_the_shares_of_all_tokens_add_up_to_one(shipped, level):
     config = GenerationConfig(num_sample_steps=2, level=level)
     found = attention_maps(shipped, "a river, and trees.", config)
     assert found.token_maps.shape[0] == shipped.pipeline.tokenizer.model_max_length
-    assert len(found.tokens) == len(found.token_maps)
     torch.testing.assert_close(found.token_maps.sum(0), torch.ones(found.resolution))
     assert found.maps.shape == (4, 64, 64)
     assert 0 < found.words_share < 1
@@ -322,7 +321,7 @@ def test_the_model_keeps_its_own_attention_also_after_an_error(model, monkeypatc
         yield next(trace(*args))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attention, "trace", broken)
+    monkeypatch.setattr(inside, "trace", broken)
     with pytest.raises(KeyboardInterrupt):
         attention_maps(model, PROMPT, CONFIG)
     assert unet.attn_processors == before

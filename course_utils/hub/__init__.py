@@ -5,6 +5,7 @@
 
 from course_utils.hub.lock import (
     DATA_ROOT,
+    KINDS,
     LOCK_FILE,
     Artifact,
     ArtifactError,
@@ -17,6 +18,7 @@ from course_utils.hub.places import locate
 
 __all__ = [
     "DATA_ROOT",
+    "KINDS",
     "LOCK_FILE",
     "Artifact",
     "ArtifactError",

@@ -7,8 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-DATA_ROOT = Path(__file__).resolve().parents[2] / "data"
+from course_utils.runtime import data_root
+
+DATA_ROOT = data_root()
 LOCK_FILE = "artifacts.lock.json"
+KINDS = (".json", ".txt", ".model", ".safetensors")  # weights and settings, no code, no pickles
 
 
 class ArtifactError(ValueError):

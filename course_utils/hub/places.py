@@ -1,11 +1,16 @@
 """Find a model or data set: a local folder, what ships, the cache, the network, a stand-in."""
 
-from dataclasses import replace
+import errno
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from course_utils.hub.fetching import fetch, find_cached
 from course_utils.hub.lock import (
     DATA_ROOT,
+    KINDS,
     LOCK_FILE,
     Artifact,
     ArtifactError,
@@ -14,7 +19,18 @@ from course_utils.hub.lock import (
     read_lock,
     sha256_of,
 )
-from course_utils.runtime import cache_folder, models_folder
+from course_utils.runtime import cache_folder, models_folder, write_atomically
+
+TIMEOUT = 10  # seconds that a hub has to answer
+DATA_KINDS = (".parquet", ".csv", ".json", ".txt", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
+# What is downloaded, where the lock lists no files: of a model only KINDS; of a pipeline neither
+# the single file at its root nor the variants (model.fp16.safetensors) of the same weights.
+PIPELINE_PATTERNS = [
+    "model_index.json",
+    *(f"*/*{kind}" for kind in KINDS if kind != ".safetensors"),
+    "*/model.safetensors",
+    "*/diffusion_pytorch_model.safetensors",
+]
 
 
 def locate(
@@ -92,7 +108,7 @@ def _search(artifact: Artifact, models: Path | None, data: Path) -> Located | No
     folder = shipped_folder(artifact, data)
     if not (artifact.files and folder.is_dir()):
         return None
-    _verify(folder, artifact)
+    _verify(folder, artifact, data)
     return Located(folder, artifact, "shipped")
 
 
@@ -106,39 +122,201 @@ def _as_found(folder: Path, artifact: Artifact) -> Located:
     return Located(folder, replace(artifact, files=files, num_bytes=num_bytes), "local")
 
 
-def _verify(folder: Path, artifact: Artifact) -> None:
-    place = f"{folder.parent.name}/{folder.name}" if artifact.role != "data" else folder.name
+def _verify(folder: Path, artifact: Artifact, data: Path) -> None:
     for name, expected in artifact.files.items():
         path = folder / name
         found = sha256_of(path) if path.is_file() else "no file"
         if found != expected:
             raise ArtifactError(
                 f"{path} is missing or damaged (SHA-256: expected {expected}, found {found}); "
-                f"restore it: git checkout -- data/{place}/{name}, or copy it again"
+                f"restore it: git checkout -- data/{path.relative_to(data).as_posix()}, or copy it "
+                "again"
             )
 
 
 def _not_found(artifact: Artifact, models: Path | None, data: Path) -> str:
     shipped = shipped_folder(artifact, data)
-    looked = f"{models or 'COURSE_MODELS (not set)'} and {shipped}"
-    if artifact.role == "data" and not shipped.is_dir() and not artifact.id:
-        advice = "it does not ship with the course"
-    elif artifact.id:
+    place = f"data/{shipped.relative_to(data).as_posix()}"
+    if artifact.id:
         advice = (
             "it is too large to ship; allow its download (remote=True, with a network; another "
             "hub: HF_ENDPOINT)"
         )
-    elif not artifact.files and shipped.is_dir():
+    elif artifact.role == "data" and not shipped.is_dir():
+        advice = "it does not ship with the course"
+    elif artifact.files:
+        advice = f"it ships with the course: restore it with git checkout -- {place}"
+    elif shipped.is_dir():
         advice = "the lock does not know the files there yet: run python tools/update_lock.py"
-    elif not artifact.files:
-        advice = "its weights are not shipped yet"
     else:
-        advice = (
-            "it ships with the course: restore it with git checkout -- "
-            f"data/{shipped.relative_to(data).as_posix()}"
-        )
-    files = ", ".join(artifact.files) or "its files"
+        advice = "its weights are not shipped yet"
     return (
-        f"{artifact.name} was not found in {looked}; {advice}, or set COURSE_MODELS to a folder "
-        f"that holds {artifact.name}/ with {files} (source: {artifact.source})"
+        f"{artifact.name} was not found in {models or 'COURSE_MODELS (not set)'} and {shipped}; "
+        f"{advice}, or set COURSE_MODELS to a folder that holds {artifact.name}/ with "
+        f"{', '.join(artifact.files) or 'its files'} (source: {artifact.source})"
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    origin: Literal["hub", "mirror", "modelscope"]
+    repository: str
+    revision: str | None = None
+    endpoint: str | None = None  # None: what HF_ENDPOINT says, the hub by default
+
+    def __str__(self) -> str:
+        where = self.endpoint or {"modelscope": "ModelScope"}.get(self.origin, "the hub")
+        return f"{where} ({self.repository})"
+
+
+def _places(artifact: Artifact) -> Iterator[_Place]:
+    from huggingface_hub import constants  # here, for it reads its variables at import
+
+    yield _Place("hub", artifact.id, artifact.revision)
+    for mirror in artifact.mirrors:
+        if not mirror.startswith(("http://", "https://")):
+            repository, _, revision = mirror.partition("@")
+            yield _Place("mirror", repository, revision or None)
+        elif mirror.rstrip("/") != constants.ENDPOINT.rstrip("/"):
+            yield _Place("mirror", artifact.id, artifact.revision, mirror.rstrip("/"))
+    if artifact.modelscope:
+        yield _Place("modelscope", artifact.modelscope)
+
+
+def find_cached(artifact: Artifact, cache: Path) -> Located | None:
+    """Look an earlier download up; one that was stopped or has lost a file does not count."""
+    folder = cache / "artifacts" / artifact.name
+    try:
+        record = json.loads(folder.with_name(f"{artifact.name}.json").read_text(encoding="utf-8"))
+        sizes = {name: size for name, (size, _) in record["files"].items()}
+        files = {name: digest for name, (_, digest) in record["files"].items()}
+        is_whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        if not (files and is_whole and record["asked_for"] == _asked_for(artifact)):
+            return None
+        here = replace(artifact, files=files, num_bytes=sum(sizes.values()))
+        named = {"revision": record["revision"], "repository": record["repository"]}
+        return Located(folder, here, "cache", **named)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, ...]]:
+    """Ask the places of an artifact, one after the other, until one has it.
+
+    A record beside the folder, written last, vouches for the whole download.
+
+    Returns:
+        Where it is now, or None; and what was wrong with each place before.
+
+    Raises:
+        OSError: there is no space for it.
+    """
+    folder, notes = cache / "artifacts" / artifact.name, []
+    for place in _places(artifact):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            revision = _download(place, artifact, folder)
+            here = {name: folder / name for name in list_files(folder)}
+            files = {name: (path.stat().st_size, sha256_of(path)) for name, path in here.items()}
+            commit = f"@{revision[:7]}" if revision else ""
+            record = {
+                "asked_for": _asked_for(artifact),
+                "revision": revision,
+                "repository": place.repository + commit,
+                "files": files,
+            }
+            data = json.dumps(record, indent=1).encode()
+            write_atomically(folder.with_name(f"{artifact.name}.json"), data)
+        except Exception as error:  # the libraries let through whatever their parts raise
+            if full := _lack_of_space(error):
+                advice = "free some space, or set COURSE_CACHE to a folder elsewhere"
+                reason = f"{artifact.name} does not fit on the disk ({full.strerror}); {advice}"
+                raise OSError(errno.ENOSPC, reason, str(folder)) from error
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            notes.append(f"{place}: {reason}")
+            continue
+        found = find_cached(artifact, cache)
+        return found and replace(found, origin=place.origin, notes=tuple(notes)), tuple(notes)
+    return None, tuple(notes)
+
+
+def _asked_for(artifact: Artifact) -> dict[str, str | None]:
+    return {"id": artifact.id, "revision": artifact.revision}
+
+
+def _download(place: _Place, artifact: Artifact, folder: Path) -> str | None:
+    """Download what is missing, check it, and give the commit that it is of."""
+    kinds = DATA_KINDS if artifact.role == "data" else KINDS
+    inner = artifact.settings.get("data_dir")
+    usual = [f"{inner}/*{kind}" if inner else f"*{kind}" for kind in kinds]
+    usual = PIPELINE_PATTERNS if artifact.role == "text2image" else usual
+    fetch_from = _from_modelscope if place.origin == "modelscope" else _from_hub
+    revision = fetch_from(place, artifact, folder, list(artifact.files) or usual)
+    for name, expected in artifact.files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != expected:
+            raise ArtifactError(f"{name} is not what the lock says (SHA-256 {expected})")
+    return revision
+
+
+def _from_hub(place: _Place, artifact: Artifact, folder: Path, patterns: list[str]) -> str | None:
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import filter_repo_objects
+
+    kind = "dataset" if artifact.role == "data" else "model"
+    token = False if place.endpoint else None  # a mirror is not told who we are
+    options = {"repo_type": kind, "timeout": TIMEOUT, "files_metadata": True}
+    api = HfApi(endpoint=place.endpoint, token=token)
+    info = api.repo_info(place.repository, revision=place.revision, **options)
+    sizes = {file.rfilename: file.size for file in info.siblings or []}
+    sizes = {name: sizes[name] for name in filter_repo_objects(sizes, allow_patterns=patterns)}
+    if not artifact.files:
+        _require_content(artifact, sizes)
+    _check_space(sum(size or 0 for size in sizes.values()), folder)
+    snapshot_download(
+        place.repository,
+        repo_type=kind,
+        revision=info.sha,
+        local_dir=folder,
+        allow_patterns=patterns,
+        endpoint=place.endpoint,
+        token=token,
+    )
+    for name, size in sizes.items():
+        if not (folder / name).is_file() or size not in (None, (folder / name).stat().st_size):
+            raise ArtifactError(f"{name} did not arrive whole")
+    return info.sha
+
+
+def _from_modelscope(place: _Place, artifact: Artifact, folder: Path, patterns: list[str]) -> None:
+    try:
+        from modelscope import snapshot_download
+    except ImportError as error:
+        raise ArtifactError("the package modelscope is not installed") from error
+    _check_space(artifact.num_bytes, folder)
+    snapshot_download(place.repository, local_dir=str(folder), allow_patterns=patterns)
+    _require_content(artifact, list_files(folder))
+
+
+def _require_content(artifact: Artifact, names: Iterable[str]) -> None:
+    """Refuse a repository that holds nothing of what is wanted."""
+    if artifact.role == "data" and not any(names):
+        raise ArtifactError("there are neither Parquet files nor images")
+    if artifact.role != "data" and not any(name.endswith(".safetensors") for name in names):
+        raise ArtifactError("there are no safetensors; pickles, which can run code, are not taken")
+
+
+def _check_space(num_bytes: int, folder: Path) -> None:
+    """Refuse a download that cannot fit; what is here already does not count."""
+    needed = num_bytes - sum((folder / name).stat().st_size for name in list_files(folder))
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"it needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
+
+
+def _lack_of_space(error: BaseException | None) -> OSError | None:
+    """Find a full disk among an error and what it came from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -4,13 +4,21 @@
 inside: ``trace``, ``attention_maps``, ``interpolate``.
 """
 
-from course_utils.text2image.attention import AttentionMaps, attention_maps
-from course_utils.text2image.drawing import estimate_seconds, generate, image_seed
-from course_utils.text2image.interpolation import Interpolated, interpolate
-from course_utils.text2image.levels import meters_per_pixel, split_level
+from course_utils.text2image.drawing import estimate_seconds, generate
+from course_utils.text2image.inside import (
+    AttentionMaps,
+    Interpolated,
+    TraceStep,
+    attention_maps,
+    decode,
+    embed_prompts,
+    interpolate,
+    predict_x0,
+    trace,
+)
+from course_utils.text2image.jobs import image_seed
 from course_utils.text2image.loading import TextToImage, load_pipeline
-from course_utils.text2image.records import Generated, GenerationConfig
-from course_utils.text2image.steps import TraceStep, decode, embed_prompts, predict_x0, trace
+from course_utils.text2image.records import Generated, GenerationConfig, meters_per_pixel
 
 __all__ = [
     "AttentionMaps",
@@ -29,6 +37,5 @@ __all__ = [
     "load_pipeline",
     "meters_per_pixel",
     "predict_x0",
-    "split_level",
     "trace",
 ]

@@ -1,28 +1,34 @@
-"""Draw images from sentences in batches, each from its own seed."""
+"""Draw images from sentences in batches, each from its own seed; halve or widen where it must."""
 
-import hashlib
-import json
+import contextlib
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from course_utils.images import to_pil
-from course_utils.text2image.album import Album, keep, open_album, recall
-from course_utils.text2image.artist import Artist
-from course_utils.text2image.jobs import Job, find_complaints, image_seed, read_jobs
-from course_utils.text2image.loading import TextToImage
+from course_utils.images import to_pil, to_unit, unit_to_bytes
+from course_utils.text2image.album import (
+    keep,
+    name_of,
+    open_album,
+    provenance_of,
+    recall,
+    settings_of,
+)
+from course_utils.text2image.jobs import Job, find_complaints, read_jobs, read_strength
+from course_utils.text2image.loading import TextToImage, quiet
 from course_utils.text2image.records import Generated, GenerationConfig
-from course_utils.text2image.sources import blank_sources, read_sources, read_strength
+from course_utils.texts import text
 
-__all__ = ["estimate_seconds", "generate", "image_seed"]
+MAX_ENCODED = 1024  # sentences whose encoding is kept: at most some 150 MB
 
 
 def generate(
@@ -37,10 +43,10 @@ def generate(
 ) -> Iterator[Generated]:
     """Draw one image a prompt, in their order; an image depends on its prompt and settings only.
 
-    Batch size and order change no image by more than 2/255. With ``root``, images are kept as
-    they are made, in a folder named by the model and the settings, and never drawn twice. A batch
-    that does not fit into memory is halved. If half precision ends in NaN, this batch and all later
-    ones are drawn in single precision, with a warning.
+    Batch size and order change no image by more than 2/255. With ``root``, images are kept batch by
+    batch, in a folder named by the model and the settings, and never drawn twice. A batch that does
+    not fit into memory is halved. If half precision ends in NaN, this batch and all later ones are
+    drawn in single precision, with a warning.
 
     Args:
         model: from `load_pipeline`; its task decides what else is needed.
@@ -61,14 +67,12 @@ def generate(
     Raises:
         ValueError: a prompt is empty, or a level, image, mask or the strength is wrong or missing
             for the task; or the images are no numbers even in single precision.
-        OSError: an image cannot be written; those before it are kept.
+        OSError: an image cannot be written; earlier batches are kept.
         torch.OutOfMemoryError: not even a single image fits.
     """
     config = config or model.config
     strength = read_strength(model.task, config, strength)
-    prompts = _read_prompts(prompts)
-    sources = read_sources(model.task, config, len(prompts), images=images, masks=masks)
-    jobs = read_jobs(model, prompts, config, sources)
+    jobs = read_jobs(model, prompts, config, images=images, masks=masks)
     for message in find_complaints(model, jobs, config):
         warnings.warn(message, stacklevel=2)
     return _draw_missing(model, jobs, config, strength=strength, root=root)
@@ -83,107 +87,195 @@ def _draw_missing(
     root: Path | None,
 ) -> Iterator[Generated]:
     """Read what the album has, and draw the rest in batches."""
-    settings = _settings(model, config, strength)
-    album = None if root is None else open_album(Path(root) / _key(model, settings))
-    kept = set(album.entries) if album else set()
-    missing = deque(job for job in jobs if job.file_name not in kept)
-    artist, drawn = Artist(model, config, strength), {}
+    settings = settings_of(model, config, strength)
+    folder = None if root is None else Path(root) / name_of(model, settings)
+    kept = open_album(folder) if folder else {}
+    missing = [job for job in jobs if job.file_name not in kept]
+    batches = _draw_batches(model, missing, config, strength)
+    ready: deque[Generated] = deque()
     for job in jobs:
         if job.file_name in kept:
-            yield _recalled(album, job)
+            yield recall(folder, job, kept[job.file_name])
             continue
-        while job.file_name not in drawn:
-            batch = [missing[i] for i in range(min(artist.batch_size, len(missing)))]
-            results = artist.draw(batch) or []  # nothing: too many, the next batch is smaller
-            while artist.messages:
-                warnings.warn(artist.messages.pop(), stacklevel=2)
-            for done, image in zip(batch, results, strict=False):
-                provenance = _provenance(model, done, settings)
-                drawn[done.file_name] = _finished(album, done, image, provenance)
-                missing.popleft()
-        yield drawn.pop(job.file_name)
+        if not ready:
+            before = model.dtype
+            drawn = next(batches)
+            if model.dtype != before:
+                said = {"model": model.artifact, "dtype": before}
+                warnings.warn(text("generate.single_precision", **said), stacklevel=2)
+            made = [(done, image, provenance_of(model, done, settings)) for done, image in drawn]
+            if folder:
+                keep(folder, made)
+            for done, image, provenance in made:
+                path, pixels = folder and folder / done.file_name, np.asarray(to_pil(image))
+                ready.append(Generated(pixels, done.prompt, done.seed, path, provenance))
+        yield ready.popleft()
 
 
 def estimate_seconds(model: TextToImage, config: GenerationConfig, num_images: int) -> float:
     """Time a few images and scale up: about how long `generate` takes for ``num_images``."""
     num = min(8, config.batch_size)
-    sources = blank_sources(model.task, config, num)
-    jobs = read_jobs(model, ["a satellite image"] * num, config, sources)
-    artist = Artist(model, config, read_strength(model.task, config, None))
+    blank = np.zeros((num, config.height, config.width, 3), np.uint8)
+    jobs = read_jobs(
+        model,
+        ["a satellite image"] * num,
+        config,
+        images=None if model.task == "text-to-image" else blank,
+        masks=blank[..., 0] == 0 if model.task == "inpainting" else None,
+    )
+    strength = read_strength(model.task, config, None)
     start = time.perf_counter()
-    done = 0
-    while done < num:
-        done += len(artist.draw(jobs[done : done + artist.batch_size]) or [])
+    for _ in _draw_batches(model, jobs, config, strength):
+        pass
     return (time.perf_counter() - start) * num_images / num
 
 
-def _read_prompts(prompts: Sequence[str]) -> list[str]:
-    found = [] if isinstance(prompts, str) else list(prompts)
-    if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in found):
-        raise ValueError(f"prompts must be a list of sentences, none of them empty; got {prompts}")
-    return found
+def _draw_batches(
+    model: TextToImage, jobs: Sequence[Job], config: GenerationConfig, strength: float | None
+) -> Iterator[list[tuple[Job, UInt8[Tensor, "c h w"]]]]:
+    """Draw batch after batch, each sentence encoded once; a batch that does not fit is halved.
+
+    Raises:
+        ValueError: the images are no numbers even in single precision.
+        torch.OutOfMemoryError: a single image does not fit.
+    """
+    encode_once = lru_cache(MAX_ENCODED)(lambda sentence: encode(model, [sentence])[0])
+    first, size = 0, config.batch_size
+    while batch := jobs[first : first + size]:
+        try:
+            images = _call_pipeline(model, batch, config, strength, encode_once)
+            if not images.isfinite().all() and model.dtype != "float32":
+                model.history.loaded_as = model.history.loaded_as or model.dtype
+                model.pipeline.to(torch.float32)
+                encode_once.cache_clear()
+                images = _call_pipeline(model, batch, config, strength, encode_once)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(batch) == 1:
+                raise
+            images = None
+        if images is None:  # outside of except, where the error would keep the tensors alive
+            size = len(batch) // 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            continue
+        if not images.isfinite().all():
+            raise ValueError(
+                f"{model.artifact} draws no numbers (NaN) even in single precision; its weights "
+                "are damaged, or the guidance is far too strong: fetch the model again, or lower "
+                "guidance_scale"
+            )
+        first += len(batch)
+        yield list(zip(batch, unit_to_bytes(images), strict=True))
 
 
-def _recalled(album: Album, job: Job) -> Generated:
-    image, provenance = recall(album, job.file_name)
-    path = album.folder / job.file_name
-    return Generated(image, job.prompt, job.seed, path, provenance, cached=True)
+def _call_pipeline(
+    model: TextToImage,
+    jobs: Sequence[Job],
+    config: GenerationConfig,
+    strength: float | None,
+    encode_once: Callable[[str], Float[Tensor, "tokens d"]],
+) -> Float[Tensor, "n c h w"]:
+    """Call the stock pipeline on one batch."""
+    # One CPU generator an image, for x_T and for samplers that add noise on the way: an image
+    # depends neither on its neighbours nor on the device.
+    generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
+    inputs: dict[str, Any] = {}
+    if model.task != "image-to-image":
+        inputs |= {"height": config.height, "width": config.width}
+    if model.task == "text-to-image":
+        # the pipeline scales it for its scheduler
+        inputs["latents"] = draw_noise(model, config, generators)
+    else:
+        pixels = torch.stack([job.image for job in jobs])
+        inputs |= {"image": to_unit(pixels), "strength": strength}
+    if model.task == "inpainting":
+        inputs["mask_image"] = torch.stack([job.mask for job in jobs])[:, None].float()
+    with (
+        torch.inference_mode(),
+        quiet(),
+        telling(model.pipeline.unet, [job.level for job in jobs]),
+        _any_latents(model),
+    ):
+        embeds, negative = torch.stack([encode_once(job.text) for job in jobs]), None
+        if config.guidance_scale > 1 and not model.reads_guidance:
+            negative = encode_once(config.negative_prompt).expand_as(embeds)
+        images = model.pipeline(
+            prompt_embeds=embeds,
+            negative_prompt_embeds=negative,
+            num_inference_steps=config.num_sample_steps,
+            guidance_scale=config.guidance_scale,
+            generator=generators,
+            output_type="pt",
+            **inputs,
+        ).images
+    return images.float().cpu()
 
 
-def _finished(
-    album: Album | None, job: Job, image: UInt8[Tensor, "c h w"], provenance: dict[str, Any]
-) -> Generated:
-    path = keep(album, job.file_name, image, provenance) if album else None
-    pixels = np.asarray(to_pil(image))
-    return Generated(pixels, job.prompt, job.seed, path, provenance, cached=False)
+def draw_noise(
+    model: TextToImage, config: GenerationConfig, generators: Sequence[torch.Generator]
+) -> Float[Tensor, "n c h w"]:
+    """Draw x_T of each image from its own generator, on the CPU."""
+    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
+    shape = (channels, config.height // factor, config.width // factor)
+    x_T = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return x_T.to(model.pipeline.unet.dtype)
 
 
-def _settings(
-    model: TextToImage, config: GenerationConfig, strength: float | None
-) -> dict[str, Any]:
-    import diffusers
-    import torch
-    import transformers
-
-    record = {key: value for key, value in asdict(config).items() if key != "batch_size"}
-    record["base_seed"] = record.pop("seed")
-    return {
-        "artifact": model.artifact,
-        "id": model.id,
-        "revision": model.revision,
-        "fingerprint": model.fingerprint,
-        "stand_in_for": model.stand_in_for,
-        "task": model.task,
-        "strength": strength,
-        "level_by": model.level_by,
-        "scheduler": type(model.pipeline.scheduler).__name__,
-        **record,
-        "versions": {lib.__name__: lib.__version__ for lib in (diffusers, transformers, torch)},
-    }
+@torch.no_grad()
+def encode(model: TextToImage, sentences: list[str]) -> Float[Tensor, "n tokens d"]:
+    """Turn sentences into what the network reads, as the stock pipeline does."""
+    pipeline = model.pipeline
+    with quiet():
+        return pipeline.encode_prompt(sentences, pipeline._execution_device, 1, False)[0]
 
 
-def _key(model: TextToImage, settings: dict[str, Any]) -> str:
-    # Neither the name under which a model was found nor a patch release moves a pixel.
-    names = ("artifact", "id", "revision", "stand_in_for")
-    parts = {k: v for k, v in settings.items() if k not in names}
-    parts["versions"] = {k: v.split(".")[:2] for k, v in settings["versions"].items()}
-    parts["scheduler_config"] = dict(model.pipeline.scheduler.config)
-    # A model that had to leave half precision goes on in the folder where it began.
-    parts["dtype"] = model.history.loaded_as or model.dtype
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+@contextlib.contextmanager
+def telling(unet: Any, levels: Sequence[int | None]) -> Iterator[None]:
+    """Tell a network that has class labels a level for each image, while it is called.
+
+    Stock pipelines do not know of class labels. Under guidance they put the unconditional half
+    first; it is told 0, which means unknown, as is None.
+
+    Source: the pipeline of Text2Earth, github.com/Chen-Yang-Liu/Text2Earth.
+    """
+    if unet.config.class_embed_type != "timestep":
+        yield
+        return
+    known = [level or 0 for level in levels]
+
+    def add_labels(net: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        labels = [0] * (len(args[0]) - len(known)) + known
+        return args, {**kwargs, "class_labels": torch.tensor(labels, device=args[0].device)}
+
+    handle = unet.register_forward_pre_hook(add_labels, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()  # also after an error: a later call by hand must not find our labels
 
 
-def _provenance(model: TextToImage, job: Job, settings: dict[str, Any]) -> dict[str, Any]:
-    image, mask = (*job.source.hashes, None, None)[:2]
-    said = {
-        "prompt": job.prompt,
-        "text": job.text,
-        "level": job.level,
-        "seed": job.seed,
-        "cut": job.cut,
-        "truncated": bool(job.cut),
-        "source_image": image,  # SHA-256 of what it started from
-        "source_mask": mask,
-        "dtype": model.dtype,
-    }
-    return {**settings, **said}
+@contextlib.contextmanager
+def _any_latents(model: TextToImage) -> Iterator[None]:
+    """Let the stock inpainting pipeline work with latents of any number of channels.
+
+    It keeps what is outside of the mask by blending latents if the network takes 4 channels, as
+    many as the latents of Stable Diffusion have, and asks for nothing else but that number.
+    """
+    unet, latent = model.pipeline.unet, model.pipeline.vae.config.latent_channels
+    channels = unet.config.in_channels
+    if model.task != "inpainting" or channels != latent:
+        yield
+        return
+    unet.register_to_config(in_channels=4)
+    try:
+        yield
+    finally:
+        unet.register_to_config(in_channels=channels)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Recognize a lack of memory on a GPU, Apple's or the CPU, which all say it differently."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        part in str(error).lower() for part in words
+    )

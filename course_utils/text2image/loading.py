@@ -1,23 +1,33 @@
-"""Load a diffusers folder, and say exactly which one it is."""
+"""Load a diffusers folder after looking it over, and say exactly which one it is."""
 
 import contextlib
 import hashlib
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from course_utils.hub import Artifact, Located, locate, read_lock
+from course_utils.hub import KINDS, Artifact, Located, locate, read_lock
 from course_utils.runtime import pick_device
-from course_utils.text2image.folders import NETWORKS, check_folder, check_weights_whole
-from course_utils.text2image.levels import LevelBy, find_level_by
-from course_utils.text2image.records import GenerationConfig, Task
+from course_utils.text2image.records import LEVELS, MARK, GenerationConfig, LevelBy, Task
 from course_utils.texts import text
 
-DECISIVE = {".json", ".safetensors", ".txt", ".model"}  # files that decide what a model draws
+# The allow-list, read before anything is loaded: whose classes the parts of a pipeline may be. With
+# KINDS, the kinds of files that may decide what a model draws, it says all that a folder may bring.
+CLASSES = {
+    "unet": "diffusers.*",
+    "vae": "diffusers.*",
+    "text_encoder": "transformers.*",
+    "tokenizer": "transformers.*",
+    "scheduler": "diffusers.*",
+}
+NETWORKS = ("unet", "vae", "text_encoder")
+PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 @dataclass
@@ -42,7 +52,6 @@ class TextToImage:
     level_by: LevelBy = "none"  # how it is told a zoom level
     id: str | None = None  # repository on the hub
     revision: str | None = None  # commit there
-    notes: tuple[str, ...] = ()  # why the places before this one did not have it
     config: GenerationConfig = field(default_factory=GenerationConfig)  # what it was made for
     history: History = field(default_factory=History, compare=False, repr=False)
 
@@ -50,6 +59,11 @@ class TextToImage:
     def dtype(self) -> str:
         """Name the number format in which it draws now."""
         return str(self.pipeline.unet.dtype).removeprefix("torch.")
+
+    @property
+    def reads_guidance(self) -> bool:
+        """Say whether the network reads the guidance as a number, and is asked once a step."""
+        return self.pipeline.unet.config.time_cond_proj_dim is not None
 
 
 def load_pipeline(
@@ -94,12 +108,83 @@ def load_pipeline(
         trained_on=located.artifact.trained_on,
         origin=located.origin,
         task=task,
-        level_by=find_level_by(pipeline.unet, pipeline.tokenizer),
+        level_by=_find_level_by(pipeline),
         id=located.artifact.id,
         revision=located.revision,
-        notes=located.notes,
         config=_made_for(authors, pipeline),
     )
+
+
+def check_folder(root: Path) -> dict[str, Any]:
+    """Refuse a folder that cannot or should not be loaded; give its ``model_index.json``.
+
+    Files of code and pickles beside what is loaded are never opened, so they do no harm.
+
+    Raises:
+        ValueError: naming the part and what is wrong with it.
+    """
+    index = _read_json(root / "model_index.json")
+    if not isinstance(index.get("_class_name"), str):
+        raise ValueError("model_index.json: a pipeline that brings code of its own is not run")
+    for part, allowed in CLASSES.items():
+        found = ".".join(map(str, index.get(part) or (None, None)))
+        if not fnmatchcase(found, allowed):
+            library = allowed.partition(".")[0]
+            raise ValueError(
+                f"model_index.json: expected {part} to be a class of {library} ({allowed}), got "
+                f"{found}"
+            )
+    for part in NETWORKS:
+        _read_json(root / part / "config.json")
+        _count_weights(root / part)
+    _read_json(root / "scheduler" / "scheduler_config.json")
+    # Without its words transformers makes a tokenizer that knows none, and says nothing.
+    whole = (root / "tokenizer" / "tokenizer.json").is_file()
+    _read_json(root / "tokenizer" / ("tokenizer.json" if whole else "vocab.json"))
+    if not (whole or (root / "tokenizer" / "merges.txt").is_file()):
+        raise ValueError("tokenizer/merges.txt is missing; fetch it again")
+    return index
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    what = path.name if path.name == "model_index.json" else f"{path.parent.name}/{path.name}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{what} is missing ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ValueError(f"{what} is damaged ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{what} is damaged (no JSON object)")
+    return content
+
+
+def _count_weights(folder: Path) -> int:
+    """Count the tensors of a part, of which only the names are read."""
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as weights:
+                names |= set(weights.keys())
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"{folder.name}/{path.name} is damaged or cut short ({error}); fetch it again"
+            ) from error
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+    if pickles and not names:
+        raise ValueError(
+            f"{folder.name} has its weights as a pickle ({', '.join(pickles)}) and not as "
+            "safetensors; a pickle can run any code when it is opened, so it is refused. Fetch the "
+            ".safetensors file of the same model, or convert it where you trust it: "
+            "from_pretrained, then save_pretrained(folder, safe_serialization=True)"
+        )
+    if not names:
+        raise ValueError(
+            f"{folder.name} has no weights: a file *.safetensors is missing; fetch it again"
+        )
+    return len(names)
 
 
 def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Artifact]:
@@ -128,8 +213,7 @@ def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Arti
                 use_safetensors=True,
                 **options,
             )
-        for part in NETWORKS:
-            check_weights_whole(root, part, getattr(pipeline, part))
+        _refuse_made_up_weights(root, pipeline)
     except Exception as error:  # the library lets through whatever its parts raise
         reason = (str(error).splitlines() or [""])[0][:500]
         raise ValueError(
@@ -148,6 +232,17 @@ def _find_authors(artifact: Artifact, class_name: str) -> Artifact:
     return read_lock()["text2earth_inpainting" if "Inpaint" in class_name else "text2earth"]
 
 
+def _refuse_made_up_weights(root: Path, pipeline: Any) -> None:
+    """Compare numbers of tensors, for libraries make up those that a file lacks.
+
+    Their names tell nothing: libraries rename those of older models while they read them.
+    """
+    for part in NETWORKS:
+        found, needed = _count_weights(root / part), len(getattr(pipeline, part).state_dict())
+        if found < needed:
+            raise ValueError(f"{part} has {found} of its {needed} weights; fetch it again")
+
+
 def _check_task(pipeline: Any, artifact: str, task: Task) -> None:
     takes, latent = pipeline.unet.config.in_channels, pipeline.vae.config.latent_channels
     if takes == 2 * latent + 1 and task != "inpainting":  # latent, mask, latent of what is kept
@@ -160,6 +255,17 @@ def _check_task(pipeline: Any, artifact: str, task: Task) -> None:
             f"the network of {artifact} takes {takes} channels, where its autoencoder makes "
             f"{latent}: it needs an input that {task} does not have"
         )
+
+
+def _find_level_by(pipeline: Any) -> LevelBy:
+    """Find out how a model is told its level, from what it is made of.
+
+    Text2Earth has a network that reads it as a number; the small models of the course read it in
+    the sentence, with words of their own for it.
+    """
+    if pipeline.unet.config.class_embed_type == "timestep":
+        return "class_labels"
+    return "prompt" if f"{LEVELS[0]}{MARK}" in pipeline.tokenizer.get_vocab() else "none"
 
 
 def _made_for(authors: Artifact, pipeline: Any) -> GenerationConfig:
@@ -198,5 +304,5 @@ def quiet() -> Iterator[None]:
 
 
 def _fingerprint(files: dict[str, str]) -> str:
-    decisive = sorted(item for item in files.items() if Path(item[0]).suffix in DECISIVE)
+    decisive = sorted(item for item in files.items() if Path(item[0]).suffix in KINDS)
     return hashlib.sha256(repr(decisive).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What goes into `generate` and what comes out."""
+"""What goes into `generate` and what comes out: settings, zoom levels, images."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -8,9 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-# Google zoom levels that Text2Earth (arXiv:2501.00895) knows: 2 ** (17 - level) metres per pixel.
-LEVELS = range(10, 19)
+LEVELS = range(10, 19)  # Google zoom levels that Text2Earth knows
+MARK = "_GOOGLE_LEVEL_"
 Task = Literal["text-to-image", "image-to-image", "inpainting"]
+LevelBy = Literal["class_labels", "prompt", "none"]
 _WHOLE = ("num_sample_steps", "height", "width", "level", "seed", "batch_size")
 
 
@@ -33,11 +34,12 @@ class GenerationConfig:
         Raises:
             ValueError: naming each rule that is broken.
         """
-        values = {name: getattr(self, name) for name in _WHOLE}
-        given = {k: v for k, v in values.items() if (k, v) != ("level", None)}
-        if wrong := [k for k, v in given.items() if not isinstance(v, Integral)]:
-            raise ValueError(f"{' and '.join(wrong)} must be a whole number; got {self}")
-        for name, value in given.items():
+        for name in _WHOLE:
+            value = getattr(self, name)
+            if name == "level" and value is None:
+                continue
+            if not isinstance(value, Integral):
+                raise ValueError(f"{name} must be a whole number; got {self}")
             object.__setattr__(self, name, int(value))
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
         rules = {
@@ -67,3 +69,45 @@ class Generated:
     path: Path | None  # None if no folder was given
     provenance: dict[str, Any]
     cached: bool = False  # read from the folder, not drawn now
+
+
+def meters_per_pixel(level: int) -> float:
+    """Convert a zoom level: 2^(17 - level) metres a pixel, 0.5 for level 18, 128 for level 10.
+
+    Raises:
+        ValueError: the level is not 10 to 18.
+
+    Source: Text2Earth, Liu et al. 2025, arXiv:2501.00895.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level must be {LEVELS[0]} to {LEVELS[-1]}, got {level}")
+    return 2.0 ** (17 - level)
+
+
+def split_level(prompt: str, level: int | None = None) -> tuple[int | None, str]:
+    """Take the level off the front of a prompt that has one, as in ``17_GOOGLE_LEVEL_a river``.
+
+    Args:
+        prompt: a sentence, maybe in Text2Earth's own form.
+        level: what the settings say; None says nothing.
+
+    Returns:
+        The level and the sentence without it.
+
+    Raises:
+        ValueError: the prompt's level is no number from 10 to 18, or not that of the settings.
+    """
+    head, mark, sentence = prompt.partition(MARK)
+    if not mark:
+        return level, prompt
+    if head.strip() not in {str(known) for known in LEVELS}:
+        raise ValueError(
+            f"expected a zoom level from {LEVELS[0]} to {LEVELS[-1]} before {MARK}, got {head!r} "
+            f"in {prompt!r}; metres a pixel are 2 ** (17 - level), and a level that is not known "
+            "is told by leaving both out"
+        )
+    if level is not None and level != int(head):
+        raise ValueError(
+            f"the prompt {prompt!r} says level {int(head)}, the settings say {level}; drop one"
+        )
+    return int(head), sentence
