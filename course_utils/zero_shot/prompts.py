@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_utils.examples import phrase_from_name
-from course_utils.zero_shot.records import Clip
+from course_utils.zero_shot.models import Clip
 
 _VIEWS = [
     f"{how} {what}" for what in ("imagery", "photo", "view") for how in ("satellite", "aerial")
