@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -17,13 +16,11 @@ from course_utils.runtime import derive_seed, seeded
 _TURNS = (augment.QuarterTurn(), augment.Flip())
 _LIGHT = (augment.Brightness(), augment.Contrast(), augment.Saturation())
 # What Steiner et al. call augmentation: more and more of it, Mixup only in the last.
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
-    {
-        "none": Compose(()),
-        "light": Compose(_TURNS),
-        "strong": Compose((*_TURNS, augment.RandomResizedCrop(), *_LIGHT, augment.Mixup())),
-    }
-)
+AUGMENTATIONS: Mapping[str, Augmentation] = {
+    "none": Compose(()),
+    "light": Compose(_TURNS),
+    "strong": Compose((*_TURNS, augment.RandomResizedCrop(), *_LIGHT, augment.Mixup())),
+}
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,11 @@ class Regularization:
     weight_decay: float
 
 
-REGULARIZATIONS: Mapping[str, Regularization] = MappingProxyType(
-    {
-        "none": Regularization(0.0, 0.0, 0.0),
-        "light": Regularization(0.1, 0.1, 0.1),
-        "strong": Regularization(0.3, 0.3, 0.3),
-    }
-)
+REGULARIZATIONS: Mapping[str, Regularization] = {
+    "none": Regularization(0.0, 0.0, 0.0),
+    "light": Regularization(0.1, 0.1, 0.1),
+    "strong": Regularization(0.3, 0.3, 0.3),
+}
 
 
 @dataclass(frozen=True)
