@@ -5,7 +5,13 @@ judges it, ``findings`` and ``write_report`` say what came out. ``augmented_copi
 arms of classical augmentation learn from; ``train_vit`` trains a transformer without any CLIP.
 """
 
-from course_utils.lab.augmented import DIALS, FAMILIES, apply_dial, augmented_copies
+from course_utils.lab.augmented import (
+    AUGMENTATIONS,
+    DIALS,
+    FAMILIES,
+    apply_dial,
+    augmented_copies,
+)
 from course_utils.lab.experiment import (
     RATIOS,
     Budget,
@@ -17,7 +23,7 @@ from course_utils.lab.experiment import (
     tabulate,
     write_prompts,
 )
-from course_utils.lab.from_scratch import AUGMENTATIONS, REGULARIZATIONS, classify, train_vit
+from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
 from course_utils.lab.report import (
     arm_label,
     findings,

@@ -34,6 +34,13 @@ FAMILIES: Mapping[str, Augmentation] = {
     "legal": Compose(_LEGAL),
     "everything": Compose((*_LEGAL, augment.Hue(), augment.Cutout(), augment.CutMix())),
 }
+_STRONG = (*_TURNS, augment.RandomResizedCrop(), *_LIGHT, augment.Saturation(), augment.Mixup())
+# What Steiner et al. call augmentation: more and more of it, Mixup only in the last.
+AUGMENTATIONS: Mapping[str, Augmentation] = {
+    "none": Compose(()),
+    "light": Compose(_TURNS),
+    "strong": Compose(_STRONG),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +144,7 @@ def apply_dial(batch: Batch, name: str, strength: float | int, *, generator: Gen
     """Augment a batch by one of ``DIALS``, with as much of what moves along as can.
 
     Polygons cannot go on in a mirror, so where there are any, what comes from outside the image is
-    black. Mixup leaves no mask and no polygon.
-
-    Args:
-        batch: images with what must move along.
-        name: a key of ``DIALS``.
-        strength: one of the dial's, or between them.
-        generator: on the CPU.
+    black. Mixup leaves no mask and no polygon. ``strength`` is one of the dial's, or between them.
 
     Raises:
         ValueError: an unknown name, or as the augmentation says.

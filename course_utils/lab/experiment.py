@@ -60,15 +60,10 @@ def plan_budget(profile: Profile, data: Splits, *, seed: int) -> Budget:
 def write_prompts(
     phrases: Sequence[str], templates: Sequence[str], *, per_class: int
 ) -> tuple[list[str], list[int]]:
-    """Write ``per_class`` prompts for every class, going round the templates.
+    """Write prompts for every class, going round the templates; give them and their labels.
 
-    Args:
-        phrases: the words for each class, in label order.
-        templates: prompts with ``{}`` for the words.
-        per_class: how many.
-
-    Returns:
-        Prompts and their labels, classes taking turns, so that a cut-short pool is balanced.
+    Classes take turns, so that a cut-short pool is balanced. ``phrases`` are the words for each
+    class, in label order, which stand for the ``{}`` of a template.
     """
     turns = [templates[i % len(templates)] for i in range(per_class)]
     prompts = [template.replace("{}", phrase) for template in turns for phrase in phrases]
@@ -94,7 +89,7 @@ def draw_arms(
     *,
     seen: Sequence[Example] = (),
 ) -> list[Arm]:
-    """Draw every arm's images for every seed, as rows of real, synthetic, seen, in that order.
+    """Draw every arm's images, seed after seed, as rows of real, synthetic, seen, in that order.
 
     A seed draws its own real images, synthetic images, batch order and shuffled labels. The
     synthetic images of a smaller ratio are among those of a larger one. Controls: the real images
@@ -107,9 +102,6 @@ def draw_arms(
         synthetic: the pool of synthetic images.
         budget: shots and seeds.
         seen: real images that the generator was trained on.
-
-    Returns:
-        Arms, seed after seed.
 
     Raises:
         ValueError: a class has fewer images than are to be drawn.

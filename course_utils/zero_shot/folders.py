@@ -1,7 +1,7 @@
 """From a model's folder to its network: what may be read there, and whether its weights fit.
 
-Nothing from a folder is run: settings are JSON, weights are safetensors or pickles of tensors and
-nothing else, and classes are those of open_clip and transformers that are listed here.
+Settings are JSON, weights are safetensors or pickles of tensors and nothing else, networks are
+those of open_clip and two of transformers: which files and classes are taken is listed below.
 """
 
 import json
