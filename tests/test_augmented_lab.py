@@ -10,6 +10,7 @@ import torch
 
 from course_utils import augment, lab
 from course_utils.examples import Example
+from course_utils.lab.from_scratch import small_vit
 from course_utils.runtime import seeded
 
 SIDE = 64
@@ -214,7 +215,7 @@ def test_the_same_seed_trains_the_same_network_with_dropout_as_well(regularizati
 
 @pytest.mark.changes_random_state  # weights are drawn as timm does
 def test_dropout_is_drawn_anew_each_step_and_is_where_it_was_asked_for():
-    strong = lab.small_vit(2, lab.REGULARIZATIONS["strong"])
+    strong = small_vit(2, lab.REGULARIZATIONS["strong"])
     dropped = {m.p for m in strong.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0}
     assert dropped == {0.3}
     paths = [block.drop_path1.drop_prob for block in strong.blocks[1:]]

@@ -11,13 +11,12 @@ from torch.nn import functional
 
 from course_utils import lab
 from course_utils.examples import Example, Splits
-from course_utils.lab.arms import Budget
 from course_utils.metrics import accuracy, macro_f1
 from course_utils.runtime import Profile, seeded
 from course_utils.tuning import TuneConfig
 
 SHOTS, CLASSES, DIM = 3, 3, 40
-BUDGET = Budget(shots=SHOTS, pool_per_class=30, seeds=(0, 1, 2))
+BUDGET = lab.Budget(shots=SHOTS, pool_per_class=30, seeds=(0, 1, 2))
 HEADER = {
     "profile": "mini",
     "data": "a test",
@@ -183,6 +182,22 @@ def test_rows_carry_the_labels_of_their_images_unless_they_are_shuffled(good):
             assert agrees == (arm.arm != "shuffled")
 
 
+def test_every_seed_shuffles_the_labels_in_its_own_way(good):
+    arms = {(arm.arm, arm.ratio, arm.seed): arm.data for arm in good[1]}
+    straight = arms["real+synthetic", 4, 0].labels
+    mixed = set()
+    for seed in BUDGET.seeds:
+        full, shuffled = arms["real+synthetic", 4, seed], arms["shuffled", 4, seed]
+        assert torch.equal(full.labels, straight)  # so that only the permutation can differ
+        assert torch.equal(shuffled.rows, full.rows)
+        assert torch.equal(shuffled.labels.sort().values, full.labels.sort().values)
+        mixed.add(tuple(shuffled.labels.tolist()))
+    assert len(mixed) == len(BUDGET.seeds)
+    alone = lab.draw_arms(make_data().train, POOL, lab.Budget(SHOTS, 30, (2,)))[-1]
+    assert (alone.arm, alone.seed) == ("shuffled", 2)
+    assert torch.equal(alone.data.labels, arms["shuffled", 4, 2].labels)  # whatever runs beside it
+
+
 def test_the_images_a_generator_has_seen_come_as_an_arm_of_their_own():
     results, arms = run(0.5, seen=True)
     rows = [row for row in results.content["rows"] if row["arm"] == "real+seen"]
@@ -243,7 +258,7 @@ def test_training_reports_every_step_once():
 
 def test_a_class_with_too_few_images_is_named():
     with pytest.raises(ValueError, match="class 0 has 12 examples"):
-        lab.draw_arms(make_data().train, POOL, Budget(13, 30, (0,)))
+        lab.draw_arms(make_data().train, POOL, lab.Budget(13, 30, (0,)))
 
 
 def test_too_many_classes_for_the_pool_are_refused():

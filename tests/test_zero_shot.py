@@ -305,9 +305,9 @@ def test_an_unreadable_image_is_named_and_the_others_are_kept(clip, examples, tm
 def busy_clip(request, clip, monkeypatch) -> Clip:
     """A clip for which three threads decode, as on a GPU while the batch before is encoded."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr("course_utils.zero_shot.extraction.CHUNK", 2)
+    monkeypatch.setattr("course_utils.zero_shot.features.CHUNK", 2)
     if request.param == "ahead":
-        monkeypatch.setattr("course_utils.zero_shot.extraction._takes_turns", lambda device: False)
+        monkeypatch.setattr("course_utils.zero_shot.features._takes_turns", lambda device: False)
     return clip
 
 
@@ -425,7 +425,7 @@ def test_a_damaged_model_is_refused_in_one_sentence(folder, tmp_path, damage):
 
 def test_small_files_in_turn_and_large_ones_in_threads_give_the_same(clip, examples, monkeypatch):
     in_turn = image_features(clip, examples, batch_size=3)
-    monkeypatch.setattr("course_utils.zero_shot.extraction.SMALL_BYTES", 0)
+    monkeypatch.setattr("course_utils.zero_shot.features.SMALL_BYTES", 0)
     threads = set()
     load = Example.load
     monkeypatch.setattr(

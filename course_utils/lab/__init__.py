@@ -5,18 +5,25 @@ judges it, ``findings`` and ``write_report`` say what came out. ``augmented_copi
 arms of classical augmentation learn from; ``train_vit`` trains a transformer without any CLIP.
 """
 
-from course_utils.lab.arms import RATIOS, Arm, Budget, draw_arms, plan_budget, write_prompts
-from course_utils.lab.augmented import FAMILIES, Copies, augmented_copies
-from course_utils.lab.dials import DIALS, Dial, apply_dial
-from course_utils.lab.from_scratch import (
+from course_utils.lab.augmented import (
     AUGMENTATIONS,
-    REGULARIZATIONS,
-    Regularization,
-    VitStep,
-    classify,
-    small_vit,
-    train_vit,
+    DIALS,
+    FAMILIES,
+    apply_dial,
+    augmented_copies,
 )
+from course_utils.lab.experiment import (
+    RATIOS,
+    Budget,
+    Results,
+    draw_arms,
+    plan_budget,
+    run_arms,
+    save_results,
+    tabulate,
+    write_prompts,
+)
+from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
 from course_utils.lab.report import (
     arm_label,
     findings,
@@ -24,7 +31,6 @@ from course_utils.lab.report import (
     verdict_sentence,
     write_report,
 )
-from course_utils.lab.results import Results, Trained, run_arms, save_results, tabulate
 
 __all__ = [
     "AUGMENTATIONS",
@@ -32,14 +38,8 @@ __all__ = [
     "FAMILIES",
     "RATIOS",
     "REGULARIZATIONS",
-    "Arm",
     "Budget",
-    "Copies",
-    "Dial",
-    "Regularization",
     "Results",
-    "Trained",
-    "VitStep",
     "apply_dial",
     "arm_label",
     "augmented_copies",
@@ -50,7 +50,6 @@ __all__ = [
     "results_table",
     "run_arms",
     "save_results",
-    "small_vit",
     "tabulate",
     "train_vit",
     "verdict_sentence",

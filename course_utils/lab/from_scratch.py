@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -11,19 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_utils import augment
-from course_utils.augment import Augmentation, Batch, Compose
+from course_utils.augment import Augmentation, Batch
 from course_utils.runtime import derive_seed, seeded
-
-_TURNS = (augment.QuarterTurn(), augment.Flip())
-_LIGHT = (augment.Brightness(), augment.Contrast(), augment.Saturation())
-# What Steiner et al. call augmentation: more and more of it, Mixup only in the last.
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
-    {
-        "none": Compose(()),
-        "light": Compose(_TURNS),
-        "strong": Compose((*_TURNS, augment.RandomResizedCrop(), *_LIGHT, augment.Mixup())),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -35,13 +23,11 @@ class Regularization:
     weight_decay: float
 
 
-REGULARIZATIONS: Mapping[str, Regularization] = MappingProxyType(
-    {
-        "none": Regularization(0.0, 0.0, 0.0),
-        "light": Regularization(0.1, 0.1, 0.1),
-        "strong": Regularization(0.3, 0.3, 0.3),
-    }
-)
+REGULARIZATIONS: Mapping[str, Regularization] = {
+    "none": Regularization(0.0, 0.0, 0.0),
+    "light": Regularization(0.1, 0.1, 0.1),
+    "strong": Regularization(0.3, 0.3, 0.3),
+}
 
 
 @dataclass(frozen=True)
@@ -85,12 +71,12 @@ def train_vit(
     seed: int,
     num_steps: int = 200,
 ) -> Iterator[VitStep]:
-    r"""Train a small vision transformer from nothing; every batch is augmented anew.
+    r"""Train a small vision transformer from nothing; yield a record a step.
 
     $$L = -\frac{1}{|B|} \sum_{i \in B} \sum_k \tilde y_{ik} \log\mathrm{softmax}(f(\tilde x_i))_k$$
 
-    64 images a step, AdamW, a learning rate that rises to 0.001 in a tenth of the steps and falls
-    to zero along a cosine.
+    64 images a step, augmented anew; AdamW; a learning rate that rises to 0.001 in a tenth of the
+    steps and falls to zero along a cosine.
 
     Args:
         images: in [0, 1].
@@ -100,9 +86,6 @@ def train_vit(
         regularization: one of ``REGULARIZATIONS``, or any other.
         seed: of weights, batches, augmentation and dropout; the global random state stays.
         num_steps: of the optimizer.
-
-    Yields:
-        One record a step.
 
     Raises:
         ValueError: no images, or a label outside the classes.

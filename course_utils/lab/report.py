@@ -14,11 +14,7 @@ Content = Mapping[str, object]
 
 
 def results_table(content: Content) -> pd.DataFrame:
-    """Lay out the summary for reading: one line an arm and ratio, in percent and points.
-
-    Args:
-        content: ``Results.content``.
-    """
+    """Lay out the summary of ``Results.content``: one line an arm and ratio, percent and points."""
     lines = []
     for entry in content["summary"]:
         has_synthetic = entry["arm"] in ("real+synthetic", "synthetic")
@@ -52,11 +48,7 @@ def _gain(entry: Mapping) -> str:
 
 
 def findings(content: Content) -> list[str]:
-    """State what was found, in sentences whose every number comes from the results.
-
-    Args:
-        content: ``Results.content``.
-    """
+    """State what was found, in sentences whose every number comes from ``Results.content``."""
     summary = {(entry["arm"], entry["ratio"]): entry for entry in content["summary"]}
     rows = content["rows"]
     num_seeds = len({row["seed"] for row in rows})
@@ -76,7 +68,16 @@ def findings(content: Content) -> list[str]:
             verb = text(f"finding.{entry['verdict']}")
             what = arm_label(arm, ratio)
             said.append(text("finding.arm", what=what, verb=verb, gain=_gain(entry)))
-    said.append(text("finding.synthetic", **_best_synthetic(summary)))
+    alone = [entry for (arm, _), entry in summary.items() if arm == "synthetic"]
+    best = max(alone, key=lambda entry: entry["accuracy"])
+    said.append(
+        text(
+            "finding.synthetic",
+            ratio=best["ratio"],
+            accuracy=f"{100 * best['accuracy']:.1f}",
+            gain=_gain(best),
+        )
+    )
     shuffled = next(entry for (arm, _), entry in summary.items() if arm == "shuffled")
     said.append(
         text(
@@ -87,18 +88,6 @@ def findings(content: Content) -> list[str]:
         )
     )
     return said
-
-
-def _best_synthetic(summary: Mapping) -> dict[str, str]:
-    best = max(
-        (entry for (arm, _), entry in summary.items() if arm == "synthetic"),
-        key=lambda entry: entry["accuracy"],
-    )
-    return {
-        "ratio": str(best["ratio"]),
-        "accuracy": f"{100 * best['accuracy']:.1f}",
-        "gain": _gain(best),
-    }
 
 
 def verdict_sentence(content: Content) -> str:
@@ -115,11 +104,7 @@ def verdict_sentence(content: Content) -> str:
 
 
 def write_report(
-    content: Content,
-    figures: Mapping[str, Path],
-    path: Path,
-    *,
-    notes: Sequence[str] = (),
+    content: Content, figures: Mapping[str, Path], path: Path, *, notes: Sequence[str] = ()
 ) -> None:
     """Write one self-contained HTML page: answer, table, sentences, figures, how it was made.
 
@@ -132,27 +117,28 @@ def write_report(
     Raises:
         OSError: when the disk is full or read-only; says what to do.
     """
-    table = results_table(content).reset_index().to_html(index=False, border=0)
-    sentences = "".join(f"<li>{html.escape(line)}</li>" for line in findings(content))
-    remarks = "".join(f"<li>{html.escape(line)}</li>" for line in notes)
+    made = text("report.made", **{k: content[k] for k in ("profile", "data", "model", "generator")})
     pictures = "".join(
         f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
         f'{base64.b64encode(file.read_bytes()).decode()}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
         for caption, file in figures.items()
     )
-    made = text("report.made", **{k: content[k] for k in ("profile", "data", "model", "generator")})
     page = _PAGE.format(
         title=html.escape(text("report.title")),
         answer=html.escape(verdict_sentence(content)),
         made=html.escape(made),
-        sentences=sentences,
-        table=table,
+        sentences=_items(findings(content)),
+        table=results_table(content).reset_index().to_html(index=False, border=0),
         pictures=pictures,
         heading=html.escape(text("report.notes")),
-        remarks=remarks,
+        remarks=_items(notes),
     )
     write_atomically(path, page.encode())
+
+
+def _items(lines: Sequence[str]) -> str:
+    return "".join(f"<li>{html.escape(line)}</li>" for line in lines)
 
 
 _PAGE = """<!doctype html>

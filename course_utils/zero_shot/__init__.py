@@ -4,16 +4,14 @@
 ``class_weights`` and ``image_features`` use it, ``zero_shot_logits`` compares.
 """
 
-from course_utils.zero_shot.extraction import FeatureStep, extract_features, image_features
-from course_utils.zero_shot.loading import load_clip
-from course_utils.zero_shot.pixels import Preprocess
+from course_utils.zero_shot.features import FeatureStep, extract_features, image_features
+from course_utils.zero_shot.models import ACTIVATIONS, Clip, embed_images, load_clip
 from course_utils.zero_shot.prompts import (
     TEMPLATE_SOURCES,
     TEMPLATES,
     class_weights,
     zero_shot_logits,
 )
-from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images
 
 __all__ = [
     "ACTIVATIONS",
@@ -21,7 +19,6 @@ __all__ = [
     "TEMPLATE_SOURCES",
     "Clip",
     "FeatureStep",
-    "Preprocess",
     "class_weights",
     "embed_images",
     "extract_features",

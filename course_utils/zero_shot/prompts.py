@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_utils.examples import phrase_from_name
-from course_utils.zero_shot.records import Clip
+from course_utils.zero_shot.models import Clip
 
 _VIEWS = [
     f"{how} {what}" for what in ("imagery", "photo", "view") for how in ("satellite", "aerial")
@@ -102,13 +102,7 @@ def zero_shot_logits(
 
     Over the classes of a picture take the softmax, or the sigmoid where the model was trained with
     one (`Clip.logit_bias` is not 0): that asks for each class alone whether it is there. The best
-    class is the same.
-
-    Args:
-        image_features: of one model, and ``weights`` of the same.
-        weights: from `class_weights`.
-        logit_scale: ``Clip.logit_scale``.
-        logit_bias: ``Clip.logit_bias``.
+    class is the same. Scale and bias are the model's (`Clip`).
 
     Source:
         Radford et al. 2021 (arXiv:2103.00020), figure 3; with the bias Zhai et al. 2023

@@ -3,22 +3,66 @@
 import hashlib
 import json
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from course_utils.hub import Located, locate, read_lock
 from course_utils.runtime import pick_device
 from course_utils.texts import text
-from course_utils.zero_shot import nets, transformers_nets
-from course_utils.zero_shot.records import ACTIVATIONS, Clip, embed_images, unit_rows
+from course_utils.zero_shot import folders
 
+ACTIVATIONS = ("quickgelu", "gelu")  # x sigmoid(1.702 x), and the exact x Phi(x)
 PROMPTS = 256  # that are encoded at a time
-# Files that decide about features
-DECISIVE = {".json", ".safetensors", ".txt", ".model", ".pt", ".bin"}
-PUBLISHED = {"remoteclip": "RemoteCLIP-{}.pt", "georsclip": "RS5M_{}.pt"}  # {}: the architecture
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An image encoder and a text encoder that share one space."""
+
+    name: str
+    encode_image: Callable[[Tensor], Tensor]  # preprocessed n 3 h w -> unit rows n d, on the CPU
+    encode_text: Callable[[list[str]], Tensor]  # m prompts -> unit rows m d, on the CPU
+    preprocess: folders.Preprocess  # any size -> 3 h w: resized, cropped, normalised
+    logit_scale: float  # exp(tau), already exponentiated
+    image_size: int  # side in pixels that the encoder sees
+    fingerprint: str  # SHA-256 over weights, architecture, preprocessing and precision
+    stand_in_for: str | None = None  # the artifact that this one replaces offline
+    origin: str = "local"  # where the files came from: local, shipped, cache, hub, …, stand-in
+    logit_bias: float = 0.0  # of models trained with a sigmoid for each pair; else there is none
+    # openai, remoteclip, georsclip, git_rsclip; or the format of a folder
+    family: str = "open_clip"
+    activation: str = "gelu"  # of the transformers; a ResNet's image tower has ReLU throughout
+    activation_reason: str = ""  # why this one
+    # The network itself, without gradients, to count and to look into. Fine-tune a copy: features
+    # are remembered by the fingerprint of the files.
+    net: nn.Module | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Say where the encoders run."""
+        return torch.device("cpu") if self.net is None else next(self.net.parameters()).device
+
+
+def embed_images(net: nn.Module, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+    """Encode preprocessed images into unit rows, on the network's device and with gradients.
+
+    Args:
+        net: ``Clip.net``, or a copy of it that is being fine-tuned.
+        images: on the same device.
+    """
+    encode = getattr(net, "encode_image", None) or net.get_image_features
+    return _unit_rows(encode(images))
+
+
+def _unit_rows(features: object) -> Float[Tensor, "n d"]:
+    """Bring what an encoder returned to length one, in single precision."""
+    features = getattr(features, "pooler_output", features)  # transformers 5 wraps the tensor
+    return nn.functional.normalize(features.float(), dim=-1)
 
 
 def load_clip(
@@ -31,14 +75,11 @@ def load_clip(
 ) -> Clip:
     """Load a model of the CLIP family, ready to encode.
 
-    Names of the lock: ``small_clip``; OpenAI's ``clip_rn50``, ``clip_vit_b_32``, ``clip_vit_b_16``,
-    ``clip_vit_l_14``; ``remoteclip_rn50``, ``remoteclip_vit_b_32``, ``remoteclip_vit_l_14``;
-    ``georsclip_vit_b_32``, ``georsclip_vit_l_14``, ``georsclip_vit_h_14``; ``git_rsclip`` (large)
-    and ``git_rsclip_base``. Weights are kept in single precision; on a GPU the encoders run in
-    mixed precision.
+    Weights are kept in single precision; on a GPU the encoders run in mixed precision.
 
     Args:
-        name: an artifact of the lock, or the path of a folder: one of open_clip
+        name: an artifact of the lock (``small_clip``; ``clip_…`` is OpenAI's, ``remoteclip_…``,
+            ``georsclip_…``, ``git_rsclip`` the large one), or the path of a folder: of open_clip
             (``open_clip_config.json`` and weights), of transformers with a SigLIP or CLIP, or with
             one file of RemoteCLIP or GeoRSCLIP under its published name.
         device: where the encoders run; None picks the best one.
@@ -65,11 +106,11 @@ def load_clip(
         found, reasons = located.artifact.name, "; ".join(located.notes)
         warnings.warn(text("clip.stand_in", name=name, found=found, reasons=reasons), stacklevel=2)
     asked = None if located.stand_in_for else activation
-    network = _load(located, asked)
-    if asked and network.family in transformers_nets.KINDS:
-        raise ValueError(f"{name} has {network.activation}, as trained; leave activation= out")
+    network = folders.load_network(located.root, located.artifact.settings, asked)
+    usual = network.usual[0]
+    if asked and network.family in folders.CLASSES:
+        raise ValueError(f"{name} has {usual}, as trained; leave activation= out")
     if asked and asked not in network.usual:
-        usual = network.usual[0]
         said = text("clip.activation.mismatch", name=name, usual=usual, asked=asked)
         warnings.warn(said, stacklevel=2)
     return _describe(located, network, asked, pick_device(device and str(device)))
@@ -78,57 +119,20 @@ def load_clip(
 def _recognized(located: Located) -> Located:
     """Add what the lock says of the one state dict in a folder, if it has its published name."""
     files = [Path(name).name for name in located.artifact.files if name.endswith(".pt")]
-    if located.artifact.settings or len(files) != 1 or (located.root / nets.CONFIG).is_file():
+    if located.artifact.settings or len(files) != 1 or (located.root / folders.CONFIG).is_file():
         return located
     for artifact in read_lock().values():
         settings = artifact.settings
-        name = PUBLISHED.get(settings.get("family"), "").format(settings.get("architecture"))
+        name = folders.PUBLISHED.get(settings.get("family"), "").format(
+            settings.get("architecture")
+        )
         if files == [name]:
             return replace(located, artifact=replace(located.artifact, settings=settings))
     return located
 
 
-def _load(located: Located, asked: str | None) -> nets.Network:
-    root, settings = located.root, located.artifact.settings
-    try:
-        if (root / nets.CONFIG).is_file():
-            return nets.load_folder(root, asked, settings.get("activations", ()))
-        if kind := transformers_nets.kind_of(root):
-            return transformers_nets.load_folder(root, kind)
-        path = _find_state(root, settings.get("architecture"))
-        return nets.load_state(path, settings["architecture"], asked, settings["activations"])
-    except Exception as error:  # the libraries let through whatever their parts raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:1000]
-        raise ValueError(
-            f"the CLIP model in {root} does not load ({reason}); a file is missing, damaged or "
-            "belongs to another model: restore the folder"
-        ) from error
-
-
-def _find_state(root: Path, architecture: str | None) -> Path:
-    """Find the one state dict in a folder, or of several the one named after the architecture."""
-    paths = sorted(root.rglob("*.pt"))
-    if not paths:
-        raise ValueError(
-            f"it has no {nets.CONFIG}, no {transformers_nets.CONFIG} with model_type siglip or "
-            "clip, and no *.pt"
-        )
-    if architecture is None:
-        raise ValueError(
-            f"{paths[0].name} does not say which architecture and activation it is for: put it "
-            "alone into a folder called as its name in data/artifacts.lock.json "
-            "(remoteclip_vit_b_32, …), set COURSE_MODELS to the folder above and load it by that "
-            "name"
-        )
-    named = [path for path in paths if path.stem.endswith(architecture)]
-    if len(paths) > 1 and len(named) != 1:
-        names = ", ".join(path.name for path in paths)
-        raise ValueError(f"it holds {names}; keep the one for {architecture}")
-    return (named if len(paths) > 1 else paths)[0]
-
-
 def _describe(
-    located: Located, network: nets.Network, asked: str | None, device: torch.device
+    located: Located, network: folders.Network, asked: str | None, device: torch.device
 ) -> Clip:
     net = network.net.eval().requires_grad_(False).to(device)
     mixed = device.type == "cuda"
@@ -140,9 +144,9 @@ def _describe(
     def encode_text(prompts: list[str]) -> Tensor:
         parts = [prompts[i : i + PROMPTS] for i in range(0, len(prompts), PROMPTS)]
         with torch.no_grad(), torch.autocast(device.type, torch.float16, enabled=mixed):
-            return torch.cat([unit_rows(network.encode_text(part)) for part in parts]).cpu()
+            return torch.cat([_unit_rows(network.encode_text(part)) for part in parts]).cpu()
 
-    bias = getattr(net, "logit_bias", None)
+    bias, activation = getattr(net, "logit_bias", None), asked or network.usual[0]
     return Clip(
         name=located.artifact.name,
         encode_image=encode_image,
@@ -151,32 +155,30 @@ def _describe(
         logit_scale=net.logit_scale.exp().item(),
         logit_bias=0.0 if bias is None else bias.item(),
         image_size=network.image_size,
-        fingerprint=_fingerprint(located, network.activation, mixed),
+        fingerprint=_fingerprint(located, activation, mixed),
         stand_in_for=located.stand_in_for,
         origin=located.origin,
         family=located.artifact.settings.get("family", network.family),
-        activation=network.activation,
+        activation=activation,
         activation_reason=_reason(located, network, asked),
         net=net,
-        revision=located.revision,
-        notes=located.notes,
     )
 
 
-def _reason(located: Located, network: nets.Network, asked: str | None) -> str:
+def _reason(located: Located, network: folders.Network, asked: str | None) -> str:
     """Say why this activation."""
     settings = located.artifact.settings
     if asked:
         return text("clip.activation.asked", name=located.artifact.name, usual=network.usual[0])
     if "activations" in settings:
         return text(f"clip.activation.{settings['family']}")
-    file = (nets if network.family == "open_clip" else transformers_nets).CONFIG
+    file = folders.HUGGING_CONFIG if network.family in folders.CLASSES else folders.CONFIG
     return text("clip.activation.config", file=file)
 
 
 def _fingerprint(located: Located, *choices: object) -> str:
     """Hash everything on which features depend."""
     files = located.artifact.files.items()
-    decisive = sorted(item for item in files if Path(item[0]).suffix in DECISIVE)
+    decisive = sorted(item for item in files if Path(item[0]).suffix in folders.DECISIVE)
     what = [decisive, located.artifact.settings, *choices]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()

@@ -1,5 +1,7 @@
 """Images to features: decoded in threads, encoded in batches, each image once a model."""
 
+import hashlib
+import json
 import os
 import warnings
 from collections import Counter
@@ -12,12 +14,14 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from course_utils.examples import Example
-from course_utils.zero_shot.pixels import Preprocess
-from course_utils.zero_shot.records import Clip
-from course_utils.zero_shot.store import read_store, write_store
+from course_utils.runtime import write_atomically
+from course_utils.zero_shot.folders import Preprocess
+from course_utils.zero_shot.models import Clip
 
 CHUNK = 8  # images that a thread decodes at a time
 SMALL_BYTES = 1 << 14  # of a file, under which threads only wait for each other
@@ -58,7 +62,7 @@ def extract_features(
     if not digests:
         raise ValueError("there are no examples to encode; give at least one")
     path = None if cache is None else Path(cache) / f"features_{clip.fingerprint[:24]}.safetensors"
-    known, note = read_store(path, clip.fingerprint)
+    known, note = _read_store(path, clip.fingerprint)
     todo = {d: e for d, e in zip(digests, examples, strict=True) if d not in known}
     copies = Counter(digests)
     from_cache = done = len(digests) - sum(copies[digest] for digest in todo)
@@ -72,7 +76,7 @@ def extract_features(
             yield FeatureStep(done, len(digests), from_cache, note=note)
     finally:  # also when the loop is left early, by an unreadable image or by Ctrl-C
         if path is not None and done > from_cache:
-            note = write_store(path, clip.fingerprint, known) or note
+            note = _write_store(path, clip.fingerprint, known) or note
     features = torch.stack([known[digest] for digest in digests])
     yield FeatureStep(done, len(digests), from_cache, features, note)
 
@@ -88,6 +92,11 @@ def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Fl
     """Decode and encode batch by batch; while a GPU encodes one, threads decode the next."""
     takes_turns = _takes_turns(clip.device)
     num_threads = torch.get_num_threads() if takes_turns else os.cpu_count() or 1
+
+    def start(batch: list[Example]) -> list[Future]:
+        parts = [batch[i : i + CHUNK] for i in range(0, len(batch), CHUNK)]
+        return [pool.submit(_decode, clip.preprocess, part) for part in parts]
+
     batches = [examples[i : i + batch_size] for i in range(0, len(examples), batch_size)]
     with ThreadPoolExecutor(num_threads) as pool:
         ahead: list[Future] = []
@@ -96,10 +105,10 @@ def _encode(clip: Clip, examples: list[Example], batch_size: int) -> Iterator[Fl
                 if takes_turns and all(map(_is_small, batch)):
                     images = _decode(clip.preprocess, batch)
                 else:
-                    parts = ahead or _start(pool, clip.preprocess, batch)
+                    parts = ahead or start(batch)
                     wait(parts)  # all, also if one fails: no thread may outlast the filters
                     images = torch.cat([part.result() for part in parts]).to(clip.device)
-                ahead = [] if takes_turns else _start(pool, clip.preprocess, following)
+                ahead = [] if takes_turns else start(following)
                 try:
                     rows = clip.encode_image(clip.preprocess.normalize(images))
                 finally:
@@ -117,13 +126,6 @@ def _is_small(example: Example) -> bool:
     return example.path is None or example.path.stat().st_size < SMALL_BYTES
 
 
-def _start(
-    pool: ThreadPoolExecutor, preprocess: Preprocess, examples: list[Example]
-) -> list[Future]:
-    parts = [examples[i : i + CHUNK] for i in range(0, len(examples), CHUNK)]
-    return [pool.submit(_decode, preprocess, part) for part in parts]
-
-
 def _decode(preprocess: Preprocess, examples: list[Example]) -> UInt8[Tensor, "m 3 h w"]:
     return torch.stack([preprocess.pixels(example.load()) for example in examples])
 
@@ -139,3 +141,35 @@ def _quiet_in_threads() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+def _read_store(path: Path | None, fingerprint: str) -> tuple[dict[str, Tensor], str]:
+    """Give the features by the digest of their image, and what was wrong with the file."""
+    if path is None:
+        return {}, ""
+    try:
+        with safe_open(path, "pt") as store:
+            features, meta = store.get_tensor("features"), store.metadata()
+        if meta["sha256"] != _checksum(fingerprint, meta["digests"], features):
+            raise ValueError("wrong checksum")
+        return dict(zip(json.loads(meta["digests"]), features, strict=True)), ""
+    except FileNotFoundError:
+        return {}, ""
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        return {}, f"the feature cache {path.name} was damaged and is rebuilt ({error})"
+
+
+def _write_store(path: Path, fingerprint: str, known: dict[str, Tensor]) -> str:
+    """Remember features; say why, if that was not possible."""
+    features, digests = torch.stack(list(known.values())), json.dumps(list(known))
+    meta = {"digests": digests, "sha256": _checksum(fingerprint, digests, features)}
+    try:
+        write_atomically(path, save({"features": features}, metadata=meta))
+    except OSError as error:  # features that cannot be remembered are still features
+        return f"features are not cached: {error}"
+    return ""
+
+
+def _checksum(fingerprint: str, digests: str, features: Float[Tensor, "m d"]) -> str:
+    content = f"{fingerprint}{digests}".encode() + features.numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()
