@@ -505,8 +505,6 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
             lambda: plots.show_inpainting(X, X > 0, {"a": randn(2, 1, 4, 4)}),
             "results of shape|show_inpainting",
         ),
-        (lambda: plots.animate([]), "one size"),
-        (lambda: plots.animate([*flat_frames(1), np.zeros((2, 2, 3), np.uint8)]), "one size"),
         (lambda: plots.animate(flat_frames(1, 2), max_bytes=50), "fewer images"),
         (lambda: plots.animate_reverse(X, []), "steps and two frames"),
         (lambda: plots.animate_reverse(X, STEPS, num_frames=1), "steps and two frames"),

@@ -231,9 +231,10 @@ def test_the_bias_is_a_line_over_one_by_n_that_ends_at_infinitely_many():
 
 def test_published_numbers_are_apart_from_ours_with_the_reason():
     figure = plots.plot_published(published(), OURS, note="these are other images.")
-    middle = 0.5
-    left = [ax for ax in figure.axes if ax.get_position().x1 < middle]
-    right = [ax for ax in figure.axes if ax.get_position().x0 > middle]
+    draw(figure)
+    middle = figure.bbox.width / 2
+    left = [ax for ax in figure.axes if ax.get_window_extent().x1 < middle]
+    right = [ax for ax in figure.axes if ax.get_window_extent().x0 > middle]
     assert len(left) == 3
     assert len(right) == 2
     assert len(figure.axes) == 5

@@ -1,6 +1,7 @@
 """Data in, Figure out: the pictures of the course, one color per source and damage everywhere.
 
 Every function returns a closed Figure, which a notebook shows once and `save_figure` writes.
+Accuracies, gains and their intervals come as shares in 0 … 1, where nothing else is said.
 """
 
 from course_utils.plots.buildings import (
@@ -61,10 +62,7 @@ from course_utils.plots.heat import (
     show_heatmaps,
     show_masked,
 )
-from course_utils.plots.labels import (
-    plot_accuracy_timeline,
-    plot_timeline,
-)
+from course_utils.plots.labels import plot_accuracy_timeline, plot_timeline
 from course_utils.plots.measured import (
     compare_splits,
     plot_by_amount,

@@ -30,7 +30,6 @@ from course_utils.plots.style import (
     Picture,
     class_name,
     finish,
-    legend_below,
     level_name,
     make_axes,
     on_color,
@@ -64,7 +63,7 @@ def show_pair(
         post: uint8 (h, w, 3), after it; the sizes may differ.
         buildings_pre: polygons in pixels of ``pre``; white, where they have no damage level.
         buildings_post: polygons in pixels of ``post``.
-        caption: said above both.
+        caption: said above.
 
     Raises:
         ValueError: the images are not uint8 of shape (h, w, 3).
@@ -101,8 +100,8 @@ def show_swipe(
             only ``pre``.
         buildings: polygons in pixels of ``post``, drawn right of the line in damage colors; the
             legend counts all of them, so that it stands still while the line moves.
-        caption: said above.
         max_size: larger images are drawn with fewer pixels, which is faster; the axes stay.
+        caption: said above.
 
     Raises:
         ValueError: other images than uint8 (h, w, 3), two sizes, a position outside 0 … 1, or a
@@ -219,7 +218,7 @@ def crops_by_level(crops: Mapping[DamageLevel, Sequence[Picture]], *, caption: s
 
     Args:
         crops: images by level; levels without any are left out.
-        caption: said above all.
+        caption: said above.
 
     Raises:
         ValueError: no crops, or images that are not uint8 (h, w, 3).
@@ -229,8 +228,7 @@ def crops_by_level(crops: Mapping[DamageLevel, Sequence[Picture]], *, caption: s
         raise ValueError("no crops to show")
     rows = [[Cell(crop, color=DAMAGE_COLORS[level]) for crop in crops[level]] for level in levels]
     names = [level_name(level) for level in levels]
-    fig, _ = image_grid(rows, cell=1.1, row_labels=names, caption=caption)
-    return finish(fig, caption)
+    return image_grid(rows, cell=1.1, row_labels=names, caption=caption)
 
 
 def damage_scale(
@@ -286,14 +284,13 @@ def scene_maps(view: View, outlines: Sequence[Outline] = ()) -> Figure:
     pictures |= {"roads": _lines(road_map(view)), "edges": _lines(edge_map(view))}
     there = [code for code in range(len(LAND_COVER)) if (view.land_cover == code).any()]
     patches = [Patch(color=COVER_COLORS[code], label=LAND_COVER[code]) for code in there]
-    style = {"cell": 2.9, "fontsize": 12, "foot": "legend", "caption": view.caption}
     cells = [Cell(im, say(f"scene.{what}"), color=PALE) for what, im in pictures.items()]
-    fig, axes = image_grid([cells], **style)
+    words = {"caption": view.caption, "legend": patches, "fontsize": 12}
+    fig = image_grid([cells], cell=2.9, **words)
     for outline in outlines:
         shape, color = shapely.Polygon(outline.points), DAMAGE_COLORS[DamageLevel(outline.damage)]
-        _outline(axes[0, 1], [shape], color, width=1.6, shift=0.5)
-    legend_below(fig, patches, ncols=len(patches), fontsize=10)
-    return finish(fig, view.caption)
+        _outline(fig.axes[1], [shape], color, width=1.6, shift=0.5)
+    return fig
 
 
 def _lines(there: np.ndarray) -> Picture:
@@ -322,7 +319,7 @@ def show_batch(
         batch: images of 3 channels, with masks of damage levels, polygons and targets if any.
         titles: one an image, said above it.
         class_names: the classes of the targets.
-        caption: said above all.
+        caption: said above.
 
     Raises:
         ValueError: another number of titles, or of classes, or images that are not RGB.
@@ -343,12 +340,12 @@ def show_batch(
     if batch.masks is not None:
         masks = [_mask_picture(mask) for mask in batch.masks.numpy()]
         rows = [list(map(Cell, pictures, names)), list(map(Cell, masks, [""] * len(batch), labels))]
-    fig, axes = image_grid(rows, cell=2.05, caption=caption, fontsize=10)
+    fig = image_grid(rows, cell=2.05, caption=caption, fontsize=10)
     for i, polygons in enumerate(batch.polygons or ()):
         mask = None if batch.masks is None else batch.masks[i]
         for shape in polygons:
-            _outline(axes[0, i], [shape], _color_inside(shape, mask), width=1.3, shift=0.5)
-    return finish(fig, caption)
+            _outline(fig.axes[i], [shape], _color_inside(shape, mask), width=1.3, shift=0.5)
+    return fig
 
 
 def label_words(target: torch.Tensor, class_names: Sequence[str]) -> str:

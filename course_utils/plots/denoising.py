@@ -14,7 +14,7 @@ from torch import Tensor
 from course_utils.diffusion import NoiseSchedule, q_sample
 from course_utils.images import tile, to_bytes, to_pil
 from course_utils.plots.grid import plot_trajectory, show_grid
-from course_utils.plots.style import SOURCE_COLORS, Picture, refuse_unless_pictures, say
+from course_utils.plots.style import SOURCE_COLORS, Picture, say
 from course_utils.samplers import SampleStep
 
 MAX_BYTES = 110_000  # 150 kB in the notebook, where pictures are stored as base64
@@ -128,11 +128,7 @@ def show_inpainting(
 
 
 def show_reverse(
-    x_T: Float[Tensor, "n c h w"],
-    steps: Sequence[SampleStep],
-    *,
-    index: int = 0,
-    caption: str = "",
+    x_T: Float[Tensor, "n c h w"], steps: Sequence[SampleStep], *, index: int = 0, caption: str = ""
 ) -> Figure:
     """Show one image's way from noise: what the network saw at each step, above its prediction.
 
@@ -201,23 +197,16 @@ def animate_reverse(
 
 
 def animate(frames: Sequence[Picture], *, zoom: int = 1, max_bytes: int = MAX_BYTES) -> Animation:
-    """Make a moving picture that repeats, small enough to be stored in a notebook.
-
-    All frames share one palette of 64 colors. If the file is too large, frames in between are left
-    out, evenly.
+    """Make a moving picture that repeats, with one palette of 64 colors for all frames.
 
     Args:
         frames: uint8 (h, w, 3), all of one size.
         zoom: pixels are repeated as often, so that small images are seen.
-        max_bytes: of the file.
+        max_bytes: of the file; frames in between are left out, evenly, until it fits.
 
     Raises:
-        ValueError: no frames, several sizes, no pictures, or two frames are too large already.
+        ValueError: two frames are too large already.
     """
-    refuse_unless_pictures(list(frames))
-    if len({frame.shape for frame in frames}) != 1:
-        sizes = sorted({frame.shape[:2] for frame in frames})
-        raise ValueError(f"expected frames of one size, got {sizes}")
     quantized = _quantize(frames, zoom)
     chosen = np.arange(len(frames))
     while True:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, TrainStep, posterior, q_sample
@@ -20,8 +20,8 @@ from course_utils.plots.style import (
     LINE_COLORS,
     SOURCE_COLORS,
     finish,
-    legend_below,
     line_style,
+    make_ax,
     make_axes,
     name_counts,
     plain,
@@ -66,10 +66,8 @@ def plot_schedules(schedules: Mapping[str, NoiseSchedule], *, caption: str = "")
     beta.plot([], [], label=say("plot.equal_noise"), **crossing)
     for ax, key in ((beta, "plot.beta"), (alpha_bar, "plot.alpha_bar"), (snr, "plot.snr")):
         ax.set_title(say(key), fontsize=12)
-        ax.set_xlabel(say("plot.step_t"), fontsize=11)
-        tidy(ax)
-    legend_below(fig, beta.get_legend_handles_labels()[0], ncols=6)
-    return finish(fig, caption)
+        tidy(ax, say("plot.step_t"))
+    return finish(fig, caption, legend=beta, ncols=6)
 
 
 def show_noised(
@@ -108,17 +106,14 @@ def show_noised(
         right.plot(values, color=color, linestyle=dash, linewidth=2.5, label=label)
         right.plot(t, values[t], "o", color=color, markersize=10)
     right.axvline(t, color=INK, linewidth=1)
-    right.set(ylim=(-0.02, 1.04), xlabel=say("plot.step_t"))
+    right.set_ylim(-0.02, 1.04)
     right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=12)
-    tidy(right)
+    tidy(right, say("plot.step_t"))
     return finish(fig, caption)
 
 
 def plot_loss(
-    runs: Mapping[str, Sequence[TrainStep]],
-    *,
-    baseline: float | None = 1.0,
-    caption: str = "",
+    runs: Mapping[str, Sequence[TrainStep]], *, baseline: float | None = 1.0, caption: str = ""
 ) -> Figure:
     """Draw the loss of every training step as a dot, and its mean over 2 % of them as a line.
 
@@ -135,8 +130,7 @@ def plot_loss(
     for name, records in runs.items():
         if not all(np.isfinite(record.loss) and record.loss > 0 for record in records):
             raise ValueError(f"{name}: losses must be finite and above 0: did the training fail?")
-    fig, axes = make_axes(1, 1, (9, 4.1), caption=caption)
-    ax, handles = axes[0, 0], []
+    fig, ax = make_ax(9, 4.4, caption)
     for i, (name, records) in enumerate(runs.items()):
         steps, y = (np.array([getattr(r, key) for r in records]) for key in ("step", "loss"))
         dots = np.unique(np.linspace(0, len(y) - 1, _NUM_DOTS).round().astype(int))
@@ -145,33 +139,23 @@ def plot_loss(
         width = max(1, round(0.02 * len(y)))
         mean = np.convolve(y, np.full(width, 1 / width), mode="valid")
         style = {"color": color, "linestyle": DASHES[i % len(DASHES)], "linewidth": 2.5}
-        handles += ax.plot(steps[width - 1 :], mean, label=plain(name), **style)
+        ax.plot(steps[width - 1 :], mean, label=plain(name), **style)
     if baseline is not None:
         ax.axhline(baseline, color=INK, linewidth=1)
         style = {"xycoords": ax.get_yaxis_transform(), "ha": "right", "va": "baseline"}
         remark(ax, say("plot.predicts_zero"), (1, baseline), (0, 4), fontsize=11, **style)
-    ax.set(yscale="log", xlabel=say("plot.train_step"), ylabel=say("plot.loss"))
-    _label_log(ax)
-    tidy(ax)
-    legend_below(fig, handles)
-    return finish(fig, caption)
-
-
-def _label_log(ax: Axes) -> None:
-    """Write round numbers along a logarithmic axis, also if it is short."""
+    ax.set_yscale("log")
     low, high = ax.get_ylim()
     fine = [m * 10.0**e for e in range(-12, 8) for m in (1, 2, 3, 5)]
-    ticks = [value for value in fine if low <= value <= high]
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.yaxis.set_minor_locator(NullLocator())
+    ticks = [value for value in fine if low <= value <= high]  # some, however short the axis
     ax.set_yticks(ticks, [f"{value:g}" for value in ticks])
+    ax.yaxis.set_minor_locator(NullLocator())
+    tidy(ax, say("plot.train_step"), say("plot.loss"))
+    return finish(fig, caption, legend=ax)
 
 
 def plot_solver_order(
-    errors: Mapping[str, Sequence[SolverError]],
-    *,
-    orders: Mapping[str, int],
-    caption: str = "",
+    errors: Mapping[str, Sequence[SolverError]], *, orders: Mapping[str, int], caption: str = ""
 ) -> Figure:
     """Draw the error of solvers against their steps, both logarithmic, beside lines of an order.
 
@@ -188,12 +172,11 @@ def plot_solver_order(
     if not errors:
         raise ValueError("no solvers to show")
     slopes = {name: -fitted_order(records) for name, records in errors.items()}
-    fig, axes = make_axes(1, 1, (9, 4.5), caption=caption)
-    ax, handles = axes[0, 0], []
+    fig, ax = make_ax(9, 4.5, caption)
     for i, (name, records) in enumerate(errors.items()):
         x, y = (np.array([getattr(r, k) for r in records]) for k in ("num_sample_steps", "error"))
         label = say("plot.slope", name=plain(name), slope=f"{slopes[name]:.2f}")
-        handles += ax.plot(x, y, label=label, **line_style(i))
+        ax.plot(x, y, label=label, **line_style(i))
         if name in orders:
             guide = y[-1] * (x / x[-1]) ** -orders[name]
             style = {"color": line_style(i)["color"]}
@@ -201,12 +184,10 @@ def plot_solver_order(
             words, place = say("plot.order", order=orders[name]), (x[0], guide[0])
             remark(ax, words, place, (6, 6), fontsize=11, va="baseline", **style)
     counts = {record.num_sample_steps for records in errors.values() for record in records}
-    name_counts(ax, counts, say("plot.sample_steps_log"))
+    name_counts(ax, counts)
     ax.set_yscale("log")
-    ax.set_ylabel(say("plot.solver_error"), fontsize=12)
-    tidy(ax)
-    legend_below(fig, handles, ncols=3)
-    return finish(fig, caption)
+    tidy(ax, say("plot.sample_steps_log"), say("plot.solver_error"))
+    return finish(fig, caption, legend=ax, ncols=3)
 
 
 def compare_samples(
@@ -237,10 +218,8 @@ def compare_samples(
             ax.hist(values, bins, label=plain(name), **style)
         ax.set_yticks([])
         ax.set_title(plain(title), fontsize=12)
-        ax.set_xlabel(plain(axis_label), fontsize=11)
-        tidy(ax)
-    legend_below(fig, axes[0, 0].get_legend_handles_labels()[0])
-    return finish(fig, caption)
+        tidy(ax, plain(axis_label))
+    return finish(fig, caption, legend=axes[0, 0])
 
 
 def plot_posterior(
@@ -274,17 +253,14 @@ def plot_posterior(
     low = min(center - 3.5 * spread**0.5 for _, center, spread in curves)
     high = max(center + 3.5 * spread**0.5 for _, center, spread in curves)
     x = np.linspace(low, high, 500)
-    fig, axes = make_axes(1, 1, (9.5, 3.9), caption=caption)
-    ax, handles = axes[0, 0], []
+    fig, ax = make_ax(9.5, 3.9, caption)
     for (key, center, spread), color, dash in zip(curves, LINE_COLORS, DASHES, strict=False):
         density = np.exp(-((x - center) ** 2) / (2 * spread)) / np.sqrt(2 * np.pi * spread)
         style = {"color": color, "linestyle": dash, "linewidth": 2.5, "label": say(key)}
-        handles += ax.plot(x, density, **style)
+        ax.plot(x, density, **style)
     ax.set(yticks=[], ylim=(0, None))
-    ax.set_xlabel(say("plot.pixel_before", t=t - 1), fontsize=12)
-    tidy(ax)
-    legend_below(fig, handles, ncols=2)
-    return finish(fig, caption)
+    tidy(ax, say("plot.pixel_before", t=t - 1))
+    return finish(fig, caption, legend=ax, ncols=2)
 
 
 # --- Two dimensions, where data, samples and the whole vector field are seen ----------------------
@@ -314,9 +290,7 @@ def plot_clouds(
         else:
             _draw_points(ax, data, "real", label=say("plot.real"))
             _draw_points(ax, points, "synthetic", label=say("plot.synthetic"))
-    if data is not None:
-        _add_legend(fig, axes[0])
-    return finish(fig, caption)
+    return _finish_panels(fig, axes[0], caption)
 
 
 def _make_panels(titles: Sequence[str], limit: float, caption: str) -> tuple[Figure, list[Axes]]:
@@ -339,9 +313,11 @@ def _draw_points(ax: Axes, points: Points, source: str, *, label: str | None = N
     ax.scatter(*points[:_NUM_DOTS].detach().cpu().numpy().T, **style)
 
 
-def _add_legend(fig: Figure, ax: Axes) -> None:
-    legend_below(fig, ax.get_legend_handles_labels()[0], ncols=3)
-    plt.setp(fig.legends[0].legend_handles, alpha=1, sizes=[60])
+def _finish_panels(fig: Figure, first: Axes, caption: str) -> Figure:
+    finish(fig, caption, legend=first, ncols=3)
+    for legend in fig.legends:
+        plt.setp(legend.legend_handles, alpha=1, sizes=[60])
+    return fig
 
 
 def plot_vector_field(
@@ -392,5 +368,4 @@ def plot_vector_field(
         arrows = np.concatenate([grid.cpu().numpy().T, push.cpu().numpy().T])
         ax.quiver(*arrows, color=INK, scale=2.2 * num_arrows, width=0.0035, pivot="tail")
     axes[0].scatter([], [], marker=r"$\rightarrow$", s=60, color=INK, label=say("plot.push"))
-    _add_legend(fig, axes[0])
-    return finish(fig, caption)
+    return _finish_panels(fig, axes[0], caption)

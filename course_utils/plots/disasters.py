@@ -27,8 +27,8 @@ from course_utils.plots.style import (
     SPLIT_COLORS,
     class_name,
     finish,
-    legend_below,
     level_name,
+    make_ax,
     make_axes,
     name_rows,
     on_color,
@@ -243,16 +243,16 @@ def damage_by_type(counts: Counts) -> Figure:
     levels = [level for level in DAMAGE_COLORS if any(row.get(level) for row in classes.values())]
     names = [name for name in DISASTER_COLORS if name in classes]
     table = np.array([[classes[name].get(level, 0) for name in names] for level in levels])
-    fig, axes = make_axes(1, 1, (11, 0.55 * len(levels) + 1.9))
+    fig, ax = make_ax(11, 0.55 * len(levels) + 1.9)
     labels = [
         f"{level_name(level)}\nn = {n:,}" for level, n in zip(levels, table.sum(1), strict=True)
     ]
-    _stack(axes[0, 0], table, [DISASTER_COLORS[name] for name in names], labels, words=True)
-    axes[0, 0].set_xlabel(say("plot.level_share"))
+    _stack(ax, table, [DISASTER_COLORS[name] for name in names], labels, words=True)
+    ax.set_xlabel(say("plot.level_share"))
     colors = {class_name(name): DISASTER_COLORS[name] for name in names}
     handles = [Patch(fc=fc, ec=INK, lw=0.5, label=name) for name, fc in colors.items()]
-    legend_below(fig, handles, ncols=6, fontsize=11)
-    return finish(fig, say("plot.damage_by_type", buildings=f"{table.sum():,}"))
+    caption = say("plot.damage_by_type", buildings=f"{table.sum():,}")
+    return finish(fig, caption, legend=handles, ncols=6)
 
 
 def _with_buildings(counts: Counts) -> dict[str, Mapping[DamageLevel, int]]:
@@ -309,9 +309,8 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
         raise ValueError("no buildings to measure")
     if any((~np.isfinite(values) | (values <= 0)).any() for values in areas.values()):
         raise ValueError("areas must be finite and above 0 m²; leave empty polygons out")
-    fig, axes = make_axes(1, 1, (11, 0.62 * len(areas) + 1.2), caption=caption)
-    ax = axes[0, 0]
-    ax.set(xscale="log", xlabel=say("plot.area"))
+    fig, ax = make_ax(11, 0.62 * len(areas) + 1.2, caption)
+    ax.set_xscale("log")
     name_rows(ax, [class_name(name) for name in areas])
     for y, (name, values) in enumerate(areas.items()):
         if len(values):
@@ -320,7 +319,7 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
             ax.text(0.01, y, say("plot.no_buildings"), transform=ax.get_yaxis_transform())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    tidy(ax, "x")
+    tidy(ax, say("plot.area"), grid="x")
     return finish(fig, caption)
 
 
@@ -360,8 +359,7 @@ def acquisitions(
     for ax, field in zip(axes[0], fields, strict=True):
         for y, scenes in enumerate(pairs.values()):
             _draw_changes(ax, y, [[getattr(data, field) for data in pair] for pair in scenes])
-        ax.set_xlabel(say(f"plot.{field}"), fontsize=11)
-        tidy(ax, "x")
+        tidy(ax, say(f"plot.{field}"), grid="x")
         ax.tick_params(axis="y", length=0)
     angle, _, date = axes[0]
     angle.set_xlim(left=min(0, angle.get_xlim()[0]))
@@ -369,11 +367,12 @@ def acquisitions(
     date.xaxis.set_major_locator(dates)
     date.xaxis.set_major_formatter(ConciseDateFormatter(dates))
     name_rows(angle, [class_name(name) for name in pairs])
-    handles = [_mark(angle, is_hollow) for is_hollow in (True, False)]
-    for handle, key in zip(handles, ("plot.before", "plot.after"), strict=True):
-        handle.set_label(say(key))
-    legend_below(fig, handles, ncols=2, fontsize=11)
-    return finish(fig, caption)
+    handles = [angle.plot([], [], label=say(key), **look)[0] for key, look in _ENDS.items()]
+    return finish(fig, caption, legend=handles)
+
+
+_DOT = {"marker": "o", "linestyle": "none", "color": INK, "markersize": 6, "zorder": 2}
+_ENDS = {"plot.before": _DOT | {"markerfacecolor": "#FFFFFF"}, "plot.after": _DOT}
 
 
 def _draw_changes(ax: Axes, y: int, changes: Sequence[Sequence]) -> None:
@@ -382,16 +381,9 @@ def _draw_changes(ax: Axes, y: int, changes: Sequence[Sequence]) -> None:
     heights = y + _SPREAD * (np.arange(num) - (num - 1) / 2) / max(1, (num - 1) / 2)
     for height, pair in zip(heights, changes, strict=True):
         # all clocks of the files are UTC; some say so, and matplotlib must not mix the two kinds
-        pre, post = (v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in pair)
-        if pre is not None and post is not None:
-            ax.plot([pre, post], [height] * 2, color="#999999", linewidth=1.2, zorder=1)
-        for value, is_hollow in ((pre, True), (post, False)):
+        ends = [v.replace(tzinfo=None) if isinstance(v, datetime) else v for v in pair]
+        if None not in ends:
+            ax.plot(ends, [height] * 2, color="#999999", linewidth=1.2, zorder=1)
+        for value, look in zip(ends, _ENDS.values(), strict=True):
             if value is not None:
-                _mark(ax, is_hollow, value, height)
-
-
-def _mark(ax: Axes, is_hollow: bool, x: object = None, y: float | None = None) -> plt.Line2D:
-    fill = "#FFFFFF" if is_hollow else INK
-    style = {"marker": "o", "linestyle": "none", "color": INK, "markerfacecolor": fill}
-    xy = ([], []) if x is None else ([x], [y])
-    return ax.plot(*xy, **style, markersize=6, zorder=2)[0]
+                ax.plot(value, height, **look)

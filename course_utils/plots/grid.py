@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from course_utils.examples import CaptionedImage
 from course_utils.plots.style import (
@@ -27,87 +30,105 @@ from course_utils.plots.style import (
 )
 
 _CELL = 1.45  # inches of an image, if there is room
-_FOOT = 0.75  # inches of a color bar with its words
+_BLACK = -160  # drawn black, so that the darkest pixel of an image is a middling grey
+_GREY = np.array([0.299, 0.587, 0.114])
 _WIDTH, _SIDE, _LINE = 11.0, 2.1, 0.25  # inches beside captions: figure, image, line of words
 _SIGNS, _TITLE_SIGNS = 90, 76  # in a line; bold ones are wider
 
 
 @dataclass(frozen=True)
 class Cell:
-    """An image of a grid, with a line or several above and below it, and the color of a frame."""
+    """An image of a grid, with words above and below it, the color of a frame, heat over it."""
 
     image: Picture
     title: str = ""
     below: str = ""
     color: str | None = None
+    heat: Float[np.ndarray, "_a _b"] | None = None
 
 
 def image_grid(
     rows: Sequence[Sequence[Cell]],
     *,
-    cell: float,
+    cell: Number,
     row_labels: Sequence[str] = (),
     below: str = "",
     caption: str = "",
     fontsize: Number = 11,
-    foot: str = "",
-) -> tuple[Figure, np.ndarray]:
-    """Draw rows of images as they are, without ticks, close beside each other.
+    heat_words: str = "",
+    heat_limits: tuple[Number, Number] = (0, 1),
+    legend: Sequence[Artist] = (),
+) -> Figure:
+    """Draw rows of images as they are, each ``cell`` inches wide, close beside each other.
 
-    Args:
-        rows: a row may be shorter than the longest.
-        cell: inches of an image.
-        row_labels: one a row, left of it.
-        below: said below all.
-        caption: for which `finish` will need room above.
-        fontsize: of titles and what is below an image.
-        foot: words of what the caller adds below, a color bar or a legend.
+    Rows may be short; each has a label at its left, if there are any. The words of a color bar are
+    said if there is heat, whose limits are its darkest and lightest color; the font size is that of
+    the words of an image.
 
     Raises:
         ValueError: what is no picture.
     """
     refuse_unless_pictures([each.image for row in rows for each in row])
     num_columns = max(map(len, rows))
-    margin = margin_inches(row_labels) if row_labels else 0.1
-    width = max(margin + cell * num_columns, width_inches([below, foot, caption]))
+    margin = _margin_inches(row_labels) if row_labels else 0.1
+    width = max(margin + cell * num_columns, _width_inches([below, heat_words, caption]))
     lines = [_num_lines(c.title for c in row) + _num_lines(c.below for c in row) for row in rows]
     words = (1.2 / 72 * fontsize) * sum(lines) + 0.15 * sum(map(bool, lines))
-    height = (cell + 0.05) * len(rows) + words + 0.3 * bool(below) + 0.05 + _FOOT * bool(foot)
+    foot = 0.3 * bool(below) + 0.75 * bool(heat_words) + 0.4 * bool(legend)
+    height = (cell + 0.05) * len(rows) + words + foot + 0.05
     fig, axes = make_axes(len(rows), num_columns, (width, height), caption=caption)
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     for ax in axes.flat:
         ax.set_visible(False)
     for line, row in zip(axes, rows, strict=True):
         for ax, each in zip(line, row, strict=False):
-            draw_image(ax, each.image, color=each.color)
-            ax.set_title(each.title, fontsize=fontsize)
-            ax.set_xlabel(each.below, fontsize=fontsize)
+            heat = _draw_cell(ax, each, fontsize, heat_limits)
     for line, label in zip(axes, row_labels, strict=bool(row_labels)):
         style = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 11, "labelpad": 8}
         line[0].set_ylabel(label, **style)
     fig.supxlabel(below, fontsize=11)
+    if heat_words:
+        bar = fig.colorbar(heat, ax=fig.axes, orientation="horizontal", aspect=50, pad=0.02)
+        bar.ax.set_facecolor("#B0B0B0")  # what the heat of a grey of middling lightness lies on
+        bar.set_label(heat_words, fontsize=11)
     if row_labels:
         fig.draw_without_rendering()  # of one column, a first layout would cut their names
-    return fig, axes
+    return finish(fig, caption, legend=legend, ncols=len(legend))
+
+
+def _draw_cell(ax: Axes, cell: Cell, fontsize: Number, limits: tuple) -> AxesImage:
+    """Draw an image with its words, in grey below its heat; give what was drawn last."""
+    drawn = draw_image(ax, cell.image, color=cell.color)
+    ax.set_title(cell.title, fontsize=fontsize)
+    ax.set_xlabel(cell.below, fontsize=fontsize)
+    if cell.heat is None:
+        return drawn
+    drawn.remove()
+    ax.imshow(cell.image @ _GREY, cmap="gray", vmin=_BLACK, vmax=255, interpolation="nearest")
+    height, width = cell.image.shape[:2]
+    place = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "bilinear"}
+    # light and dark tell the heat too, so that nobody needs the hues
+    colors = {"cmap": "magma", "alpha": 0.65, "vmin": limits[0], "vmax": limits[1]}
+    return ax.imshow(cell.heat, **place, **colors)
 
 
 def _num_lines(words: Iterable[str]) -> int:
     return max(label.count("\n") + bool(label) for label in words)
 
 
-def draw_image(ax: Axes, image: Picture, *, color: str | None = None) -> None:
+def draw_image(ax: Axes, image: Picture, *, color: str | None = None) -> AxesImage:
     """Draw unscaled pixels without ticks, in a frame if there is a color for it."""
-    ax.imshow(image, interpolation="nearest")
     ax.set(xticks=[], yticks=[], visible=True)
     ax.spines[:].set(visible=color is not None, color=color, linewidth=2.5)
+    return ax.imshow(image, interpolation="nearest")
 
 
-def margin_inches(row_labels: Sequence[str]) -> float:
+def _margin_inches(row_labels: Sequence[str]) -> float:
     """Estimate what the names of the rows take."""
     return 0.3 + 0.1 * max(len(line) for label in row_labels for line in label.split("\n"))
 
 
-def width_inches(lines: Sequence[str]) -> float:
+def _width_inches(lines: Sequence[str]) -> float:
     """Estimate the inches that the longest of some lines takes."""
     return min(MAX_WIDTH, 0.4 + 0.083 * max(map(len, "\n".join(lines).split("\n"))))
 
@@ -130,7 +151,7 @@ def show_images(
         images: uint8 (h, w, 3), sizes may differ.
         titles: one for each image.
         num_columns: images in a row; the last row may be short.
-        caption: said above all.
+        caption: said above.
 
     Raises:
         ValueError: for no images, another number of titles, or images that are not uint8.
@@ -141,8 +162,7 @@ def show_images(
         raise ValueError(f"{len(images)} images but {len(titles)} titles")
     names = [shorten(title, 20) for title in titles or [""] * len(images)]
     cells = [Cell(image, title) for image, title in zip(images, names, strict=True)]
-    fig, _ = image_grid(wrap_cells(cells, num_columns), cell=1.3, caption=caption, fontsize=8)
-    return finish(fig, caption)
+    return image_grid(wrap_cells(cells, num_columns), cell=1.3, caption=caption, fontsize=8)
 
 
 def show_by_class(images: Mapping[str, Pictures], *, caption: str = "") -> Figure:
@@ -156,8 +176,7 @@ def show_by_class(images: Mapping[str, Pictures], *, caption: str = "") -> Figur
     rows = [[Cell(image) for image in row] for row in images.values()]
     names = [shorten(name, 22) for name in images]
     # small, for noise makes large pictures
-    fig, _ = image_grid(rows, cell=0.85, row_labels=names, caption=caption)
-    return finish(fig, caption)
+    return image_grid(rows, cell=0.85, row_labels=names, caption=caption)
 
 
 def show_grid(
@@ -200,13 +219,12 @@ def _draw_table(
     titles = [names, *[[""] * len(names)] * (len(images) - 1)]
     rows = [list(map(Cell, *pair)) for pair in zip(images, titles, strict=True)]
     cell = _cell_inches(row_labels, len(names))
-    fig, _ = image_grid(rows, cell=cell, row_labels=row_labels, **words)
-    return finish(fig, words["caption"])
+    return image_grid(rows, cell=cell, row_labels=row_labels, **words)
 
 
 def _cell_inches(row_labels: Sequence[str], num_columns: int) -> float:
     """Say how large an image is drawn beside these names."""
-    return min(_CELL, (MAX_WIDTH - margin_inches(row_labels)) / num_columns)
+    return min(_CELL, (MAX_WIDTH - _margin_inches(row_labels)) / num_columns)
 
 
 def plot_trajectory(
@@ -273,8 +291,7 @@ def show_neighbors(
     rows = [row for block in blocks for row in block]
     names = [say("plot.synthetic"), say("plot.nearest_real")] * (len(rows) // 2)
     words = {"below": say("plot.feature_distance"), "caption": caption}
-    fig, _ = image_grid(rows, cell=1.35, row_labels=names, **words)
-    return finish(fig, caption)
+    return image_grid(rows, cell=1.35, row_labels=names, **words)
 
 
 def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Figure:
@@ -285,7 +302,7 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
 
     Args:
         images: from `examples.read_captions`, or of your own.
-        caption: said above all.
+        caption: said above.
 
     Raises:
         ValueError: no images.

@@ -22,6 +22,7 @@ from course_utils.plots.style import (
     check_rows,
     class_name,
     finish,
+    make_ax,
     make_axes,
     name_rows,
     on_color,
@@ -32,8 +33,6 @@ from course_utils.plots.style import (
     tidy,
 )
 
-_BLACK = -160  # drawn black, so that the darkest pixel of the image is a middling grey
-_GREY = np.array([0.299, 0.587, 0.114])
 _HIDDEN = 225  # the grey of a hidden patch, lighter than most land
 
 
@@ -74,33 +73,11 @@ def show_heatmaps(
             raise ValueError("heat maps must be finite, 0 or more, and not all 0")
     cell = min(2.6, MAX_WIDTH / min(num_columns, len(images)))
     names = [plain(textwrap.fill(title, max(8, int(cell / 0.1)))) for title in titles]
-    cells = [Cell(image, name) for image, name in zip(images, names, strict=True)]
-    words = {"foot": plain(f"{unit} · " if unit else "") + say("plot.heat"), "caption": caption}
-    fig, axes = image_grid(wrap_cells(cells, num_columns), cell=cell, fontsize=12, **words)
-    for ax, image, heat in zip(axes.flat, images, heatmaps, strict=False):
-        drawn = _draw_heat(ax, image, heat / heat.max(), (0.0, 1.0))
-    _add_bar(fig, drawn, words["foot"])
-    return finish(fig, caption)
-
-
-def _draw_heat(
-    ax: Axes, image: Picture, heat: Float[np.ndarray, "_a _b"], limits: tuple[float, float]
-) -> AxesImage:
-    """Turn an image that is drawn to grey, and lay heat of any resolution over it."""
-    ax.images[0].remove()
-    height, width = image.shape[:2]
-    ax.imshow(image @ _GREY, cmap="gray", vmin=_BLACK, vmax=255, interpolation="nearest")
-    # light and dark tell the heat too, so that nobody needs the hues
-    style = {"cmap": "magma", "alpha": 0.65, "interpolation": "bilinear"}
-    place = (-0.5, width - 0.5, height - 0.5, -0.5)
-    return ax.imshow(heat, vmin=limits[0], vmax=limits[1], extent=place, **style)
-
-
-def _add_bar(fig: Figure, heat: AxesImage, words: str) -> None:
-    """Draw the color bar of a heat below all axes of a figure."""
-    bar = fig.colorbar(heat, ax=fig.axes, orientation="horizontal", aspect=50, pad=0.02)
-    bar.ax.set_facecolor("#B0B0B0")  # what the heat of a grey of middling lightness lies on
-    bar.set_label(words, fontsize=11)
+    shares = [heat / heat.max() for heat in heatmaps]
+    cells = [Cell(i, t, heat=h) for i, t, h in zip(images, names, shares, strict=True)]
+    words = {"heat_words": plain(f"{unit} · " if unit else "") + say("plot.heat")}
+    rows = wrap_cells(cells, num_columns)
+    return image_grid(rows, cell=cell, fontsize=12, caption=caption, **words)
 
 
 def show_attention(
@@ -140,15 +117,13 @@ def show_attention(
     unit = say("plot.attention_relative" if relative else "plot.attention")
     if resolution is not None:
         unit += say("plot.attention_resolution", height=resolution[0], width=resolution[1])
-    titles = [say("plot.drawn"), *(say("plot.word", word=plain(word)) for word in words)]
-    num_columns = min(7, len(titles))
-    style = {"cell": min(2.0, MAX_WIDTH / num_columns), "fontsize": 12}
-    cells = wrap_cells([Cell(image, title) for title in titles], num_columns)
-    fig, axes = image_grid(cells, foot=unit, caption=caption, **style)
-    for ax, some in zip(axes.flat[1:], values, strict=False):
-        heat = _draw_heat(ax, image, some, (values.min(), values.max()))
-    _add_bar(fig, heat, unit)
-    return finish(fig, caption)
+    titles = [say("plot.word", word=plain(word)) for word in words]
+    heats = [Cell(image, title, heat=heat) for title, heat in zip(titles, values, strict=True)]
+    num_columns = min(7, len(words) + 1)
+    rows = wrap_cells([Cell(image, say("plot.drawn")), *heats], num_columns)
+    style = {"cell": min(2.0, MAX_WIDTH / num_columns), "fontsize": 12, "caption": caption}
+    limits = (float(values.min()), float(values.max()))
+    return image_grid(rows, heat_words=unit, heat_limits=limits, **style)
 
 
 def show_masked(
@@ -215,8 +190,7 @@ def confusion_figure(
     totals = confusion.sum(axis=1)
     shares = 100 * confusion / np.maximum(totals, 1)[:, None]
     size = 1.15 * len(confusion)
-    fig, axes = make_axes(1, 1, (size + 3.6, size + 1.1), caption=caption)
-    ax = axes[0, 0]
+    fig, ax = make_ax(size + 3.6, size + 1.1, caption)
     names = [class_name(name) for name in class_names]
     rows = [f"{name}\nn = {total:,}" for name, total in zip(names, totals, strict=True)]
     table = _draw_table(ax, shares, names, rows, cmap="Blues", vmin=0, vmax=100)
@@ -273,9 +247,8 @@ def plot_gain_table(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
         if not np.isnan(grid[y, x]):
             raise ValueError(f"two rows for {row['family']} at {row['per_class']} a class")
         grid[y, x] = 100 * row["gain"]
-    size = (1.0 * len(amounts) + 3.4, 0.4 * len(families) + 1.4)
-    fig, axes = make_axes(1, 1, size, caption=caption)
-    ax, most = axes[0, 0], max(1.0, float(np.nanmax(np.abs(grid))))
+    fig, ax = make_ax(1.0 * len(amounts) + 3.4, 0.4 * len(families) + 1.4, caption)
+    most = max(1.0, float(np.nanmax(np.abs(grid))))
     names = list(map(str, amounts)), list(map(family_name, families))
     table = _draw_table(ax, grid, *names, cmap="PuOr", vmin=-most, vmax=most)
     for (x, y), row in zip(places, rows, strict=True):
@@ -368,7 +341,7 @@ def plot_class_scores(
     fig, axes = make_axes(1, 2, size, caption=caption, width_ratios=(1, 1.9))
     draw_image(axes[0, 0], image)
     _draw_bars(axes[0, 1], [class_names[i] for i in best], scores[best], truth)
-    axes[0, 1].set_xlabel(plain(score_label or say("plot.score")), fontsize=12)
+    tidy(axes[0, 1], plain(score_label or say("plot.score")))
     return finish(fig, caption)
 
 
@@ -386,4 +359,3 @@ def _draw_bars(ax: Axes, names: Sequence[str], scores: np.ndarray, truth: str | 
     ax.axvline(0, color=INK, linewidth=1)
     ax.margins(x=0.28)  # room for the numbers at the ends of the bars
     ax.tick_params(axis="y", length=0)
-    tidy(ax)

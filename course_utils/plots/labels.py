@@ -6,7 +6,6 @@ import numpy as np
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
 from course_utils.plots.style import (
     BAND,
@@ -44,7 +43,7 @@ def place_names(
     weight: str = "normal",
     avoid: Sequence[shapely.Geometry] = (),
     upright: bool = False,
-) -> list[Annotation]:
+) -> None:
     """Write a name beside each point so that none covers a name, a mark or another's line.
 
     Greedy: the most crowded point chooses first, each the nearest place that is free. The axes
@@ -59,9 +58,6 @@ def place_names(
         weight: of the font.
         avoid: what no name may cover, in data coordinates.
         upright: try above and below a point before its sides, also right above other marks.
-
-    Returns:
-        The names as drawn.
 
     Raises:
         ValueError: a name finds no place; the axes are too small for so many.
@@ -80,7 +76,6 @@ def place_names(
     marks = shapely.buffer(shapely.points(anchors), radius)
     borders = [shapely.transform(shape, to_print) for shape in avoid]
     written: list[shapely.Geometry] = []
-    texts = {}
     for i in np.argsort(-(gaps < _CROWD).sum(axis=0), kind="stable").tolist():
         others = marks[gaps[i] > radius]  # not its own mark, nor one that hides under it
         crossed = shapely.union_all([*others, *written])
@@ -94,8 +89,7 @@ def place_names(
         written += shapes
         line = _LINE if len(shapes) == 2 else None
         place = {"xytext": tuple(offset), "textcoords": "offset points", "arrowprops": line}
-        texts[i] = ax.annotate(names[i], points[i], **place, ha="center", va="center", **style)
-    return [texts[i] for i in range(len(names))]
+        ax.annotate(names[i], points[i], **place, ha="center", va="center", **style)
 
 
 def _measure(ax: Axes, name: str, style: dict) -> np.ndarray:
@@ -114,14 +108,9 @@ def _find_place(
     *,
     upright: bool,
 ) -> tuple[np.ndarray, list[shapely.Geometry]] | None:
-    """Try all directions at growing distance.
+    """Try all directions at growing distance from a point, for its name's size, off its mark.
 
-    Args:
-        wanted: the point, the size of its name, the radius of its mark.
-        covered: where no name may be.
-        crossed: where no leader line may be.
-        room: where all must be.
-        upright: begin above and below, not at the sides.
+    Names stay in the room and off what is covered, leader lines off what must not be crossed.
 
     Returns:
         From the point to the middle of the name, and what it covers: a box, and a leader line if
@@ -187,10 +176,9 @@ def plot_timeline(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
         _draw_lane(ax, family, lanes[family], (top, top + height))
         top += height
     ax.set_xticks(range(first, last + 1))
-    ax.set_xlabel(say("plot.first_published"), fontsize=11)
     ax.tick_params(axis="x", labelsize=11)
     ax.set_yticks([])
-    tidy(ax, "x")
+    tidy(ax, say("plot.first_published"), grid="x")
     ax.spines["left"].set_visible(False)
     return finish(fig, caption)
 
@@ -207,12 +195,7 @@ def _crowd(lane: Sequence[tuple[float, str]]) -> int:
     return max(sum(0 <= other - date < 1 for other, _ in lane) for date, _ in lane) - 1
 
 
-def _make_axes(
-    size: Pair,
-    low: Pair,
-    high: Pair,
-    caption: str,
-) -> tuple[Figure, Axes]:
+def _make_axes(size: Pair, low: Pair, high: Pair, caption: str) -> tuple[Figure, Axes]:
     """Make axes of a size in inches between margins: left and bottom, right and top."""
     width = low[0] + size[0] + high[0]
     height = low[1] + size[1] + high[1] + head_inches(caption)
@@ -281,9 +264,7 @@ def plot_accuracy_timeline(rows: Sequence[Mapping], *, caption: str = "") -> Fig
     points = list(zip(dates, tops, strict=True))
     place_names(ax, points, names, mark_size=12.0, fontsize=11.5)
     ax.set_xticks(range(int(min(dates)), int(max(dates)) + 2))
-    ax.set_xlabel(say("plot.first_published_any"), fontsize=12)
-    ax.set_ylabel(say("plot.imagenet_top1"), fontsize=12)
     ax.tick_params(labelsize=11)
-    tidy(ax)
+    tidy(ax, say("plot.first_published_any"), say("plot.imagenet_top1"))
     fig.legend(loc="lower center", ncols=2, frameon=False, fontsize=12)
     return finish(fig, caption)

@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from course_utils.lab import arm_label
 from course_utils.plots.measured import draw_estimates
@@ -19,9 +18,10 @@ from course_utils.plots.style import (
     SOURCE_COLORS,
     check_rows,
     finish,
+    group_by,
     head_inches,
-    legend_below,
     line_style,
+    make_ax,
     make_axes,
     name_rows,
     plain,
@@ -34,11 +34,7 @@ _ARM_MARKERS = {"real+synthetic": "o", "synthetic": "s", "real+seen": "D"}
 _NUDGES = {"synthetic": -0.05, "real+seen": 0.05}  # so that intervals do not hide each other
 _ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
 _SYNTHETIC_GROUND = "#FDF1DC"  # behind what is ours or synthetic
-_CLIPS = {
-    "clip_alone": {"color": INK, "marker": "o"},
-    "clip_syn": {"color": SOURCE_COLORS["synthetic"], "marker": "s"},
-}
-_BAR, _TITLE = 0.36, 0.42  # inches of a published number, and of the name of its measure
+_CLIPS = (("clip_alone", INK, "o"), ("clip_syn", SOURCE_COLORS["synthetic"], "s"))
 
 
 def plot_accuracy_by_ratio(content: Mapping) -> Figure:
@@ -72,8 +68,7 @@ def plot_accuracy_by_ratio(content: Mapping) -> Figure:
     real = next(entry for entry in summary if entry["arm"] == "real")
     low, high = (100 * real[key] for key in _ACCURACY[1:])
     left.axhspan(low, high, color=ARM_COLORS["real"], alpha=0.12, linewidth=0)
-    legend_below(fig, left.get_legend_handles_labels()[0], ncols=3, fontsize=9)
-    return finish(fig, title)
+    return finish(fig, title, legend=left, ncols=3)
 
 
 def plot_gains(content: Mapping) -> Figure:
@@ -87,8 +82,8 @@ def plot_gains(content: Mapping) -> Figure:
     """
     left_out, title = ("real", "shuffled", "zero_shot"), _title(content)
     entries = [entry for entry in content["summary"] if entry["arm"] not in left_out]
-    fig, axes = make_axes(1, 1, (8.5, 0.38 * len(entries) + 1.3), caption=title)
-    ax, estimate = axes[0, 0], ("gain", "gain_low", "gain_high")
+    fig, ax = make_ax(8.5, 0.38 * len(entries) + 1.3, title)
+    estimate = ("gain", "gain_low", "gain_high")
     for y, entry in enumerate(entries):
         style = {"fmt": _ARM_MARKERS.get(entry["arm"], "^"), "color": ARM_COLORS[entry["arm"]]}
         draw_estimates(ax, [y], [entry], estimate, is_across=True, **style)
@@ -133,53 +128,47 @@ def plot_published(
     if not note.strip():
         raise ValueError("say in the note why these numbers are not comparable")
     words = "\n".join(textwrap.wrap(say("plot.not_comparable", why=note), 110))
-    low, width = 0.6 + 0.2 * words.count("\n"), 12.0  # inches, as all lengths here
-    top = low + max(map(_height, (published, ours))) + 0.35
-    fig = plt.figure(figsize=(width, top + head_inches(caption)))
-    scale = np.array([width, top + head_inches(caption)])
-    halves = (
-        (0.0, published, "plot.published", SOURCE_COLORS["control"], BAND),
-        (width / 2, ours, "plot.ours", SOURCE_COLORS["synthetic"], _SYNTHETIC_GROUND),
-    )
-    for left, rows, key, color, ground in halves:
-        sides = np.array([width / 2 - 0.12, top - low]) / scale
-        fig.add_artist(Rectangle([left + 0.06, low] / scale, *sides, facecolor=ground, zorder=-1))
-        place = [left + width / 4, top - 0.1] / scale
-        fig.text(*place, say(key), ha="center", va="top", fontsize=13, weight="bold")
-        _draw_numbers(fig, rows, color, left=left, top=top - 0.35)
+    room = max(map(_height, (published, ours)))
+    height = room + 0.9 + 0.2 * words.count("\n") + head_inches(caption)
+    fig = plt.figure(figsize=(12, height), layout="constrained")
+    for half, (name, rows, color, ground) in zip(
+        fig.subfigures(1, 2),
+        (
+            ("published", published, SOURCE_COLORS["control"], BAND),
+            ("ours", ours, SOURCE_COLORS["synthetic"], _SYNTHETIC_GROUND),
+        ),
+        strict=True,
+    ):
+        half.set_facecolor(ground)
+        half.suptitle(say(f"plot.{name}"), fontsize=13, weight="bold")
+        metrics = group_by(rows, "metric")
+        heights = [*map(_height, metrics.values()), room - _height(rows) + 0.01]
+        places = half.add_gridspec(len(heights), 1, height_ratios=heights)
+        for place, some in zip(places, metrics.values(), strict=False):
+            _draw_numbers(half.add_subplot(place), some, color)
     box = {"facecolor": "#FFF3CD", "edgecolor": INK, "boxstyle": "round,pad=0.4"}
-    style = {"ha": "center", "va": "center", "fontsize": 11, "bbox": box}
-    fig.text(0.5, low / 2 / scale[1], plain(words), **style)
+    fig.supxlabel(plain(words), fontsize=11, bbox=box)
     return finish(fig, caption)
 
 
 def _height(rows: Sequence[Mapping]) -> float:
     """Add up what the panels of some rows take, in inches."""
-    return _BAR * len(rows) + _TITLE * len({row["metric"] for row in rows})
+    return 0.36 * len(rows) + 0.42 * len({row["metric"] for row in rows})
 
 
-def _draw_numbers(
-    fig: Figure, rows: Sequence[Mapping], color: str, *, left: float, top: float
-) -> None:
-    """Draw a panel of bars for each metric below each other, the values written beside them."""
-    width, height = fig.get_size_inches()
-    for metric in dict.fromkeys(row["metric"] for row in rows):
-        some = [row for row in rows if row["metric"] == metric]
-        size = (3.1 / width, _BAR * len(some) / height)
-        top -= _TITLE + _BAR * len(some)
-        ax = fig.add_axes(((left + 2.0) / width, (top + 0.12) / height, *size))
-        values = [row["value"] for row in some]
-        colors = [SOURCE_COLORS.get(row.get("source"), color) for row in some]
-        bars = ax.barh(range(len(some)), values, color=colors, height=0.7)
-        numbers = [f"{row['value']:.5g}{_unit(row)}" for row in some]
-        ax.bar_label(bars, numbers, padding=4, fontsize=11)
-        name_rows(ax, [plain("\n".join(textwrap.wrap(row["system"], 22)[:2])) for row in some])
-        ax.set(xticks=[], xlim=(min(0, *values), None))
-        direction = say(f"plot.{some[0]['better']}_is_better")
-        ax.set_title(f"{plain(metric)} ({direction})", fontsize=11, loc="left")
-        ax.spines[["top", "right", "bottom"]].set_visible(False)
-        ax.tick_params(length=0, labelsize=10)
-        ax.patch.set_alpha(0)
+def _draw_numbers(ax: Axes, rows: Sequence[Mapping], color: str) -> None:
+    """Draw a bar for each number of a metric, the value written beside it."""
+    values = [row["value"] for row in rows]
+    colors = [SOURCE_COLORS.get(row.get("source"), color) for row in rows]
+    bars = ax.barh(range(len(rows)), values, color=colors, height=0.7)
+    ax.bar_label(bars, [f"{row['value']:.5g}{_unit(row)}" for row in rows], padding=4, fontsize=11)
+    name_rows(ax, [plain("\n".join(textwrap.wrap(row["system"], 22)[:2])) for row in rows])
+    ax.set(xticks=[], xlim=(min(0, *values), 1.25 * max(values)))
+    direction = say(f"plot.{rows[0]['better']}_is_better")
+    ax.set_title(f"{plain(rows[0]['metric'])} ({direction})", fontsize=11, loc="left")
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    ax.tick_params(length=0, labelsize=10)
+    ax.patch.set_alpha(0)
 
 
 def _unit(row: Mapping) -> str:
@@ -219,14 +208,12 @@ def plot_zero_shot_published(
         name_rows(ax, [_spread_label(name, some) for name, some in panel.items()])
         ax.margins(x=0.13)
         ax.set_title(plain(data), fontsize=13)
-        ax.set_xlabel(say("plot.zero_shot_top1"), fontsize=12)
-        tidy(ax)
+        tidy(ax, say("plot.zero_shot_top1"))
     marks = [
         axes[0, 0].plot([], [], label=plain(": ".join(source)), **style | {"linestyle": "none"})[0]
         for source, style in styles.items()
     ]
-    legend_below(fig, marks, ncols=1, fontsize=11)
-    return finish(fig, caption)
+    return finish(fig, caption, legend=marks, ncols=1)
 
 
 def _top1(row: Mapping) -> float:
@@ -244,10 +231,8 @@ def _measured_twice(rows: Sequence[Mapping], data: str) -> dict[str, list[Mappin
         Rows by the name of the weights: the architecture, and what it was pretrained on if two
         sets of weights share an architecture.
     """
-    groups: dict[tuple[str, str], list[Mapping]] = {}
-    for row in rows:
-        if row["model"] == "CLIP" and row["data"] == data:
-            groups.setdefault((str(row["architecture"]), str(row["pretraining"])), []).append(row)
+    here = [row for row in rows if row["model"] == "CLIP" and row["data"] == data]
+    groups = group_by(here, "architecture", "pretraining")
     groups = {key: some for key, some in groups.items() if len(some) > 1}
     architectures = [architecture for architecture, _ in groups]
     return {
@@ -304,8 +289,7 @@ def plot_synthetic_gains(rows: Sequence[Mapping], *, caption: str = "") -> Figur
     name_rows(axes[0, 0], labels if printed else labels[:-1])
     for tick, name in zip(axes[0, 0].get_yticklabels(), order, strict=False):
         tick.set_weight("bold" if name == "EuroSAT" else "normal")
-    legend_below(fig, [_mark(axes[0, 0], key) for key in _CLIPS], ncols=2)
-    return finish(fig, caption)
+    return finish(fig, caption, legend=axes[0, 0])
 
 
 def _read(
@@ -328,37 +312,39 @@ def _read(
 
 
 def _draw_backbone(ax: Axes, pairs: Sequence[np.ndarray], printed: np.ndarray | None) -> None:
-    """Draw a dumbbell a data set, then the mean, then the printed mean."""
-    mean = np.mean(pairs, axis=0)
+    """Draw a dumbbell a data set, then the mean, then the printed mean, hollow."""
+    mean, num = np.mean(pairs, axis=0), len(pairs)
     for y, pair in enumerate(pairs):
         _draw_dumbbell(ax, y, pair, f"{pair[1] - pair[0]:+.2f}")
-    _draw_dumbbell(ax, len(pairs), mean, f"{mean[1] - mean[0]:+.2f} {_arrow(mean)}")
-    ax.axhline(len(pairs) - 0.5, color=SOURCE_COLORS["control"], linewidth=1)
+    _draw_dumbbell(ax, num, mean, f"{mean[1] - mean[0]:+.2f} {_arrow(mean)}")
+    _draw_marks(ax, [*pairs, mean], range(num + 1))
+    ax.axhline(num - 0.5, color=SOURCE_COLORS["control"], linewidth=1)
     if printed is not None:
         is_wrong = np.abs(printed - mean).max() > 0.006  # printed to two decimals
         words = say("plot.mean_differs" if is_wrong else "plot.mean_agrees")
-        style = {"markerfacecolor": "white"}
-        _draw_dumbbell(ax, len(pairs) + 1, printed, f"{words} {_arrow(printed)}", **style)
+        _draw_dumbbell(ax, num + 1, printed, f"{words} {_arrow(printed)}")
+        _draw_marks(ax, [printed], [num + 1], markerfacecolor="white", label=None)
     ax.set_xlim(0, 118)  # room for the gain of an accuracy near 100 %
     ax.set_xticks(range(0, 101, 20))
-    ax.set_xlabel(say("plot.zero_shot_top1"), fontsize=12)
-    tidy(ax)
+    tidy(ax, say("plot.zero_shot_top1"))
 
 
 def _arrow(pair: np.ndarray) -> str:
     return f"({pair[0]:.2f} → {pair[1]:.2f})"
 
 
-def _draw_dumbbell(ax: Axes, y: int, pair: np.ndarray, words: str, **style: object) -> None:
+def _draw_dumbbell(ax: Axes, y: int, pair: np.ndarray, words: str) -> None:
     ax.plot(pair, [y, y], color=PALE, linewidth=3, zorder=1)
-    for x, key in zip(pair, _CLIPS, strict=True):
-        _mark(ax, key, [x], [y], **style)
     is_right = len(words) < 8 or pair.max() < 60  # a long remark goes where there is room
     x, shift, align = (pair.max(), 9, "left") if is_right else (pair.min(), -9, "right")
     remark(ax, words, (x, y), (shift, 0), ha=align, color=INK)
 
 
-def _mark(ax: Axes, key: str, x: Sequence = (), y: Sequence = (), **style: object) -> plt.Line2D:
-    """Draw a mark of CLIP alone or with synthetic images; at no place for a legend."""
+def _draw_marks(
+    ax: Axes, pairs: Sequence[np.ndarray], heights: Sequence[int], **style: object
+) -> None:
+    """Mark accuracies without and with synthetic images."""
     style = {"markersize": 9, "markeredgewidth": 1.8, "linestyle": "none", "zorder": 3} | style
-    return ax.plot(x, y, label=say(f"plot.{key}"), **_CLIPS[key], **style)[0]
+    for x, (key, color, marker) in zip(np.transpose(pairs), _CLIPS, strict=True):
+        look = {"color": color, "marker": marker, "label": say(f"plot.{key}")} | style
+        ax.plot(x, heights, **look)

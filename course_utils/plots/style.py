@@ -107,16 +107,7 @@ def on_color(color: str) -> str:
 
 
 def say(key: str, **values: object) -> str:
-    """Give a string of the course in its language, or in English if the font lacks its signs.
-
-    Args:
-        key: a key of ``data/texts.json``.
-        values: what to put into the braces of the string.
-
-    Raises:
-        KeyError: see `texts.text`.
-        ValueError: ``COURSE_LANG`` is no language of the course.
-    """
+    """Give a text in the course's language, or in English if the font lacks its signs."""
     words = text(key, **values)
     families = tuple(plt.rcParams["font.family"])
     if set(map(ord, words)) - {ord("\n")} <= _drawable(families):
@@ -155,21 +146,19 @@ def plain(words: str) -> str:
 
 
 def make_axes(
-    num_rows: int, num_columns: int, size: Pair, *, caption: str = "", **options
+    num_rows: int, num_columns: int, size: Pair, *, caption: str = "", **options: object
 ) -> tuple[Figure, np.ndarray]:
-    """Make rows and columns of axes in a figure that leaves room for its caption.
-
-    Args:
-        num_rows: of axes.
-        num_columns: of axes.
-        size: width and height in inches, the caption not included.
-        caption: what `finish` will write above.
-        options: of `plt.subplots`.
-    """
+    """Make rows and columns of axes, of a size in inches and more for the caption of `finish`."""
     figsize = (size[0], size[1] + head_inches(caption))
     return plt.subplots(
         num_rows, num_columns, figsize=figsize, squeeze=False, layout="constrained", **options
     )
+
+
+def make_ax(width: Number, height: Number, caption: str = "") -> tuple[Figure, Axes]:
+    """Make a figure with one axes; see `make_axes`."""
+    fig, axes = make_axes(1, 1, (width, height), caption=caption)
+    return fig, axes[0, 0]
 
 
 def head_inches(caption: str) -> float:
@@ -177,18 +166,14 @@ def head_inches(caption: str) -> float:
     return 0.3 * (caption.count("\n") + 1) if caption else 0.0
 
 
-def tidy(ax: Axes, axis: str = "both") -> None:
-    """Give axes a faint grid and no frame above and at the right."""
-    ax.grid(axis=axis, alpha=0.25)
+def tidy(ax: Axes, x: str | None = None, y: str | None = None, *, grid: str = "both") -> None:
+    """Name the axes, and give them a faint grid and no frame above and at the right."""
+    if x is not None:
+        ax.set_xlabel(x, fontsize=12)
+    if y is not None:
+        ax.set_ylabel(y, fontsize=12)
+    ax.grid(axis=grid, alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
-
-
-def legend_below(
-    fig: Figure, handles: Sequence[Artist | Container], *, ncols: int = 4, fontsize: Number = 12
-) -> None:
-    """Name lines and marks below all axes."""
-    style = {"loc": "outside lower center", "frameon": False, "fontsize": fontsize}
-    fig.legend(handles=handles, ncols=ncols, **style)
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
@@ -197,8 +182,8 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.45, -0.55)
 
 
-def name_counts(ax: Axes, counts: Iterable[Number], label: str) -> None:
-    """Write counts along a logarithmic axis, as many as have room, and what is counted."""
+def name_counts(ax: Axes, counts: Iterable[Number]) -> None:
+    """Write counts along a logarithmic axis, as many as have room."""
     ordered, shown = sorted(counts), []
     least = 0.05 * np.log(ordered[-1] / ordered[0])
     for count in ordered:
@@ -207,7 +192,6 @@ def name_counts(ax: Axes, counts: Iterable[Number], label: str) -> None:
     ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(shown, [f"{count:,g}" for count in shown])
-    ax.set_xlabel(label, fontsize=12)
 
 
 def remark(ax: Axes, words: str, point: tuple, shift: Pair, **style: object) -> None:
@@ -216,12 +200,34 @@ def remark(ax: Axes, words: str, point: tuple, shift: Pair, **style: object) -> 
     ax.annotate(words, point, shift, textcoords="offset points", **style)
 
 
-def finish(fig: Figure, caption: str = "") -> Figure:
-    """Write the caption above a figure and close it: the caller shows it, once."""
+def finish(
+    fig: Figure,
+    caption: str = "",
+    *,
+    legend: Axes | Sequence[Artist | Container] = (),
+    ncols: int = 4,
+) -> Figure:
+    """Write the caption above a figure and close it: the caller shows it, once.
+
+    The legend, lines and marks or the axes that hold them, is named below all axes.
+    """
     if caption:
         fig.suptitle(plain(caption), fontsize=11)
+    handles = legend.get_legend_handles_labels()[0] if isinstance(legend, Axes) else legend
+    if handles:
+        style = {"loc": "outside lower center", "frameon": False, "fontsize": 11}
+        fig.legend(handles=handles, ncols=ncols, **style)
     plt.close(fig)
     return fig
+
+
+def group_by(rows: Iterable[Mapping], *keys: str) -> dict:
+    """Sort rows by an entry, or by several, in the order in which their values first appear."""
+    groups: dict[object, list[Mapping]] = {}
+    for row in rows:
+        values = tuple(row[key] for key in keys)
+        groups.setdefault(values if len(keys) > 1 else values[0], []).append(row)
+    return groups
 
 
 def check_rows(
@@ -234,12 +240,8 @@ def check_rows(
 ) -> None:
     """Check that there are rows, and that each has what a figure needs.
 
-    Args:
-        rows: of a table.
-        needed: entries that every row must have.
-        estimate: the names of a value and the two ends of its interval, if rows have one.
-        limits: least and most of the value.
-        of: whose rows they are.
+    An estimate is the name of a value and of both ends of its interval; limits are those of the
+    value; the message says of whose rows it speaks.
 
     Raises:
         ValueError: there are none, one lacks an entry, or a value is outside interval or limits.
