@@ -120,8 +120,8 @@ def test_a_row_for_every_class_with_its_name():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.show_images([]), "no images"),
-        (lambda: plots.show_images([IMAGE], titles=["a", "b"]), "1 images but 2 titles"),
+        (lambda: plots.show_images([]), "got 0 images"),
+        (lambda: plots.show_images([IMAGE], titles=["a", "b"]), "1 images, 2 titles"),
         (lambda: plots.show_images([IMAGE / 255.0]), "uint8|UInt8"),
         (lambda: plots.show_by_class({}), "every class"),
         (lambda: plots.show_by_class({"a": []}), "every class"),

@@ -498,7 +498,7 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
             ),
             "no steps",
         ),
-        (lambda: plots.show_reverse(X, []), "one t a step"),
+        (lambda: plots.show_reverse(X, []), "0 timesteps"),
         (lambda: plots.show_batches({}), "no batches"),
         (lambda: plots.show_batches({"a": randn(2, 1, 4, 4), "b": X}), "2 images a row"),
         (

@@ -295,8 +295,8 @@ MAPS = np.full((1, 8, 8), 0.1)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.plot_trajectory([], [], []), "one t a step"),
-        (lambda: plots.plot_trajectory([picture(1)], [], [1]), "one t a step"),
+        (lambda: plots.plot_trajectory([], [], []), "0 timesteps"),
+        (lambda: plots.plot_trajectory([picture(1)], [], [1]), "0 x_0"),
         (lambda: plots.show_grid([], row_labels=[], column_labels=["a"]), "names of rows"),
         (
             lambda: plots.show_grid([[picture(1)]], row_labels=["a"], column_labels=["a", "b"]),
@@ -310,7 +310,7 @@ MAPS = np.full((1, 8, 8), 0.1)
         (lambda: plots.show_attention(picture(1), ["a"], MAPS[:, :4]), "one a word"),
         (lambda: plots.show_attention(picture(1), ["a"], 100 * MAPS), "shares"),
         (lambda: plots.show_attention(picture(1), ["a"], 0 * MAPS, relative=True), "all 0"),
-        (lambda: plots.show_neighbors([], [], []), "one real image"),
+        (lambda: plots.show_neighbors([], [], []), "0 real"),
         (lambda: plots.show_neighbors([picture(1)], [picture(1)], [-1.0]), "0 or more"),
         (lambda: plots.show_neighbors([picture(1)], [picture(1)], [np.nan]), "finite"),
         (lambda: plots.plot_metric_bias({}), "no curves"),

@@ -28,6 +28,7 @@ from course_utils.plots.style import (
     UNGRADED_COLOR,
     Pair,
     Picture,
+    check_counts,
     class_name,
     finish,
     level_name,
@@ -324,14 +325,14 @@ def show_batch(
     Raises:
         ValueError: another number of titles, or of classes, or images that are not RGB.
     """
-    if titles is not None and len(titles) != len(batch):
-        raise ValueError(f"{len(batch)} images but {len(titles)} titles")
+    titles = [""] * len(batch) if titles is None else titles
+    check_counts(images=batch.images, titles=titles)
     if batch.images.shape[1] != 3:
         raise ValueError(f"expected RGB images, 3 channels, got {batch.images.shape[1]}")
     has_words = bool(class_names) and batch.targets is not None
     if has_words and batch.targets.shape[1] != len(class_names):
         raise ValueError(f"{batch.targets.shape[1]} shares a target, {len(class_names)} classes")
-    names = [plain(title) for title in titles or [""] * len(batch)]
+    names = [plain(title) for title in titles]
     labels = [""] * len(batch)
     if has_words:
         labels = [label_words(target, class_names) for target in batch.targets]

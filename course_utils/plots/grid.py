@@ -21,6 +21,7 @@ from course_utils.plots.style import (
     Number,
     Picture,
     Pictures,
+    check_counts,
     finish,
     make_axes,
     plain,
@@ -156,11 +157,9 @@ def show_images(
     Raises:
         ValueError: for no images, another number of titles, or images that are not uint8.
     """
-    if not len(images):
-        raise ValueError("no images to show")
-    if titles is not None and len(titles) != len(images):
-        raise ValueError(f"{len(images)} images but {len(titles)} titles")
-    names = [shorten(title, 20) for title in titles or [""] * len(images)]
+    titles = [""] * len(images) if titles is None else titles
+    check_counts(images=images, titles=titles)
+    names = [shorten(title, 20) for title in titles]
     cells = [Cell(image, title) for image, title in zip(images, names, strict=True)]
     return image_grid(wrap_cells(cells, num_columns), cell=1.3, caption=caption, fontsize=8)
 
@@ -247,11 +246,7 @@ def plot_trajectory(
     Raises:
         ValueError: no steps, not one of each for every step, or images that are not uint8.
     """
-    if not len(x_t_images) == len(x0_images) == len(timesteps) > 0:
-        raise ValueError(
-            f"expected one x_t, one x_0 and one t a step, got {len(x_t_images)}, {len(x0_images)} "
-            f"and {len(timesteps)}"
-        )
+    check_counts(x_t=x_t_images, x_0=x0_images, timesteps=timesteps)
     last = len(timesteps) - 1
     chosen = np.unique(np.linspace(0, last, min(10, last + 1)).round().astype(int))
     rows = [[images[i] for i in chosen] for images in (x_t_images, x0_images)]
@@ -275,11 +270,7 @@ def show_neighbors(
         ValueError: no pairs, not one real image and one distance for each synthetic one, images
             that are not uint8, or a distance that is negative or not finite.
     """
-    if not len(synthetic) == len(real) == len(distances) > 0:
-        raise ValueError(
-            f"expected one real image and one distance for each synthetic one, got "
-            f"{len(synthetic)} synthetic and {len(real)} real images, {len(distances)} distances"
-        )
+    check_counts(synthetic=synthetic, real=real, distances=distances)
     if not (np.isfinite(distances).all() and min(distances) >= 0):
         raise ValueError(f"distances must be finite and 0 or more, got {list(distances)}")
     above = [Cell(image, color=SOURCE_COLORS["synthetic"]) for image in synthetic]

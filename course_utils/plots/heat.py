@@ -19,6 +19,7 @@ from course_utils.plots.style import (
     PALE,
     Picture,
     Pictures,
+    check_counts,
     check_rows,
     class_name,
     finish,
@@ -63,11 +64,7 @@ def show_heatmaps(
             map with values below 0, not finite, or all 0.
     """
     titles = [""] * len(images) if titles is None else titles
-    if not len(images) == len(heatmaps) == len(titles) > 0:
-        raise ValueError(
-            f"expected one map and one title for each image, got {len(images)} images, "
-            f"{len(heatmaps)} maps and {len(titles)} titles"
-        )
+    check_counts(images=images, maps=heatmaps, titles=titles)
     for heat in heatmaps:
         if not np.isfinite(heat).all() or heat.min() < 0 or heat.max() == 0:
             raise ValueError("heat maps must be finite, 0 or more, and not all 0")
@@ -147,11 +144,7 @@ def show_masked(
         ValueError: no images, not one of each for every image, images that are not uint8, or a
             mask or a reconstruction of another size than its image.
     """
-    if not len(originals) == len(masks) == len(reconstructions) > 0:
-        raise ValueError(
-            f"expected one mask and one reconstruction for each image, got {len(originals)} "
-            f"images, {len(masks)} masks and {len(reconstructions)} reconstructions"
-        )
+    check_counts(images=originals, masks=masks, reconstructions=reconstructions)
     triples = list(zip(originals, masks, reconstructions, strict=True))
     for image, mask, painted in triples:
         if mask.dtype != bool or mask.shape != image.shape[:2] or painted.shape != image.shape:
@@ -327,8 +320,7 @@ def plot_class_scores(
             that is none of the classes.
     """
     scores = np.asarray(scores, dtype=float)
-    if not len(class_names) == len(scores) > 0:
-        raise ValueError(f"{len(class_names)} class names but {len(scores)} scores")
+    check_counts(class_names=class_names, scores=scores)
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     if truth is not None and truth not in class_names:

@@ -129,8 +129,9 @@ def plot_published(
         raise ValueError("say in the note why these numbers are not comparable")
     words = "\n".join(textwrap.wrap(say("plot.not_comparable", why=note), 110))
     room = max(map(_height, (published, ours)))
-    height = room + 0.9 + 0.2 * words.count("\n") + head_inches(caption)
+    height = room + 1.2 + 0.2 * words.count("\n") + head_inches(caption)
     fig = plt.figure(figsize=(12, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     for half, (name, rows, color, ground) in zip(
         fig.subfigures(1, 2),
         (

@@ -1,7 +1,7 @@
 """What all figures share: the palette, words that the font can draw, the frame, saving."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import lru_cache
 from pathlib import Path
 
@@ -259,6 +259,18 @@ def check_rows(
         if not limits[0] <= row[name] <= limits[1]:
             least, most = limits
             raise ValueError(f"{of}: expected {name} in {least:g} … {most:g}, got {row[name]}")
+
+
+def check_counts(**lists: Sized) -> None:
+    """Check that there are equally many of each, and not none.
+
+    Raises:
+        ValueError: there are not.
+    """
+    counts = {len(some) for some in lists.values()}
+    if len(counts) != 1 or 0 in counts:
+        found = ", ".join(f"{len(some)} {name}" for name, some in lists.items())
+        raise ValueError(f"expected one of each for every item, and an item or more, got {found}")
 
 
 def refuse_unless_pictures(images: Pictures) -> None:
