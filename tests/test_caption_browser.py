@@ -95,7 +95,7 @@ def test_a_long_paragraph_is_wrapped_inside_the_figure():
 
 
 def test_the_grey_of_repetitions_is_still_readable():
-    color = matplotlib.colors.to_rgb(plots.captions._GREY)
+    color = matplotlib.colors.to_rgb(plots.style.GREY)
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     assert 1.05 / (luminance + 0.05) >= 4.5  # WCAG AA

@@ -47,7 +47,7 @@ def content():
 def test_the_ratio_plot_draws_accuracy_in_percent_against_ratio(content):
     axes = plots.plot_accuracy_by_ratio(content).axes
     lines = {line.get_label(): line for line in axes[0].lines}
-    mixed = lines["real + synthetic"]
+    mixed = {bars.get_label(): bars.lines[0] for bars in axes[0].containers}["real + synthetic"]
     assert np.allclose(mixed.get_ydata(), [52, 54, 56, 58])
     assert np.allclose(mixed.get_xdata(), [1, 2, 3, 4])
     assert lines["real only"].get_color() == plots.SOURCE_COLORS["real"]
@@ -94,7 +94,7 @@ def test_dollar_signs_in_names_are_no_mathematics(content):
 def test_labels_of_the_gain_plot_do_not_overlap(content):
     figure = plots.plot_gains(content)
     figure.draw_without_rendering()
-    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()[::-1]]
     for lower, upper in itertools.pairwise(boxes):
         assert lower.y1 <= upper.y0 + 1
 
@@ -120,8 +120,8 @@ def test_a_row_for_every_class_with_its_name():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.show_images([]), "no images"),
-        (lambda: plots.show_images([IMAGE], titles=["a", "b"]), "1 images but 2 titles"),
+        (lambda: plots.show_images([]), "got 0 images"),
+        (lambda: plots.show_images([IMAGE], titles=["a", "b"]), "1 images, 2 titles"),
         (lambda: plots.show_images([IMAGE / 255.0]), "uint8|UInt8"),
         (lambda: plots.show_by_class({}), "every class"),
         (lambda: plots.show_by_class({"a": []}), "every class"),

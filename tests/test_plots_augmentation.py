@@ -172,7 +172,7 @@ def test_heat_maps_hold_augmentation_across_and_regularization_down(drawn):
 @pytest.mark.parametrize(
     ("draw", "match"),
     [
-        (lambda: plots.show_batch(some_batch(), titles=["a"]), "3 images but 1 titles"),
+        (lambda: plots.show_batch(some_batch(), titles=["a"]), "3 images, 1 titles"),
         (lambda: plots.show_batch(some_batch(), class_names=["a"]), "3 shares a target, 1 classes"),
         (lambda: plots.show_batch(augment.Batch(torch.zeros(1, 1, 8, 8))), "got 1"),
         (lambda: plots.plot_gain_table([]), "no rows"),

@@ -50,7 +50,7 @@ def figures() -> dict[str, Figure]:
         "timeline": plots.plot_accuracy_timeline(timeline, caption="ImageNet"),
         "one model": plots.plot_accuracy_timeline([other]),
         "gains": plots.plot_synthetic_gains(gains, caption="He et al.\n2023"),
-        "one backbone": plots.plot_synthetic_gains([gains[0], gains[1]], highlight="none"),
+        "one backbone": plots.plot_synthetic_gains([gains[0], gains[1]]),
         "zero-shot": plots.plot_zero_shot_published(
             zero_shot, data_sets=["EuroSAT", "RESISC45"], caption="the same weights"
         ),
@@ -140,7 +140,7 @@ def test_each_dumbbell_goes_from_clip_alone_to_clip_with_synthetic_images():
     rows = [row for row in read("he2023_table1") if row["data"] == "EuroSAT"]
     figure = plots.plot_synthetic_gains(rows)
     for ax, expected in zip(figure.axes, ((37.51, 55.37), (47.77, 59.86)), strict=True):
-        marks = {m.get_marker(): m for m in ax.lines if list(m.get_ydata()) == [0]}
+        marks = {m.get_marker(): m for m in ax.lines if m.get_linestyle() == "None"}
         assert marks["o"].get_xdata()[0] == expected[0]
         assert marks["s"].get_xdata()[0] == expected[1]
         assert marks["s"].get_color() == plots.SOURCE_COLORS["synthetic"]
@@ -160,12 +160,12 @@ def test_the_spread_of_the_same_weights_is_said_and_every_number_shown():
 
 def test_weights_of_one_architecture_are_told_apart_by_what_they_were_pretrained_on():
     rows = [
-        {"model": "m", "architecture": "A", "pretraining": p, "data": "d", "top1": t}
+        {"model": "CLIP", "architecture": "A", "pretraining": p, "data": "d", "top1": t}
         | {"reported_by": r, "protocol": "p"}
         for p in ("one", "two")
         for r, t in (("x", 1.0), ("y", 3))
     ]
-    figure = plots.plot_zero_shot_published(rows, data_sets=["d"], model="m")
+    figure = plots.plot_zero_shot_published(rows, data_sets=["d"])
     labels = [tick.get_text().split("\n")[0] for tick in figure.axes[0].get_yticklabels()]
     assert labels == ["A, one", "A, two"]
 
@@ -191,16 +191,15 @@ def test_few_shots_are_drawn_in_percent_with_intervals_on_a_logarithmic_axis():
 
 
 def test_class_scores_come_from_the_highest_down_and_the_truth_is_always_shown():
-    figure = plots.plot_class_scores(
-        picture(7), list("abcde"), [0.1, 0.4, 0.05, 0.3, 0.15], truth="c", num_shown=3
-    )
+    scores = [0.1, 0.4, 0.05, 0.3, 0.15, 0.06, 0.07, 0.08, 0.09]
+    figure = plots.plot_class_scores(picture(7), list("abcdefghi"), scores, truth="c")
     left, ax = figure.axes
     assert shown(left) == 7
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["b", "d", "c"]
-    assert [bar.get_width() for bar in ax.patches] == [0.4, 0.3, 0.05]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == list("bdeaihgc")
+    assert [bar.get_width() for bar in ax.patches][-2:] == [0.07, 0.05]
     colors = [to_rgb(bar.get_facecolor()) for bar in ax.patches]
-    assert colors[0] == colors[1] != colors[2]
-    assert ax.texts[2].get_text() == f"0.05 ({text('plot.truth')})"
+    assert colors[0] == colors[6] != colors[7]
+    assert ax.texts[7].get_text() == f"0.05 ({text('plot.truth')})"
 
 
 # --- Images -----------------------------------------------------------------------------------
@@ -272,19 +271,19 @@ MASK = [np.zeros((8, 8), bool)]
         (lambda: plots.plot_few_shots({"a": [{**SHOT, "low": 0.55}]}), "low <= mean"),
         (
             lambda: plots.plot_few_shots({"a": [{**SHOT, "mean": 50, "high": 60}]}),
-            "share in 0 … 1, got 50",
+            "mean in 0 … 1, got 50",
         ),
         (lambda: plots.plot_few_shots({"a": [SHOT]}, levels={"z": 42.0}), "levels must be shares"),
-        (lambda: plots.show_heatmaps([], []), "one map and one title"),
-        (lambda: plots.show_heatmaps(ONE, [np.ones((2, 2))], titles=[]), "one map and one title"),
+        (lambda: plots.show_heatmaps([], []), "0 images, 0 maps"),
+        (lambda: plots.show_heatmaps(ONE, [np.ones((2, 2))], titles=[]), "1 maps, 0 titles"),
         (lambda: plots.show_heatmaps(ONE, [np.zeros((2, 2))]), "not all 0"),
         (lambda: plots.show_heatmaps(ONE, [np.array([[-1.0, 1.0]])]), "0 or more"),
         (lambda: plots.show_heatmaps(ONE, [np.array([[np.nan, 1.0]])]), "finite"),
-        (lambda: plots.show_masked([], [], []), "one mask"),
+        (lambda: plots.show_masked([], [], []), "0 masks"),
         (lambda: plots.show_masked(ONE, [MASK[0][:4]], ONE), "bool mask"),
         (lambda: plots.show_masked(ONE, MASK, [ONE[0][:4]]), "reconstruction of"),
-        (lambda: plots.plot_class_scores(ONE[0], [], []), "0 class names"),
-        (lambda: plots.plot_class_scores(ONE[0], ["a"], [1.0, 2.0]), "1 class names but 2"),
+        (lambda: plots.plot_class_scores(ONE[0], [], []), "0 class_names"),
+        (lambda: plots.plot_class_scores(ONE[0], ["a"], [1.0, 2.0]), "1 class_names, 2 scores"),
         (lambda: plots.plot_class_scores(ONE[0], ["a"], [math.inf]), "finite"),
         (lambda: plots.plot_class_scores(ONE[0], ["a"], [1.0], truth="b"), "'b' is none"),
     ],

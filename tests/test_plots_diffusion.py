@@ -82,7 +82,7 @@ def figures() -> dict[str, Figure]:
     """Draw every figure in a usual and in an awkward size."""
     image, noise, points = randn(3, 16, 16).clamp(-1, 1), randn(3, 16, 16, seed=1), randn(50, 2)
     x_T, steps = sampled(8, 1, 8, 8)
-    flat, gaussian = np.ones((9, 1)) * np.arange(9)[:, None], (np.zeros(2), np.eye(2))
+    flat = np.ones((9, 1)) * np.arange(9)[:, None]
     return {
         "timeline": plots.plot_timeline(timeline(), caption="Generative models"),
         "one paper": plots.plot_timeline(timeline()[:1]),
@@ -94,17 +94,14 @@ def figures() -> dict[str, Figure]:
         ),
         "one image": plots.show_noising(image[:1], {"a": LINEAR}, [3], eps=noise[:1]),
         "noised": plots.show_noised(image, 300, LINEAR, eps=noise, caption="a tile"),
-        "clouds of samples": plots.compare_samples(
-            {f"t = {t}": {"step by step": points, "in one jump": points + 1} for t in range(4)},
-            expected={"t = 0": gaussian},
+        "many histograms": plots.compare_samples(
+            {f"t = {t}": {"step by step": flat, "in one jump": flat + 1} for t in range(4)},
             caption="the same",
         ),
         "histograms": plots.compare_samples(
             {"t = 9": {"a": flat, "b": flat + 1}}, axis_label="value of a pixel"
         ),
-        "posterior": plots.plot_posterior(
-            0.5, 0.9, 60, LINEAR, samples=randn(99)[:, None][:, 0], caption="one pixel"
-        ),
+        "posterior": plots.plot_posterior(0.5, 0.9, 60, LINEAR, caption="one pixel"),
         "field": plots.plot_vector_field(
             to_origin, points, LINEAR, [5, 100, 300, 700], generator=generator(), caption="moons"
         ),
@@ -112,9 +109,8 @@ def figures() -> dict[str, Figure]:
             {f"after {i} $": points for i in range(7)}, data=points, caption="DDIM"
         ),
         "one cloud": plots.plot_clouds({"data": points}),
-        "paths": plots.plot_paths({"DDIM": randn(20, 5, 2), "DDPM": randn(50, 5, 2)}, data=points),
         "film": plots.show_reverse(x_T, steps, caption="12 steps"),
-        "batches": plots.show_batches({f"η = {e}": x_T for e in (0, 0.5, 1)}, column_title="noise"),
+        "batches": plots.show_batches({f"η = {e}": x_T for e in (0, 0.5, 1)}),
         "inpainting": plots.show_inpainting(
             x_T, torch.ones(1, 1, 8, 8, dtype=torch.bool), {"RePaint": x_T}, caption="upper half"
         ),
@@ -213,7 +209,7 @@ def test_every_paper_stands_in_the_lane_of_its_family_at_its_date():
 
 
 def test_papers_of_one_month_lie_beside_each_other():
-    rows = [{"name": f"paper {i}", "year": 2020, "month": 5, "family": "other"} for i in range(6)]
+    rows = [{"name": f"paper {i}", "year": 2020, "month": 5, "family": "other"} for i in range(4)]
     figure = plots.plot_timeline([*rows, {**rows[0], "name": "old", "year": 2014}])
     assert_legible(figure)
     (marks,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "None"]
@@ -286,29 +282,13 @@ def test_one_noised_image_stands_beside_the_weights_of_image_and_noise():
 # --- Distributions ----------------------------------------------------------------------------
 
 
-def test_clouds_have_ellipses_of_two_standard_deviations():
-    rows = randn(20_000, 2).double() @ torch.tensor([[2.0, 0.0], [0.6, 0.5]]).double() + 1
-    covariance = torch.cov(rows.T)
-    figure = plots.compare_samples({"t": {"a": rows}}, expected={"t": (rows.mean(0), covariance)})
-    sample, formula = figure.axes[0].patches
-    for ellipse in (sample, formula):
-        outline = figure.axes[0].transData.inverted().transform(ellipse.get_verts())
-        around = outline - rows.mean(0).numpy()
-        distance = np.einsum("ni,ij,nj->n", around, np.linalg.inv(covariance.numpy()), around)
-        assert np.allclose(distance, 4, rtol=0.02)
-
-
-def test_histograms_have_area_one_as_the_density_has():
+def test_histograms_have_area_one():
     rows = randn(5000, 1).numpy()
-    moments = (np.zeros(1), np.eye(1))
-    figure = plots.compare_samples({"t": {"a": rows, "b": rows}}, expected={"t": moments})
-    ax = figure.axes[0]
+    ax = plots.compare_samples({"t": {"a": rows, "b": rows}}).axes[0]
     outlines = [patch.get_path().vertices for patch in ax.patches]
     areas = [np.abs(np.trapezoid(outline[:, 1], outline[:, 0])) for outline in outlines]
+    assert len(areas) == 2
     assert np.allclose(areas, 1, atol=0.01)
-    (curve,) = ax.lines
-    x, y = curve.get_data()
-    assert np.allclose(y, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
 
 
 def test_the_posterior_is_the_product_of_what_is_known_from_both_sides():
@@ -340,22 +320,14 @@ def test_arrows_point_against_the_noise_and_grow_with_it_up_to_a_length():
 
 def test_clouds_lie_over_the_data_in_the_colors_of_their_sources():
     data, made = randn(30, 2), 2 * randn(40, 2, seed=1)
-    figure = plots.plot_clouds({"noise": made, "sample": data}, data=data, limit=3.0)
+    figure = plots.plot_clouds({"noise": made, "sample": data}, data=data)
     real, synthetic = figure.axes[0].collections
     assert np.allclose(real.get_offsets(), data)
     assert np.allclose(synthetic.get_offsets(), made)
     assert np.allclose(real.get_facecolor()[0, :3], to_rgb(plots.SOURCE_COLORS["real"]))
     assert np.allclose(synthetic.get_facecolor()[0, :3], to_rgb(plots.SOURCE_COLORS["synthetic"]))
-    assert figure.axes[1].get_xlim() == (-3, 3)
-
-
-def test_paths_begin_with_the_noise_and_end_at_the_sample():
-    states = randn(9, 4, 2)
-    ax = plots.plot_paths({"DDIM": states}, data=randn(10, 2, seed=1)).axes[0]
-    _, noise, sample = ax.collections
-    assert np.allclose(noise.get_offsets(), states[0])
-    assert np.allclose(sample.get_offsets(), states[-1])
-    assert np.allclose(ax.lines[2].get_xydata(), states[:, 2])
+    far = 1.05 * max(data.abs().max(), made.abs().max()).item()
+    assert figure.axes[1].get_xlim() == pytest.approx((-far, far))
 
 
 # --- The way back -----------------------------------------------------------------------------
@@ -410,11 +382,11 @@ def flat_frames(*values: int) -> list[np.ndarray]:
 
 
 def test_an_animation_shows_its_frames_and_stands_still_at_the_last():
-    animation = plots.animate(flat_frames(0, 90, 255), seconds=1.5, hold=2.0, zoom=3)
+    animation = plots.animate(flat_frames(0, 90, 255), zoom=3)
     frames, waits, still = frames_of(animation)
     assert [frame.shape for frame in frames] == [(12, 18, 3)] * 3
     assert [int(frame[0, 0, 0]) for frame in frames] == [0, 90, 255]
-    assert waits == [500, 500, 2000]
+    assert waits == [1333, 1333, 1500]
     assert (still == 255).all()
     assert animation.num_frames == 3
     assert animation._repr_png_() == animation.png
@@ -443,8 +415,6 @@ def test_digits_fit_with_all_their_frames():
     animation = plots.animate_reverse(x_T, steps, num_frames=30)
     assert animation.num_frames == 30
     assert len(animation.png) < 60_000
-    predicted = plots.animate_reverse(x_T, steps, predicted=True)
-    assert len(predicted.png) < len(animation.png)
 
 
 def test_a_palette_changes_colors_but_little():
@@ -458,11 +428,11 @@ def test_a_palette_changes_colors_but_little():
 
 def test_the_loss_has_its_running_mean_and_a_line_for_the_network_that_says_nothing():
     steps = train_steps(200)
-    ax = plots.plot_loss({"digits": steps}, smooth_share=0.05).axes[0]
+    ax = plots.plot_loss({"digits": steps}).axes[0]
     mean, zero = ax.lines
     x, y = mean.get_data()
-    assert (x[0], x[-1], len(x)) == (9, 199, 191)
-    assert y[0] == pytest.approx(np.mean([step.loss for step in steps[:10]]))
+    assert (x[0], x[-1], len(x)) == (3, 199, 197)
+    assert y[0] == pytest.approx(np.mean([step.loss for step in steps[:4]]))
     assert set(zero.get_ydata()) == {1.0}
     assert len(ax.collections[0].get_offsets()) == 200
     assert len(plots.plot_loss({"a": steps}, baseline=None).axes[0].lines) == 1
@@ -509,7 +479,7 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.plot_timeline([]), "no papers"),
+        (lambda: plots.plot_timeline([]), "no rows"),
         (lambda: plots.plot_timeline([{"name": "a"}]), "lacks year, month, family"),
         (lambda: plots.plot_timeline([{**PAPER, "month": 13}]), "1 to 12"),
         (lambda: plots.plot_schedules({}), "1 to 6 schedules"),
@@ -520,7 +490,6 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
         (lambda: plots.to_pictures(X * torch.nan), "finite"),
         (lambda: plots.compare_samples({}), "needs samples"),
         (lambda: plots.compare_samples({"a": {}}), "needs samples"),
-        (lambda: plots.compare_samples({"a": {"b": np.zeros((5, 3))}}), "1 or of 2 columns"),
         (lambda: plots.plot_posterior(0.1, 0.2, 0, LINEAR), "from 1 to 999"),
         (lambda: plots.plot_clouds({}), "no clouds"),
         (
@@ -529,16 +498,13 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
             ),
             "no steps",
         ),
-        (lambda: plots.plot_paths({}, data=randn(3, 2)), "no paths"),
-        (lambda: plots.show_reverse(X, []), "one t a step"),
+        (lambda: plots.show_reverse(X, []), "0 timesteps"),
         (lambda: plots.show_batches({}), "no batches"),
         (lambda: plots.show_batches({"a": randn(2, 1, 4, 4), "b": X}), "2 images a row"),
         (
             lambda: plots.show_inpainting(X, X > 0, {"a": randn(2, 1, 4, 4)}),
             "results of shape|show_inpainting",
         ),
-        (lambda: plots.animate([]), "one size"),
-        (lambda: plots.animate([*flat_frames(1), np.zeros((2, 2, 3), np.uint8)]), "one size"),
         (lambda: plots.animate(flat_frames(1, 2), max_bytes=50), "fewer images"),
         (lambda: plots.animate_reverse(X, []), "steps and two frames"),
         (lambda: plots.animate_reverse(X, STEPS, num_frames=1), "steps and two frames"),

@@ -118,9 +118,7 @@ def figures() -> dict[str, Figure]:
         ),
         "one word": plots.show_attention(grey[3], ["river"], maps[:1], relative=True),
         "neighbors": plots.show_neighbors(grey[:11], grey[:11], [0.01234] * 11, caption="b"),
-        "one neighbor": plots.show_neighbors(
-            np.stack(grey[:1]), grey[:1], [0.1], measure="1 - cosine"
-        ),
+        "one neighbor": plots.show_neighbors(np.stack(grey[:1]), grey[:1], [0.1]),
         "bias": plots.plot_metric_bias(
             {"synthetic": curve(3, 200), "real": curve(-0.1, 150), "x $y$": curve(3.1, -50)},
             caption="Fréchet distance",
@@ -150,12 +148,13 @@ def test_figures_speak_chinese_where_the_font_can(monkeypatch):
 
 def test_a_trajectory_shows_first_and_last_step_with_the_predictions_below():
     noised, clean = ([picture(v + i) for i in range(21)] for v in (0, 100))
-    figure = plots.plot_trajectory(noised, clean, range(1000, -1, -50), num_columns=5)
+    figure = plots.plot_trajectory(noised, clean, range(1000, -1, -50))
     values = [shown(ax) for ax in figure.axes]
-    assert values == [0, 5, 10, 15, 20, 100, 105, 110, 115, 120]
-    assert [ax.get_title() for ax in figure.axes[:5]] == [f"t = {t}" for t in range(1000, -1, -250)]
+    chosen = [0, 2, 4, 7, 9, 11, 13, 16, 18, 20]
+    assert values == [*chosen, *(100 + i for i in chosen)]
+    assert [ax.get_title() for ax in figure.axes[:10]] == [f"t = {1000 - 50 * i}" for i in chosen]
     assert "x_t" in figure.axes[0].get_ylabel()
-    assert "hat x_0" in figure.axes[5].get_ylabel()
+    assert "hat x_0" in figure.axes[10].get_ylabel()
 
 
 def test_a_grid_has_a_name_for_every_row_and_column_and_what_the_columns_differ_in():
@@ -196,15 +195,15 @@ def test_relative_attention_is_one_in_the_mean_of_every_word():
 
 
 def test_each_synthetic_image_stands_above_its_neighbor_in_the_colors_of_their_sources():
-    synthetic, real = ([picture(v + i) for i in range(3)] for v in (0, 100))
-    figure = plots.show_neighbors(synthetic, real, [0.5, 0.25, 1.0], num_columns=2)
+    synthetic, real = ([picture(v + i) for i in range(9)] for v in (0, 100))
+    figure = plots.show_neighbors(synthetic, real, [0.5, 0.25, *[1.0] * 7])
     placed = [ax for ax in figure.axes if ax.get_visible()]
     values = {shown(ax): ax for ax in placed}
-    assert list(values) == [0, 1, 100, 101, 2, 102]
+    assert list(values) == [*range(8), *range(100, 108), 8, 108]
     for value, ax in values.items():
         color = plots.SOURCE_COLORS["real" if value >= 100 else "synthetic"]
         assert ax.spines["left"].get_edgecolor() == plt.matplotlib.colors.to_rgba(color)
-    assert [values[v].get_xlabel() for v in (100, 101, 102)] == ["0.5", "0.25", "1"]
+    assert [values[v].get_xlabel() for v in (100, 101, 108)] == ["0.5", "0.25", "1"]
     assert figure.get_supxlabel() == text("plot.feature_distance")
 
 
@@ -232,9 +231,10 @@ def test_the_bias_is_a_line_over_one_by_n_that_ends_at_infinitely_many():
 
 def test_published_numbers_are_apart_from_ours_with_the_reason():
     figure = plots.plot_published(published(), OURS, note="these are other images.")
-    middle = 0.5
-    left = [ax for ax in figure.axes if ax.get_position().x1 < middle]
-    right = [ax for ax in figure.axes if ax.get_position().x0 > middle]
+    draw(figure)
+    middle = figure.bbox.width / 2
+    left = [ax for ax in figure.axes if ax.get_window_extent().x1 < middle]
+    right = [ax for ax in figure.axes if ax.get_window_extent().x0 > middle]
     assert len(left) == 3
     assert len(right) == 2
     assert len(figure.axes) == 5
@@ -283,10 +283,10 @@ def test_quality_is_drawn_in_percent_with_its_intervals_and_other_units_apart():
 
 
 def test_rows_may_come_in_any_order():
-    figure = plots.plot_quality(QUALITY[::-1], setting="guidance_scale", setting_label="s")
+    figure = plots.plot_quality(QUALITY[::-1], setting="guidance_scale")
     for bars in figure.axes[0].containers:
         assert np.all(np.diff(bars[0].get_xdata()) > 0)
-    assert figure.axes[0].get_xlabel() == "s"
+    assert figure.axes[0].get_xlabel() == text("plot.guidance_scale")
 
 
 MAPS = np.full((1, 8, 8), 0.1)
@@ -295,8 +295,8 @@ MAPS = np.full((1, 8, 8), 0.1)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plots.plot_trajectory([], [], []), "one t a step"),
-        (lambda: plots.plot_trajectory([picture(1)], [], [1]), "one t a step"),
+        (lambda: plots.plot_trajectory([], [], []), "0 timesteps"),
+        (lambda: plots.plot_trajectory([picture(1)], [], [1]), "0 x_0"),
         (lambda: plots.show_grid([], row_labels=[], column_labels=["a"]), "names of rows"),
         (
             lambda: plots.show_grid([[picture(1)]], row_labels=["a"], column_labels=["a", "b"]),
@@ -310,7 +310,7 @@ MAPS = np.full((1, 8, 8), 0.1)
         (lambda: plots.show_attention(picture(1), ["a"], MAPS[:, :4]), "one a word"),
         (lambda: plots.show_attention(picture(1), ["a"], 100 * MAPS), "shares"),
         (lambda: plots.show_attention(picture(1), ["a"], 0 * MAPS, relative=True), "all 0"),
-        (lambda: plots.show_neighbors([], [], []), "one real image"),
+        (lambda: plots.show_neighbors([], [], []), "0 real"),
         (lambda: plots.show_neighbors([picture(1)], [picture(1)], [-1.0]), "0 or more"),
         (lambda: plots.show_neighbors([picture(1)], [picture(1)], [np.nan]), "finite"),
         (lambda: plots.plot_metric_bias({}), "no curves"),
@@ -324,8 +324,10 @@ MAPS = np.full((1, 8, 8), 0.1)
         (lambda: plots.plot_quality([], setting="a"), "no rows"),
         (lambda: plots.plot_quality(QUALITY, setting="seed"), "lacks seed"),
         (
-            lambda: plots.plot_quality([{**QUALITY[0], "high": 60}], setting="guidance_scale"),
-            "at most 1",
+            lambda: plots.plot_quality(
+                [{**QUALITY[0], "value": 50, "high": 60}], setting="guidance_scale"
+            ),
+            "value in 0 … 1, got 50",
         ),
         (
             lambda: plots.plot_quality([{**QUALITY[0], "low": 0.9}], setting="guidance_scale"),

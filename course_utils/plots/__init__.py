@@ -1,41 +1,84 @@
 """Data in, Figure out: the pictures of the course, one color per source and damage everywhere.
 
 Every function returns a closed Figure, which a notebook shows once and `save_figure` writes.
+Accuracies, gains and their intervals come as shares in 0 … 1, where nothing else is said.
 """
 
-from course_utils.plots.animation import Animation, animate, animate_reverse
-from course_utils.plots.augmentation import (
-    family_name,
-    plot_augreg,
-    plot_by_amount,
-    plot_by_strength,
-    plot_gain_table,
+from course_utils.plots.buildings import (
+    crops_by_level,
+    damage_scale,
+    dial_name,
+    dial_title,
+    label_words,
+    scene_maps,
+    show_batch,
+    show_pair,
+    show_swipe,
 )
-from course_utils.plots.augmented import dial_name, dial_title, label_words, show_batch
-from course_utils.plots.benchmarks import plot_accuracy_timeline, plot_zero_shot_published
-from course_utils.plots.captions import show_captions
-from course_utils.plots.classifiers import plot_class_scores, plot_few_shots
-from course_utils.plots.counts import damage_by_type, damage_imbalance, event_counts
-from course_utils.plots.crops import crops_by_level, damage_scale
-from course_utils.plots.curves import plot_by_steps, plot_loss, plot_solver_order
-from course_utils.plots.diffusion import plot_schedules, show_noised, show_noising, to_pictures
-from course_utils.plots.distributions import compare_samples, plot_posterior
-from course_utils.plots.generation import show_attention, show_neighbors
-from course_utils.plots.heat import show_heatmaps, show_masked
-from course_utils.plots.images import show_by_class, show_images
-from course_utils.plots.lab import plot_accuracy_by_ratio, plot_gains
-from course_utils.plots.maps import world_map
-from course_utils.plots.measures import acquisitions, building_sizes
-from course_utils.plots.pairs import show_pair, show_swipe
-from course_utils.plots.quality import plot_metric_bias, plot_published, plot_quality
-from course_utils.plots.reverse import (
+from course_utils.plots.denoising import (
+    Animation,
+    animate,
+    animate_reverse,
     reverse_pictures,
     show_batches,
     show_inpainting,
+    show_noising,
     show_reverse,
+    to_pictures,
 )
-from course_utils.plots.scenes import scene_maps
-from course_utils.plots.scores import compare_splits, confusion_figure
+from course_utils.plots.diffusion import (
+    compare_samples,
+    plot_clouds,
+    plot_loss,
+    plot_posterior,
+    plot_schedules,
+    plot_solver_order,
+    plot_vector_field,
+    show_noised,
+)
+from course_utils.plots.disasters import (
+    acquisitions,
+    building_sizes,
+    damage_by_type,
+    damage_imbalance,
+    event_counts,
+    world_map,
+)
+from course_utils.plots.grid import (
+    plot_trajectory,
+    show_by_class,
+    show_captions,
+    show_grid,
+    show_images,
+    show_neighbors,
+)
+from course_utils.plots.heat import (
+    confusion_figure,
+    family_name,
+    plot_augreg,
+    plot_class_scores,
+    plot_gain_table,
+    show_attention,
+    show_heatmaps,
+    show_masked,
+)
+from course_utils.plots.labels import plot_accuracy_timeline, plot_timeline
+from course_utils.plots.measured import (
+    compare_splits,
+    plot_by_amount,
+    plot_by_steps,
+    plot_by_strength,
+    plot_few_shots,
+    plot_metric_bias,
+    plot_quality,
+)
+from course_utils.plots.results import (
+    plot_accuracy_by_ratio,
+    plot_gains,
+    plot_published,
+    plot_synthetic_gains,
+    plot_zero_shot_published,
+)
 from course_utils.plots.style import (
     DAMAGE_COLORS,
     DISASTER_COLORS,
@@ -44,10 +87,6 @@ from course_utils.plots.style import (
     figure_bytes,
     save_figure,
 )
-from course_utils.plots.sweeps import plot_trajectory, show_grid
-from course_utils.plots.synthetic_gains import plot_synthetic_gains
-from course_utils.plots.timeline import plot_timeline
-from course_utils.plots.toy import plot_clouds, plot_paths, plot_vector_field
 
 __all__ = [
     "DAMAGE_COLORS",
@@ -85,7 +124,6 @@ __all__ = [
     "plot_gains",
     "plot_loss",
     "plot_metric_bias",
-    "plot_paths",
     "plot_posterior",
     "plot_published",
     "plot_quality",
