@@ -15,9 +15,9 @@ from mini_earth.scene import (
     Road,
     Scene,
 )
+from mini_earth.scene import VERSION as __version__
 from mini_earth.sights import Sight, long_caption
 from mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
-from mini_earth.version import VERSION as __version__
 from mini_earth.views import Metadata, View, disaster_scene, render, sample_views
 from mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
 from mini_earth.xbd_files import XbdPair, XbdStep, write_xbd, write_xbd_steps

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mini_earth import words
-from mini_earth.moment import Moment
+from mini_earth.camera import Moment
 from mini_earth.scene import Scene
 
 _FRAMES = ("{}", "{sensor} of {}", "{} seen from above", "an overhead view of {}")

@@ -1,8 +1,10 @@
 """Hazard fields: how strong a disaster is at each place, and what it does to a building."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from mini_earth.noise import smoothstep
 from mini_earth.shapes import Frame, Water, Waves, draw_waves
@@ -115,13 +117,12 @@ _VULNERABILITY = {
 
 def damage_levels(
     rng: np.random.Generator,
-    hazard: Hazard | None,
+    hazard: Hazard,
     *,
-    x: np.ndarray,
-    y: np.ndarray,
-    strength: np.ndarray,
-    structure: np.ndarray,
-) -> np.ndarray:
+    at: Float[np.ndarray, "2 n"],
+    strength: Float[np.ndarray, " n"],
+    structure: Sequence[int],
+) -> Int[np.ndarray, " n"]:
     """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
 
     A building suffers intensity x (1.05 - 0.6 strength) x its structure's vulnerability, plus a
@@ -129,21 +130,17 @@ def damage_levels(
 
     Args:
         rng: for the luck.
-        hazard: the disaster, or None.
-        x: positions in meters, as ``y``.
-        y: see ``x``.
+        hazard: the disaster.
+        at: x and y in meters.
         strength: in [0, 1].
         structure: indices into ``STRUCTURES``.
 
     Source:
         Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.
     """
-    if hazard is None:
-        return np.ones(x.size, dtype=np.int64)
-    at = x.astype(np.float32), y.astype(np.float32)
     weakness = np.asarray(_VULNERABILITY[hazard.kind])[structure]
     suffered = hazard.intensity(*at) * (1.05 - 0.6 * strength) * weakness
-    suffered = suffered + rng.normal(0, 0.05, x.size)
+    suffered = suffered + rng.normal(0, 0.05, len(strength))
     if hazard.kind == "volcano":
         suffered = np.where(hazard.lava(*at) > 0, 1.0, np.minimum(suffered, 0.9))
     return 1 + np.searchsorted(_THRESHOLDS[hazard.kind], suffered)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from mini_earth.camera import clouds_of, moment_of
 from mini_earth.objects import roof_outline
 from mini_earth.scene import LAND_COVER, Scene
-from mini_earth.views import View, clouds_of, moment_of
+from mini_earth.views import View
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mini_earth import words
-from mini_earth.moment import Moment
+from mini_earth.camera import Moment
 from mini_earth.scene import LAND_COVER, SETTLEMENTS, Road, Scene
 from mini_earth.shapes import Water
 

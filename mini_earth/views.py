@@ -7,20 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
+from mini_earth.camera import Moment, clouds_of, expose, illuminate, look_through, moment_of
 from mini_earth.captions import describe, describe_zh
 from mini_earth.effects import cover_all, draw_smoke, scatter_debris, strike_ground
-from mini_earth.ground import add_snow, paint_ground
+from mini_earth.ground import add_snow, paint_ground, paint_water, plant_trees
 from mini_earth.hazard import DISASTERS
 from mini_earth.layout import make_scene
-from mini_earth.light import illuminate
-from mini_earth.moment import Moment, draw_moment
-from mini_earth.nature import paint_water, plant_trees
-from mini_earth.objects import draw_patches, draw_roads, draw_vehicles
-from mini_earth.ruins import draw_buildings
+from mini_earth.objects import (
+    draw_buildings,
+    draw_patches,
+    draw_roads,
+    draw_vehicles,
+)
 from mini_earth.scene import SCENE_CLASSES, Scene
-from mini_earth.sensor import draw_clouds, expose, look_through
 from mini_earth.sights import Sight, find_sights, long_caption
-from mini_earth.surface import Stencil, Surface, make_canvas
+from mini_earth.surface import Stencil, Surface
 
 _PLACES = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
 _PLACE_SHARES = (0.3, 0.25, 0.25, 0.2)
@@ -73,21 +74,6 @@ class View:
         return long_caption(self.caption, self.sights, np.random.default_rng([self.seed, 8]))
 
 
-def moment_of(scene: Scene, *, post: bool) -> Moment:
-    """Return the conditions of the view before or after: the same at every call."""
-    rng = np.random.default_rng([scene.look, 2 + post])
-    first = datetime.date(scene.year, 1, 1) + datetime.timedelta(days=scene.day - 1)
-    delay = int(rng.integers(1, 21)) if post else -int(rng.integers(15, 400))
-    date = first + datetime.timedelta(days=delay if scene.disaster else 0)
-    return draw_moment(rng, scene.style, date=date, latitude=scene.latitude)
-
-
-def clouds_of(scene: Scene, *, num_pixels: int, post: bool) -> np.ndarray:
-    """Return the share (h, w) of each pixel that clouds hide in the view before or after."""
-    rng = np.random.default_rng([scene.seed, 4 + post])
-    return draw_clouds(rng, moment_of(scene, post=post), num_pixels)
-
-
 def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     """Photograph a scene from above.
 
@@ -111,8 +97,7 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     surface = _paint(scene, size * factor, moment, rng, post=post)
     clouds = clouds_of(scene, num_pixels=size * factor, post=post)
     smoke = draw_smoke(surface, rng) if post else np.zeros_like(clouds)
-    light = illuminate(surface, surface.height * surface.is_cover("tree"), moment)
-    light = look_through(light, clouds=clouds, smoke=smoke, moment=moment, style=scene.style)
+    light = look_through(illuminate(surface, moment), scene, moment, clouds=clouds, smoke=smoke)
     captions = describe(scene, moment, rng, post=post)
     return View(
         image=expose(light, scene, rng, size=size, post=post),
@@ -134,7 +119,7 @@ def _paint(
     scene: Scene, num_pixels: int, moment: Moment, rng: np.random.Generator, *, post: bool
 ) -> Surface:
     """Paint everything that is on the ground: a river is bridged, a lake or sea ends the road."""
-    surface = paint_ground(scene, make_canvas(num_pixels, scene.extent), moment)
+    surface = paint_ground(scene, num_pixels, moment)
     bridged = scene.water is not None and scene.water.kind in ("river", "canal")
     if scene.water is not None and (bridged or scene.scene_class == "harbor"):
         paint_water(surface, rng)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mini_earth.events import ENDINGS, SPLITS
-from mini_earth.version import VERSION
+from mini_earth.scene import VERSION
 from mini_earth.xbd_pair import encode_pair
 from mini_earth.xbd_plan import XbdTile, plan_tiles
 

@@ -17,11 +17,11 @@ import shapely
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
+from mini_earth.camera import sun_position
 from mini_earth.events import METERS_PER_DEGREE, SUBTYPES, UNCLASSIFIED, UNCLASSIFIED_SUBTYPE
 from mini_earth.hazard import Hazard, draw_hazard
 from mini_earth.layout import make_scene
 from mini_earth.maps import outlines
-from mini_earth.moment import sun_position
 from mini_earth.scene import Scene
 from mini_earth.views import Metadata, render
 from mini_earth.xbd_plan import XbdTile
