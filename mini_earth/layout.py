@@ -1,6 +1,7 @@
 """Lay out a scene: where water, roads, houses and woods go, and what a disaster does to them."""
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,8 +86,7 @@ def make_scene(
     """
     _check(scene_class, style, disaster=disaster, extent=extent, place=place)
     rng = np.random.default_rng(seed)
-    drawn_place, drawn_date = _draw_occasion(rng, STYLES[style])
-    longitude, latitude = place or drawn_place
+    place, date = _draw_occasion(rng, STYLES[style], place=place, date=date)
     water = _draw_water(rng, scene_class, disaster=disaster, extent=extent)
     bare = Scene(
         scene_class=scene_class,
@@ -95,9 +95,9 @@ def make_scene(
         look=seed if look is None else look,
         extent=extent,
         disaster=disaster,
-        longitude=longitude,
-        latitude=latitude,
-        date=date or drawn_date,
+        longitude=place[0],
+        latitude=place[1],
+        date=date,
         water=water,
         hazard=draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None,
         frame=_draw_frame(rng, extent),
@@ -137,12 +137,19 @@ def _check(
         raise ValueError(f"a tsunami needs a coast, which {scene_class!r} does not have")
 
 
-def _draw_occasion(rng: np.random.Generator, style: Style) -> tuple[list[float], datetime.date]:
-    """Draw longitude and latitude near one of the region's places, and a date."""
+def _draw_occasion(
+    rng: np.random.Generator,
+    style: Style,
+    *,
+    place: tuple[float, float] | None,
+    date: datetime.date | None,
+) -> tuple[Sequence[float], datetime.date]:
+    """Draw longitude and latitude near one of the region's places, and a date, if not given."""
     where = np.asarray(style.region.places)[rng.integers(len(style.region.places))]
     where = where + rng.uniform(-0.2, 0.2, 2)
     day, year = int(rng.integers(1, 366)), int(rng.integers(2014, 2024))
-    return where.tolist(), datetime.date(year, 1, 1) + datetime.timedelta(days=day - 1)
+    drawn = datetime.date(year, 1, 1) + datetime.timedelta(days=day - 1)
+    return place or where.tolist(), date or drawn
 
 
 def _draw_water(

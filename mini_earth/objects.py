@@ -121,11 +121,6 @@ def _draw_plane(stencil: Stencil, vehicle: Vehicle) -> None:
         stencil.polygon(_placed(vehicle, part), color, height=3.5)
 
 
-def roof_outline(building: Building, moment: Moment) -> np.ndarray:
-    """Return the roof's corners (k, 2) in meters as the camera sees them: leaning with height."""
-    return building.outline() + moment.lean() * building.height
-
-
 def _draw_building(stencil: Stencil, building: Building, moment: Moment) -> None:
     """Draw walls, and a roof whose faces are lit by the sun."""
     base, lean = building.outline(), moment.lean() * building.height
