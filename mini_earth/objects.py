@@ -7,7 +7,7 @@ import numpy as np
 from mini_earth.camera import Moment
 from mini_earth.scene import SQUARE, Building, Road, Vehicle
 from mini_earth.shapes import turned
-from mini_earth.surface import Stencil
+from mini_earth.surface import Stencil, Tint
 
 _MARKING = (0.84, 0.84, 0.80)
 _SKY = 0.4  # share of light that does not depend on a roof's slope
@@ -16,9 +16,8 @@ _SKY = 0.4  # share of light that does not depend on a roof's slope
 def draw_roads(stencil: Stencil, *, above: bool) -> None:
     """Draw roads with shoulders and markings; ``above`` draws the bridges, else the others."""
     scene = stencil.surface.scene
-    common, *tints = np.random.default_rng(scene.seed + 14).uniform(
-        0.85, 1.15, len(scene.roads) + 1
-    )
+    rng = np.random.default_rng(scene.seed + 14)
+    common, *tints = rng.uniform(0.85, 1.15, len(scene.roads) + 1)
     for road, tint in zip(scene.roads, tints, strict=True):
         if (road.height > 0) == above:
             _draw_road(stencil, road, 0.5 * (tint + common))
@@ -55,12 +54,9 @@ def _dash(stencil: Stencil, points: np.ndarray) -> None:
     """Draw 3 m of paint every 9 m."""
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     at = np.concatenate([[0.0], np.cumsum(steps)])
-    starts = np.arange(0, at[-1] - 3.0, 9.0)
-    ends = [
-        np.stack([np.interp(s, at, points[:, k]) for k in (0, 1)], 1) for s in (starts, starts + 3)
-    ]
-    for start, end in zip(*ends, strict=True):
-        stencil.line([tuple(start), tuple(end)], _MARKING, width=0.2, alpha=0.65)
+    for start in np.arange(0, at[-1] - 3.0, 9.0):
+        ends = np.stack([np.interp((start, start + 3), at, part) for part in points.T], 1)
+        stencil.line(ends, _MARKING, width=0.2, alpha=0.65)
 
 
 def draw_patches(stencil: Stencil) -> None:
@@ -198,43 +194,58 @@ def draw_buildings(
     stencil: Stencil, moment: Moment, rng: np.random.Generator, *, post: bool
 ) -> None:
     """Draw every building, with its damage if ``post``."""
-    scene = stencil.surface.scene
-    for building in scene.buildings:
-        if post and building.damage == 4:
+    for building in stencil.surface.scene.buildings:
+        damage = building.damage if post else 1
+        if damage == 4:
             _draw_ruin(stencil, building, rng)
-            continue
-        _draw_building(stencil, building, moment)
-        if post and building.damage > 1:
+        else:
+            _draw_building(stencil, building, moment)
+        if damage in (2, 3):
             _draw_damage(stencil, building, moment, rng)
+
+
+# What lies around a ruin, and a damaged house (there by level): count of slabs, spread and size
+# as shares of the house's width, tones.
+_RUBBLE = {
+    "earthquake": (46, 0.42, 0.17, (0.25, 0.85)),
+    "tsunami": (16, 0.9, 0.13, (0.25, 0.65)),
+    "wildfire": (26, 0.27, 0.13, (0.10, 0.55)),
+    "wind": (60, 0.75, 0.10, (0.35, 0.95)),
+}
+_SPLINTERS = {
+    "earthquake": (10, 0.3, 0.12, (0.3, 0.8)),
+    "tsunami": (10, 0.65, 0.12, (0.25, 0.65)),
+    "wind": (12, 0.75, 0.08, (0.5, 0.95)),
+}
 
 
 def _draw_ruin(stencil: Stencil, building: Building, rng: np.random.Generator) -> None:
     """Draw what is left of a destroyed building: its cover stays "building", its height is gone."""
     disaster, outline = stencil.surface.scene.disaster, building.outline()
-    roof, plain = np.asarray(building.roof), {"cover": "building"}
+    roof = np.asarray(building.roof)
+
+    def lay(size: float, color: Tint, *, alpha: float = 1.0, height: float | None = None) -> None:
+        cover = None if height is None else "building"
+        stencil.polygon(_scaled(outline, size), color, alpha=alpha, cover=cover, height=height)
+
     if disaster == "earthquake":
-        color = 0.5 * roof + 0.5 * np.array((0.50, 0.47, 0.43))
-        stencil.polygon(_scaled(outline, 1.2), (0.52, 0.49, 0.45), alpha=0.6)
-        stencil.polygon(outline, color, alpha=0.9, height=1.0, **plain)
-        _scatter(stencil, building, rng, count=46, spread=0.42, size=0.17, tones=(0.25, 0.85))
+        lay(1.2, (0.52, 0.49, 0.45), alpha=0.6)
+        lay(1.0, 0.5 * roof + 0.5 * np.array((0.50, 0.47, 0.43)), alpha=0.9, height=1.0)
     elif disaster == "wildfire":
-        stencil.polygon(_scaled(outline, 1.35), (0.13, 0.12, 0.11), alpha=0.8)
         ash = rng.uniform(0.45, 0.75)
-        stencil.polygon(outline, (0.20, 0.18, 0.17), height=0.6, **plain)
-        stencil.polygon(_scaled(outline, 0.88), (ash, ash, ash * 0.97), alpha=0.9)
-        _scatter(stencil, building, rng, count=26, spread=0.27, size=0.13, tones=(0.10, 0.55))
+        lay(1.35, (0.13, 0.12, 0.11), alpha=0.8)
+        lay(1.0, (0.20, 0.18, 0.17), height=0.6)
+        lay(0.88, (ash, ash, ash * 0.97), alpha=0.9)
     elif disaster == "wind":
-        stencil.polygon(outline, (0.62, 0.57, 0.50), alpha=0.95, height=0.3, **plain)
-        _scatter(stencil, building, rng, count=60, spread=0.75, size=0.10, tones=(0.35, 0.95))
+        lay(1.0, (0.62, 0.57, 0.50), alpha=0.95, height=0.3)
     elif disaster == "tsunami":
-        stencil.polygon(_scaled(outline, 0.95), (0.60, 0.56, 0.50), alpha=0.65, height=0.2, **plain)
-        _scatter(stencil, building, rng, count=16, spread=0.9, size=0.13, tones=(0.25, 0.65))
+        lay(0.95, (0.60, 0.56, 0.50), alpha=0.65, height=0.2)
     elif disaster == "flooding":  # the ridge still shows above the water
-        stencil.polygon(_scaled(outline, 0.6), roof * 0.75, height=1.0, **plain)
-    elif (
-        min(building.length, building.width) * stencil.scale > 3
-    ):  # lava flows over it; a hump remains
-        stencil.polygon(_scaled(outline, 0.8), (0.17, 0.16, 0.16), alpha=0.5, height=1.0, **plain)
+        lay(0.6, roof * 0.75, height=1.0)
+    elif min(building.length, building.width) * stencil.scale > 3:  # a hump remains in the lava
+        lay(0.8, (0.17, 0.16, 0.16), alpha=0.5, height=1.0)
+    if disaster in _RUBBLE:
+        _scatter(stencil, building, rng, *_RUBBLE[disaster])
 
 
 def _draw_damage(
@@ -246,25 +257,21 @@ def _draw_damage(
     middle = building.center + lean
     if disaster == "wind":
         _tear_roof(stencil, building, rng, middle=middle, extent=extent, tarps=0.3)
-        pieces = {"count": 12 * extent, "spread": 0.75, "size": 0.08, "tones": (0.5, 0.95)}
-        _scatter(stencil, building, rng, **pieces)
-    elif disaster == "earthquake":
-        if extent == 2:  # a corner has come down
-            outline, number = building.outline(), int(rng.integers(4))
-            corner, after = outline[number], outline[(number + 1) % len(outline)]
-            before = outline[number - 1]
-            part = [0.5 * (corner + after), corner, 0.5 * (corner + before), outline.mean(0)]
-            stencil.polygon(np.array(part) + lean, (0.45, 0.42, 0.38))
-        _scatter(stencil, building, rng, count=10 * extent, spread=0.3, size=0.12, tones=(0.3, 0.8))
     elif disaster == "tsunami":
         _tear_roof(stencil, building, rng, middle=middle, extent=extent - 1)
-        pieces = {"count": 10 * extent, "spread": 0.65, "size": 0.12, "tones": (0.25, 0.65)}
-        _scatter(stencil, building, rng, **pieces)
+    elif disaster == "earthquake" and extent == 2:  # a corner has come down
+        outline, number = building.outline(), int(rng.integers(4))
+        before, corner, after = (outline[k % len(outline)] for k in range(number - 1, number + 2))
+        part = [0.5 * (corner + after), corner, 0.5 * (corner + before), outline.mean(0)]
+        stencil.polygon(np.array(part) + lean, (0.45, 0.42, 0.38))
     elif disaster == "wildfire":
         hole = rng.normal(0, 0.15 * building.width, 2) + building.center + lean
         stencil.spot(hole, 0.24 * building.width * extent, (0.14, 0.12, 0.11), alpha=0.85)
     elif disaster == "volcano" and extent == 2:  # the roof sags under the ash
         stencil.spot(middle, 0.3 * building.width, (0.28, 0.26, 0.25), alpha=0.8)
+    if disaster in _SPLINTERS:
+        count, *pieces = _SPLINTERS[disaster]
+        _scatter(stencil, building, rng, count * extent, *pieces)
 
 
 def _tear_roof(
@@ -288,16 +295,10 @@ def _tear_roof(
 
 
 def _scatter(
-    stencil: Stencil,
-    building: Building,
-    rng: np.random.Generator,
-    *,
-    count: int,
-    spread: float,
-    size: float,
-    tones: tuple[float, float],
+    stencil: Stencil, building: Building, rng: np.random.Generator, *pieces: int | float | tuple
 ) -> None:
-    """Throw slabs around a building; ``spread`` and ``size`` are shares of its width."""
+    """Throw slabs around a building; see ``_RUBBLE``."""
+    count, spread, size, tones = pieces
     unit = min(building.length, building.width)
     if unit * stencil.scale < 2:
         count = min(count, 6)
@@ -306,10 +307,9 @@ def _scatter(
     turns = rng.uniform(0, np.pi, count)
     shades, warm = rng.uniform(*tones, count), rng.uniform(0.8, 1.0, count)
     stretch = rng.uniform(0.3, 1.0, count)
-    for (x, y), half, turn, shade, blue, thin in zip(
-        centers, halves, turns, shades, warm, stretch, strict=True
-    ):
+    slabs = zip(centers, halves, turns, shades, warm, stretch, strict=True)
+    for center, half, turn, shade, blue, thin in slabs:
         a = np.array((np.cos(turn), np.sin(turn))) * half * 1.5
         b = np.array((-a[1], a[0])) * thin
-        slab = np.stack([a + b, b - a, -a - b, a - b]) + np.array((x, y))
+        slab = np.stack([a + b, b - a, -a - b, a - b]) + center
         stencil.polygon(slab, (shade, shade * 0.97, shade * blue))

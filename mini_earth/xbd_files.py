@@ -141,10 +141,6 @@ def write_xbd_steps(
     """Write as `write_xbd` does, pair by pair: one record for each, event by event in turn.
 
     Arguments are checked at the call, files are written as the records are asked for.
-
-    Raises:
-        ValueError: see `write_xbd`.
-        OSError: see `write_xbd`.
     """
     extent = size * meters_per_pixel
     if not 16 <= size <= 1024:
@@ -222,12 +218,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def encode_pair(tile: XbdTile, *, size: int, extent: float) -> dict[str, bytes]:
-    """Render a tile of ``extent`` meters before and after the disaster and encode its files.
-
-    Returns:
-        PNG and JSON by part: ``pre_image``, ``post_image``, ``pre_label``, ``post_label``,
-        ``pre_target``, ``post_target``.
-    """
+    """Render a tile of ``extent`` meters before and after: PNG and JSON, see ``_files_of``."""
     scene, pair = lay_out(tile, extent), {}
     buildings = outline_buildings(scene, size)
     for when, post in (("pre", False), ("post", True)):
@@ -260,8 +251,8 @@ def _target(buildings: list[Building], size: int, *, post: bool) -> UInt8[np.nda
     draw = ImageDraw.Draw(surface)
     for building in buildings:
         corners = shapely.get_coordinates(building.polygon.exterior).astype(np.int64)
-        value = building.damage % _UNCLASSIFIED if post else 1
-        draw.polygon(corners.ravel().tolist(), fill=value)
+        grade = 0 if building.damage == _UNCLASSIFIED else building.damage
+        draw.polygon(corners.ravel().tolist(), fill=grade if post else 1)
     return np.array(surface)
 
 

@@ -20,36 +20,25 @@ EVENTS_FILE = Path(__file__).resolve().parents[1] / "data" / "xbd_events.csv"
 SPLITS = ("train", "tier3", "test", "hold")
 METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 _NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
-# Events by the region of the world that their place looks like; all others are temperate.
-_REGIONS = {
-    "arid": ("mexico-earthquake",),
-    "mediterranean": (
-        "pinery-bushfire",
-        "portugal-wildfire",
-        "santa-rosa-wildfire",
-        "socal-fire",
-        "woolsey-fire",
-    ),
-    "tropical": (
-        "guatemala-volcano",
-        "hurricane-matthew",
-        "lower-puna-volcano",
-        "nepal-flooding",
-        "palu-tsunami",
-        "sunda-tsunami",
-    ),
+# The region of the world that an event's place looks like, and whether it lies on a coast; all
+# others are temperate and inland.
+_PLACES = {
+    "guatemala-volcano": ("tropical", False),
+    "hurricane-florence": ("temperate", True),
+    "hurricane-harvey": ("temperate", True),
+    "hurricane-matthew": ("tropical", True),
+    "hurricane-michael": ("temperate", True),
+    "lower-puna-volcano": ("tropical", True),
+    "mexico-earthquake": ("arid", False),
+    "nepal-flooding": ("tropical", False),
+    "palu-tsunami": ("tropical", True),
+    "pinery-bushfire": ("mediterranean", False),
+    "portugal-wildfire": ("mediterranean", False),
+    "santa-rosa-wildfire": ("mediterranean", False),
+    "socal-fire": ("mediterranean", True),
+    "sunda-tsunami": ("tropical", True),
+    "woolsey-fire": ("mediterranean", True),
 }
-_ON_THE_COAST = (
-    "hurricane-florence",
-    "hurricane-harvey",
-    "hurricane-matthew",
-    "hurricane-michael",
-    "lower-puna-volcano",
-    "palu-tsunami",
-    "socal-fire",
-    "sunda-tsunami",
-    "woolsey-fire",
-)
 _OPEN_LAND = {
     "arid": ("chaparral", "desert", "mountain", "rectangular_farmland"),
     "mediterranean": ("chaparral", "forest", "mountain", "orchard", "rectangular_farmland"),
@@ -226,7 +215,7 @@ def _plan_tile(
     """
     tile_seed = _derive_seed("xbd", seed, event.name, index)
     rng = np.random.default_rng([tile_seed, 8])
-    region = next((name for name, some in _REGIONS.items() if event.name in some), "temperate")
+    region, is_coastal = _PLACES.get(event.name, ("temperate", False))
     struck_share = min(max(1.5 * event.damaged_share, 0.2), 0.8)
     is_struck = bool(rng.uniform() < struck_share) or index in _SHOWN
     density = event.num_buildings / sum(event.num_pairs.values())
@@ -248,7 +237,7 @@ def _plan_tile(
         scene_class=scene_class,
         style=f"{region}_satellite",
         is_struck=is_struck,
-        is_coastal=event.name in _ON_THE_COAST,
+        is_coastal=is_coastal,
         longitude=float(longitude),
         latitude=float(latitude),
         date=event.date,
