@@ -54,10 +54,7 @@ def sun_position(latitude: float, day: int, *, hour: float) -> tuple[float, floa
         declination = -23.44 cos(2 pi (day + 10) / 365.24),  hour angle = 15 (hour - 12)
         sin(elevation) = sin(lat) sin(dec) + cos(lat) cos(dec) cos(hour angle)
 
-    Args:
-        latitude: degrees north.
-        day: of the year, 1 to 366.
-        hour: local solar time.
+    for degrees north, a day of the year and a local solar hour.
 
     Source:
         Duffie and Beckman, Solar Engineering of Thermal Processes, section 1.6, with Cooper's
@@ -126,9 +123,7 @@ def illuminate(surface: Surface, moment: Moment) -> Float[np.ndarray, "h w 3"]:
 def cast_shadows(height: np.ndarray, shadow: np.ndarray) -> np.ndarray:
     """Return the share of shadow (h, w) by walking from every pixel toward the sun.
 
-    Args:
-        height: meters above the ground.
-        shadow: the shadow of one meter of height, in pixels (x, y).
+    ``height`` is in meters, ``shadow`` that of one meter of height in pixels (x, y).
     """
     length = float(np.hypot(*shadow))
     longest = min(float(height.max()) * length, height.shape[0] / 2)

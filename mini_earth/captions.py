@@ -98,10 +98,8 @@ class Sight:
 def long_caption(subject: str, sights: Sequence[Sight], rng: np.random.Generator) -> str:
     """Say what an image shows in 20 to 40 words: its subject, then some sights in their order.
 
-    Args:
-        subject: a short caption, which comes first.
-        sights: of the image; fewer words than 20 come out if they hold no more.
-        rng: draws which of them are said, the first ones more often.
+    The generator draws which of them are said, the first ones more often; fewer than 20 words
+    come out if the sights hold no more.
     """
     most = int(rng.integers(_NUM_WORDS[0] + 8, _NUM_WORDS[1] + 1))
     left = most - len(subject.split())

@@ -7,11 +7,7 @@ from mini_earth.surface import Surface
 
 
 def strike_ground(surface: Surface, rng: np.random.Generator) -> np.ndarray:
-    """Lay flood water, mud, burn scars or a wind track over the ground, below the buildings.
-
-    Returns:
-        The share in [0, 1] of what stood or drove there that is gone.
-    """
+    """Lay water, mud, burn scars or a wind track over the ground; return the share that is gone."""
     hazard = surface.scene.hazard
     intensity = hazard.intensity(surface.x, surface.y)
     if hazard.kind not in _STRIKES:
@@ -82,7 +78,7 @@ def _blow(surface: Surface, rng: np.random.Generator, intensity: np.ndarray) -> 
     surface.mark("rangeland", felled)
 
 
-# What happens to the ground, and the share that is gone of what stood or drove there.
+# What happens to the ground, and the share in [0, 1] that is gone of what stood or drove there.
 _STRIKES = {
     "flooding": (_flood, 0.8),
     "tsunami": (_wash, 1.0),

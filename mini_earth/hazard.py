@@ -19,7 +19,7 @@ class Hazard:
     ``reach`` is meters: the run-up of a tsunami, the width of a flood plain, half the width of a
     wind path or of a lava tongue (ash thins out over nine times that). ``strength`` in [0, 1]
     scales what happens there. The frame's origin is the vent, the eye or the front; u points
-    along its path.
+    along its path. Where ``is_near`` is False the disaster passed by.
     """
 
     kind: str
@@ -28,9 +28,12 @@ class Hazard:
     strength: float
     waves: Waves
     water: Water | None
+    is_near: bool = True
 
     def intensity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Evaluate the hazard."""
+        if not self.is_near:
+            return np.zeros_like(x)
         u, v = self.frame.to_local(x, y)
         wobble = self.waves(x, y)
         if self.kind == "earthquake":  # weaker away from the fault, stronger on soft ground
@@ -51,7 +54,7 @@ class Hazard:
 
     def lava(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return meters into the lava tongue, negative outside; a weak eruption has only ash."""
-        if self.kind != "volcano" or self.strength < 0.82:
+        if self.kind != "volcano" or self.strength < 0.82 or not self.is_near:
             return np.full_like(x, -50.0)
         u, v = self.frame.to_local(x, y)
         width = np.float32(self.reach) * np.clip(0.55 + u / np.float32(12 * self.reach), 0.3, 1.3)
@@ -126,14 +129,8 @@ def damage_levels(
     """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
 
     A building suffers intensity x (1.05 - 0.6 strength) x its structure's vulnerability, plus a
-    little luck; what lies under lava is gone.
-
-    Args:
-        rng: for the luck.
-        hazard: the disaster.
-        at: x and y in meters.
-        strength: in [0, 1].
-        structure: indices into ``STRUCTURES``.
+    little luck; what lies under lava is gone. ``at`` is x and y in meters, ``strength`` in
+    [0, 1], ``structure`` are indices into ``STRUCTURES``.
 
     Source:
         Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.

@@ -27,15 +27,10 @@ def _tiles() -> list[Float[np.ndarray, "tile tile"]]:
 
 
 def fractal(seed: int, *, num_pixels: int, num_cells: int) -> Float[np.ndarray, "h w"]:
-    """Draw a fractal field whose finest detail has ``num_cells`` cells across the picture.
+    """Draw a fractal field with mean 0 and standard deviation 1.
 
-    Args:
-        seed: names the field; the same seed is the same field at any resolution.
-        num_pixels: side of the result.
-        num_cells: cells across; at most 1,024. Few cells make smooth, large shapes.
-
-    Returns:
-        Values with mean 0 and standard deviation 1.
+    The same seed is the same field at any resolution. Its finest detail has ``num_cells`` cells,
+    at most 1,024, across the picture: few make smooth, large shapes.
     """
     bank = _tiles()
     seed, pick = divmod(seed, len(bank))

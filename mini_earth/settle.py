@@ -7,7 +7,7 @@ import numpy as np
 
 from mini_earth.scene import STRUCTURES, Building, Patch, Road, Scene, Vehicle
 from mini_earth.shapes import Frame
-from mini_earth.styles import Color, Style
+from mini_earth.styles import Color, Region, Style
 
 Line = Sequence[float] | np.ndarray
 
@@ -37,9 +37,18 @@ def line(frame: Frame, u: Line, v: Line) -> np.ndarray:
 
 
 def park(
-    rng: np.random.Generator, frame: Frame, u: np.ndarray, v: np.ndarray, *, turn: float = 0.0
+    rng: np.random.Generator,
+    frame: Frame,
+    u: np.ndarray,
+    v: np.ndarray,
+    *,
+    turn: float = 0.0,
+    share: float | None = None,
 ) -> tuple[Vehicle, ...]:
-    """Put cars on places (u, v), along u or turned by an angle in radians."""
+    """Put cars on places (u, v), or on a random ``share`` of them, turned from u by an angle."""
+    if share is not None:
+        taken = rng.uniform(size=u.size) < share
+        u, v = u[taken], v[taken]
     x, y = frame.to_world(u, v)
     angle = frame.heading(u) + turn
     colors = rng.integers(len(_CAR_COLORS), size=x.size)
@@ -87,7 +96,8 @@ def settle(rng: np.random.Generator, scene: Scene) -> Scene:
     row, u, v, x, y, side, house = (part[..., keep] for part in (row, u, v, x, y, side, house))
     angle = frame.heading(u) + np.where(side < 0, np.pi, 0)
     angle = angle + rng.normal(0, 0.02 + 0.25 * free**2, u.size)
-    buildings = _build(rng, scene.style, x, y, house=house, angle=angle, factory=factory)
+    bodies = np.stack([x, y, house[0], house[1], angle, house[2]])
+    buildings = _build(rng, scene.style.region, bodies, factory=factory)
     roads = _streets(rng, scene, rows * across, width=street)
     roads += _streets(rng, scene, _steps(extent, along) * along, width=street, is_cross=True)
     scene = replace(scene, roads=roads, buildings=buildings)
@@ -123,31 +133,24 @@ def _is_buildable(scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _build(
-    rng: np.random.Generator,
-    style: Style,
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    house: np.ndarray,
-    angle: np.ndarray,
-    factory: bool,
+    rng: np.random.Generator, region: Region, bodies: np.ndarray, *, factory: bool
 ) -> tuple[Building, ...]:
-    region, n = style.region, x.size
-    kinds = (0.2, 0.0, 0.8) if factory else region.roof_kinds
-    shape = rng.choice(3, size=n, p=kinds)
-    wing = np.where(
-        rng.uniform(size=n) < 0.3 * (1 - region.irregular), rng.uniform(0.15, 0.5, n), 0
-    )
+    """Build on places x and y, with length, width, angle and height (6, n) as given."""
+    n = bodies.shape[1]
+    shape = rng.choice(3, size=n, p=(0.2, 0.0, 0.8) if factory else region.roof_kinds)
+    has_wing = rng.uniform(size=n) < 0.3 * (1 - region.irregular)
+    wing = np.where(has_wing, rng.uniform(0.15, 0.5, n), 0)
     roofs = np.asarray(region.roofs)[rng.integers(len(region.roofs), size=n)]
     if factory:
         roofs = 0.5 * roofs + 0.5 * rng.uniform(0.45, 0.85, (n, 1))
     roofs = np.clip(roofs * rng.uniform(0.75, 1.2, (n, 1)), 0, 1)
     structure = rng.choice(3, size=n, p=(0.1, 0.3, 0.6) if factory else region.structures)
-    strength = rng.uniform(size=n)
-    columns = (x, y, house[0], house[1], angle, house[2], shape, wing, roofs, structure, strength)
+    columns = (bodies.T, shape, wing, roofs, structure, rng.uniform(size=n))
     return tuple(
-        Building(*row[:6], _ROOF_SHAPES[row[6]], row[7], tuple(row[8]), STRUCTURES[row[9]], row[10])
-        for row in zip(*(column.tolist() for column in columns), strict=True)
+        Building(*body, _ROOF_SHAPES[kind], wing, tuple(roof), STRUCTURES[made_of], strength)
+        for body, kind, wing, roof, made_of, strength in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
     )
 
 

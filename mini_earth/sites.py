@@ -15,20 +15,6 @@ _PAINT = (0.86, 0.86, 0.84)
 _PIER = (0.66, 0.62, 0.55)
 
 
-def _park_some(
-    rng: np.random.Generator,
-    frame: Frame,
-    u: np.ndarray,
-    v: np.ndarray,
-    *,
-    turn: float = 0.0,
-    share: float = 1.0,
-) -> tuple[Vehicle, ...]:
-    """Put a car on a ``share`` of the given places (u, v)."""
-    taken = rng.uniform(size=u.size) < share
-    return park(rng, frame, u[taken], v[taken], turn=turn)
-
-
 def lay_freeway(rng: np.random.Generator, scene: Scene) -> Scene:
     """Lay two carriageways of two to four lanes, with traffic; sometimes a road above them."""
     frame, extent = scene.frame, scene.extent
@@ -40,7 +26,7 @@ def lay_freeway(rng: np.random.Generator, scene: Scene) -> Scene:
         roads.append(Road(line(frame, u, np.full_like(u, side * width)), width, lanes))
         places = rng.uniform(-reach, reach, min(60, int(lanes * extent / 28)))
         lane = (rng.integers(lanes, size=places.size) - (lanes - 1) / 2) * 3.6
-        vehicles += _park_some(rng, frame, places, side * width + lane)
+        vehicles += park(rng, frame, places, side * width + lane, share=1.0)
     if rng.uniform() < 0.3:
         over = line(frame, np.full(2, rng.uniform(-0.3, 0.3) * extent), [-reach, reach])
         roads.append(Road(over, rng.uniform(7, 11), 2, height=6.0))
@@ -56,7 +42,8 @@ def lay_bridge(rng: np.random.Generator, scene: Scene) -> Scene:
     width = (3.5 * lanes + 3.0) * max(1.0, extent / 400)
     road = Road(line(across, u, np.zeros_like(u)), width, lanes, height=max(5.0, width / 3))
     places = rng.uniform(-0.5, 0.5, int(rng.integers(2, 14))) * extent
-    cars = _park_some(rng, across, places, rng.choice([-0.25, 0.25], places.size) * width)
+    lane = rng.choice([-0.25, 0.25], places.size) * width
+    cars = park(rng, across, places, lane, share=1.0)
     return replace(scene, roads=(road,), vehicles=cars if extent < 400 else ())
 
 
@@ -146,8 +133,7 @@ def lay_parking(rng: np.random.Generator, scene: Scene) -> Scene:
     for row in np.arange(-half_v + 4, half_v - 4, 17.0 * stall):
         for v in (row, row + 5.2 * stall):
             u = np.arange(-half_u + 2, half_u - 2, 2.7 * stall)
-            v = np.full_like(u, v)
-            cars += _park_some(rng, frame, u, v, turn=np.pi / 2, share=share)
+            cars += park(rng, frame, u, np.full_like(u, v), turn=np.pi / 2, share=share)
         mid = row + 2.6 * stall
         patches.append(box(frame, (-half_u, half_u), (mid - 0.1, mid + 0.1), _PAINT, "developed"))
     grown = [

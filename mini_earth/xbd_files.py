@@ -1,6 +1,5 @@
 """Write rendered disasters in xBD's layout, for any program that reads xBD."""
 
-import dataclasses
 import datetime
 import io
 import json
@@ -9,7 +8,7 @@ import secrets
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from mini_earth.camera import sun_position
-from mini_earth.hazard import Hazard, draw_hazard
+from mini_earth.hazard import draw_hazard
 from mini_earth.layout import make_scene
 from mini_earth.scene import VERSION, Scene
 from mini_earth.views import Metadata, outlines, render
@@ -60,19 +59,6 @@ class XbdPair:
     post_label: Path
     pre_target: Path | None = None
     post_target: Path | None = None
-
-
-@dataclass(frozen=True)
-class XbdStep:
-    """One pair that is on disk now: its files, and the how manieth of how many it is.
-
-    ``was_there`` tells that an earlier run wrote it.
-    """
-
-    pair: XbdPair
-    num_done: int
-    num_pairs: int
-    was_there: bool
 
 
 def write_xbd(
@@ -125,7 +111,7 @@ def write_xbd(
     steps = write_xbd_steps(
         root, events=events, num_pairs=num_pairs, splits=splits, **size_and_seed
     )
-    return sorted((step.pair for step in steps), key=lambda pair: pair.name)
+    return sorted(steps, key=lambda pair: pair.name)
 
 
 def write_xbd_steps(
@@ -137,10 +123,10 @@ def write_xbd_steps(
     size: int = 1024,
     meters_per_pixel: float = 0.5,
     seed: int = 0,
-) -> Iterator[XbdStep]:
-    """Write as `write_xbd` does, pair by pair: one record for each, event by event in turn.
+) -> Iterator[XbdPair]:
+    """Write as `write_xbd` does, pair by pair, event by event in turn.
 
-    Arguments are checked at the call, files are written as the records are asked for.
+    Arguments are checked at the call, files are written as the pairs are asked for.
     """
     extent = size * meters_per_pixel
     if not 16 <= size <= 1024:
@@ -152,13 +138,13 @@ def write_xbd_steps(
         )
     tiles = plan_tiles(events, num_pairs, splits=splits, extent=extent, seed=seed)
     root = Path(root).expanduser().absolute()
-    _claim(root, {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed})
+    settings = {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed, "world": VERSION}
+    _claim(root, settings)
     return _write_all(root, tiles, size, extent)
 
 
 def _claim(root: Path, settings: dict[str, Any]) -> None:
     """Note the settings in the folder, or check that they are those of what is there."""
-    settings = {**settings, "world": VERSION}
     is_used = any((root / split).exists() for split in SPLITS)  # before the settings are looked at
     path = root / _SETTINGS_FILE
     try:
@@ -181,16 +167,14 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> Iterator[XbdStep]:
-    for number, tile in enumerate(tiles, 1):
+def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> Iterator[XbdPair]:
+    for tile in tiles:
         files = _files_of(root, tile)
-        was_there = all(path.exists() for path in files.values())
-        if not was_there:
-            pair = encode_pair(tile, size=size, extent=extent)
+        if not all(path.exists() for path in files.values()):
+            content = encode_pair(tile, size=size, extent=extent)
             for part, path in files.items():
-                _write(path, pair[part])
-        written = XbdPair(tile.name, tile.event, tile.split, **files)
-        yield XbdStep(written, number, len(tiles), was_there)
+                _write(path, content[part])
+        yield XbdPair(tile.name, tile.event, tile.split, **files)
 
 
 def _files_of(root: Path, tile: XbdTile) -> dict[str, Path]:
@@ -256,17 +240,6 @@ def _target(buildings: list[Building], size: int, *, post: bool) -> UInt8[np.nda
     return np.array(surface)
 
 
-@dataclass(frozen=True)
-class _Elsewhere(Hazard):
-    """A disaster that did not reach this square."""
-
-    def intensity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.zeros_like(x)
-
-    def lava(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.full_like(x, -50.0)
-
-
 def lay_out(tile: XbdTile, extent: float) -> Scene:
     """Lay out the scene of a tile of ``extent`` meters: struck, or spared by its disaster."""
     for shift in range(1000):  # until there is no sea in Missouri
@@ -286,7 +259,7 @@ def lay_out(tile: XbdTile, extent: float) -> Scene:
         return scene
     rng = np.random.default_rng([tile.seed, 9])
     passed_by = draw_hazard(rng, tile.disaster, water=scene.water, extent=extent)
-    return dataclasses.replace(scene, disaster=tile.disaster, hazard=_Elsewhere(**vars(passed_by)))
+    return replace(scene, disaster=tile.disaster, hazard=replace(passed_by, is_near=False))
 
 
 def outline_buildings(scene: Scene, size: int) -> list[Building]:
