@@ -4,23 +4,24 @@
 streams captioned views for training, ``disaster_scene`` makes one example of the lab's task.
 """
 
-from mini_earth.hazard import DISASTERS, Hazard
+from mini_earth.captions import Sight, long_caption
+from mini_earth.hazard import DISASTERS
 from mini_earth.layout import make_scene
-from mini_earth.maps import Outline, edge_map, outlines, road_map
-from mini_earth.scene import (
-    LAND_COVER,
-    SCENE_CLASSES,
-    SETTLEMENTS,
-    Building,
-    Road,
-    Scene,
+from mini_earth.scene import LAND_COVER, SCENE_CLASSES, SETTLEMENTS, Scene
+from mini_earth.scene import VERSION as __version__
+from mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES
+from mini_earth.views import (
+    Outline,
+    View,
+    disaster_scene,
+    edge_map,
+    outlines,
+    render,
+    road_map,
+    sample_views,
 )
-from mini_earth.sights import Sight, long_caption
-from mini_earth.styles import STYLES, TEST_STYLE, TRAIN_STYLES, Style
-from mini_earth.version import VERSION as __version__
-from mini_earth.views import Metadata, View, disaster_scene, render, sample_views
 from mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
-from mini_earth.xbd_files import XbdPair, XbdStep, write_xbd, write_xbd_steps
+from mini_earth.xbd_files import write_xbd, write_xbd_steps
 
 __all__ = [
     "DISASTERS",
@@ -32,17 +33,10 @@ __all__ = [
     "STYLES",
     "TEST_STYLE",
     "TRAIN_STYLES",
-    "Building",
-    "Hazard",
-    "Metadata",
     "Outline",
-    "Road",
     "Scene",
     "Sight",
-    "Style",
     "View",
-    "XbdPair",
-    "XbdStep",
     "__version__",
     "disaster_scene",
     "edge_map",

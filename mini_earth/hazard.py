@@ -1,8 +1,10 @@
 """Hazard fields: how strong a disaster is at each place, and what it does to a building."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from mini_earth.noise import smoothstep
 from mini_earth.shapes import Frame, Water, Waves, draw_waves
@@ -17,7 +19,7 @@ class Hazard:
     ``reach`` is meters: the run-up of a tsunami, the width of a flood plain, half the width of a
     wind path or of a lava tongue (ash thins out over nine times that). ``strength`` in [0, 1]
     scales what happens there. The frame's origin is the vent, the eye or the front; u points
-    along its path.
+    along its path. Where ``is_near`` is False the disaster passed by.
     """
 
     kind: str
@@ -26,9 +28,12 @@ class Hazard:
     strength: float
     waves: Waves
     water: Water | None
+    is_near: bool = True
 
     def intensity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Evaluate the hazard."""
+        if not self.is_near:
+            return np.zeros_like(x)
         u, v = self.frame.to_local(x, y)
         wobble = self.waves(x, y)
         if self.kind == "earthquake":  # weaker away from the fault, stronger on soft ground
@@ -49,7 +54,7 @@ class Hazard:
 
     def lava(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return meters into the lava tongue, negative outside; a weak eruption has only ash."""
-        if self.kind != "volcano" or self.strength < 0.82:
+        if self.kind != "volcano" or self.strength < 0.82 or not self.is_near:
             return np.full_like(x, -50.0)
         u, v = self.frame.to_local(x, y)
         width = np.float32(self.reach) * np.clip(0.55 + u / np.float32(12 * self.reach), 0.3, 1.3)
@@ -115,35 +120,24 @@ _VULNERABILITY = {
 
 def damage_levels(
     rng: np.random.Generator,
-    hazard: Hazard | None,
+    hazard: Hazard,
     *,
-    x: np.ndarray,
-    y: np.ndarray,
-    strength: np.ndarray,
-    structure: np.ndarray,
-) -> np.ndarray:
+    at: Float[np.ndarray, "2 n"],
+    strength: Float[np.ndarray, " n"],
+    structure: Sequence[int],
+) -> Int[np.ndarray, " n"]:
     """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
 
     A building suffers intensity x (1.05 - 0.6 strength) x its structure's vulnerability, plus a
-    little luck; what lies under lava is gone.
-
-    Args:
-        rng: for the luck.
-        hazard: the disaster, or None.
-        x: positions in meters, as ``y``.
-        y: see ``x``.
-        strength: in [0, 1].
-        structure: indices into ``STRUCTURES``.
+    little luck; what lies under lava is gone. ``at`` is x and y in meters, ``strength`` in
+    [0, 1], ``structure`` are indices into ``STRUCTURES``.
 
     Source:
         Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.
     """
-    if hazard is None:
-        return np.ones(x.size, dtype=np.int64)
-    at = x.astype(np.float32), y.astype(np.float32)
     weakness = np.asarray(_VULNERABILITY[hazard.kind])[structure]
     suffered = hazard.intensity(*at) * (1.05 - 0.6 * strength) * weakness
-    suffered = suffered + rng.normal(0, 0.05, x.size)
+    suffered = suffered + rng.normal(0, 0.05, len(strength))
     if hazard.kind == "volcano":
         suffered = np.where(hazard.lava(*at) > 0, 1.0, np.minimum(suffered, 0.9))
     return 1 + np.searchsorted(_THRESHOLDS[hazard.kind], suffered)

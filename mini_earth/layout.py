@@ -1,24 +1,58 @@
-"""Lay out a scene: where water, roads, houses and woods go."""
+"""Lay out a scene: where water, roads, houses and woods go, and what a disaster does to them."""
 
-import dataclasses
 import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mini_earth import sites
 from mini_earth.hazard import Hazard, damage_levels, draw_hazard
-from mini_earth.kinds import GREEN, draw_built, draw_wood, ground_kind, place_water
-from mini_earth.scene import (
-    SCENE_CLASSES,
-    SETTLEMENTS,
-    STRUCTURES,
-    Building,
-    Road,
-    Scene,
-)
-from mini_earth.settle import Site, draw_lots, settle
-from mini_earth.shapes import Frame, Water, Waves
+from mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, STRUCTURES, Building, Scene
+from mini_earth.settle import draw_lots, settle
+from mini_earth.shapes import Frame, Water, Waves, draw_water, draw_waves
+from mini_earth.sites import SITES, lay_track
 from mini_earth.styles import STYLES, Style
+
+
+@dataclass(frozen=True)
+class _Land:
+    """What the land of a class is like, with shares and densities in [0, 1].
+
+    ``green`` bounds the green share of the open ground, ``wood`` the density of its trees.
+    Where ``ground`` is not given it is plain, or fields with the probability ``fields``.
+    """
+
+    green: tuple[float, float] = (0.4, 0.95)
+    wood: tuple[float, float] = (0.02, 0.3)
+    ground: str | None = None
+    fields: float = 0.0  # above 0 only in settlements and open country, which may have groves
+    water: str | None = None
+
+
+_LANDS = {
+    "airport": _Land(green=(0.5, 1.0), wood=(0.0, 0.02)),
+    "beach": _Land(green=(0.2, 0.7), wood=(0.0, 0.15), water="sea"),
+    "bridge": _Land(wood=(0.1, 0.5), fields=0.4),
+    "chaparral": _Land(green=(0.2, 0.5), wood=(0.0, 0.0), ground="shrubs"),
+    "circular_farmland": _Land(wood=(0.0, 0.03), ground="circles"),
+    "dense_residential": _Land(wood=(0.1, 0.35), fields=0.3),
+    "desert": _Land(green=(0.0, 0.05), wood=(0.0, 0.004), ground="dunes"),
+    "forest": _Land(wood=(0.9, 1.0), ground="plain"),
+    "freeway": _Land(wood=(0.05, 0.5), fields=0.4),
+    "harbor": _Land(wood=(0.0, 0.1), water="sea"),
+    "industrial_area": _Land(green=(0.1, 0.4), wood=(0.0, 0.1), fields=0.3),
+    "lake": _Land(fields=0.4, water="lake"),
+    "meadow": _Land(green=(0.85, 1.0), wood=(0.0, 0.03)),
+    "medium_residential": _Land(wood=(0.2, 0.5), fields=0.3),
+    "mountain": _Land(green=(0.1, 0.7), wood=(0.0, 0.5), ground="slopes"),
+    "orchard": _Land(wood=(0.0, 0.01), ground="orchard"),
+    "parking_lot": _Land(green=(0.2, 0.8), wood=(0.02, 0.2)),
+    "rectangular_farmland": _Land(wood=(0.0, 0.02), ground="fields"),
+    "river": _Land(fields=0.4, water="river"),
+    "runway": _Land(green=(0.5, 1.0), wood=(0.0, 0.0)),
+    "sparse_residential": _Land(wood=(0.25, 0.7), fields=0.3),
+    "storage_tank": _Land(green=(0.1, 0.6), wood=(0.0, 0.15)),
+}
 
 
 def make_scene(
@@ -51,33 +85,33 @@ def make_scene(
             of range, or a disaster where nothing is built.
     """
     _check(scene_class, style, disaster=disaster, extent=extent, place=place)
-    land, rng = STYLES[style], np.random.default_rng(seed)
-    occasion = _draw_occasion(rng, land, place, date)
-    water = place_water(rng, scene_class, disaster=disaster, extent=extent)
-    hazard = draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None
-    frame = _draw_frame(rng, extent)
-    built = draw_built(rng, scene_class, extent)
-    lots = draw_lots(rng, scene_class, land, extent=extent)
-    site = _build(
-        rng, scene_class, style, frame=frame, extent=extent, lots=lots, built=built, water=water
-    )
-    return Scene(
+    rng = np.random.default_rng(seed)
+    place, date = _draw_occasion(rng, STYLES[style], place=place, date=date)
+    water = _draw_water(rng, scene_class, disaster=disaster, extent=extent)
+    bare = Scene(
         scene_class=scene_class,
-        style=land,
+        style=STYLES[style],
         seed=seed,
         look=seed if look is None else look,
         extent=extent,
         disaster=disaster,
-        ground=ground_kind(rng, scene_class),
-        green_share=rng.uniform(*GREEN.get(scene_class, (0.4, 0.95))),
-        wood=draw_wood(rng, scene_class),
-        frame=frame,
-        built=built,
-        lots=lots,
+        longitude=place[0],
+        latitude=place[1],
+        date=date,
         water=water,
-        hazard=hazard,
-        **occasion,
-        **vars(dataclasses.replace(site, buildings=_damaged(rng, site.buildings, hazard))),
+        hazard=draw_hazard(rng, disaster, water=water, extent=extent) if disaster else None,
+        frame=_draw_frame(rng, extent),
+        built=_draw_built(rng, scene_class, extent),
+        lots=draw_lots(rng, scene_class, STYLES[style], extent=extent),
+    )
+    scene = SITES.get(scene_class, settle if scene_class in SETTLEMENTS else lay_track)(rng, bare)
+    land = _LANDS[scene_class]
+    return replace(
+        scene,
+        ground=land.ground or ("fields" if rng.uniform() < land.fields else "plain"),
+        green_share=rng.uniform(*land.green),
+        wood=_draw_wood(rng, land),
+        buildings=_damaged(rng, scene.buildings, scene.hazard),
     )
 
 
@@ -105,18 +139,38 @@ def _check(
 
 def _draw_occasion(
     rng: np.random.Generator,
-    land: Style,
+    style: Style,
+    *,
     place: tuple[float, float] | None,
     date: datetime.date | None,
-) -> dict[str, float]:
-    """Draw longitude, latitude, year and day of the year, as far as they are not given."""
-    where = np.asarray(land.region.places)[rng.integers(len(land.region.places))]
+) -> tuple[Sequence[float], datetime.date]:
+    """Draw longitude and latitude near one of the region's places, and a date, if not given."""
+    where = np.asarray(style.region.places)[rng.integers(len(style.region.places))]
     where = where + rng.uniform(-0.2, 0.2, 2)
     day, year = int(rng.integers(1, 366)), int(rng.integers(2014, 2024))
-    if date is not None:
-        day, year = date.timetuple().tm_yday, date.year
-    longitude, latitude = place or where.tolist()
-    return {"longitude": longitude, "latitude": latitude, "year": year, "day": day}
+    drawn = datetime.date(year, 1, 1) + datetime.timedelta(days=day - 1)
+    return place or where.tolist(), date or drawn
+
+
+def _draw_water(
+    rng: np.random.Generator, scene_class: str, *, disaster: str | None, extent: float
+) -> Water | None:
+    kind = _LANDS[scene_class].water
+    if scene_class == "bridge":
+        kind = "river" if rng.uniform() < 0.7 else "canal"
+    if scene_class in SETTLEMENTS:
+        shares = [0.35, 0.05, 0.4, 0.2] if disaster == "flooding" else [0.58, 0.16, 0.16, 0.10]
+        kind = str(rng.choice(["", "sea", "river", "lake"], p=shares)) or None
+        if disaster == "tsunami":
+            kind = "sea"
+    if kind is None:
+        return None
+    water = draw_water(rng, kind, extent=extent)
+    if scene_class == "harbor":  # a straight quay
+        return replace(water, waves=replace(water.waves, amplitude=0.0))
+    if scene_class == "bridge":
+        return replace(water, size=extent * rng.uniform(0.2, 0.5))
+    return water
 
 
 def _draw_frame(rng: np.random.Generator, extent: float) -> Frame:
@@ -130,42 +184,18 @@ def _draw_frame(rng: np.random.Generator, extent: float) -> Frame:
     )
 
 
-def _build(
-    rng: np.random.Generator,
-    scene_class: str,
-    style: str,
-    *,
-    frame: Frame,
-    extent: float,
-    lots: tuple[float, float],
-    built: Waves | None,
-    water: Water | None,
-) -> Site:
-    look = STYLES[style]
-    if scene_class in SETTLEMENTS:
-        return settle(
-            rng, scene_class, look, frame=frame, extent=extent, lots=lots, built=built, water=water
-        )
-    straight = Frame(frame.x, frame.y, frame.angle)
-    if scene_class in ("airport", "runway"):
-        lay = sites.lay_airport if scene_class == "airport" else sites.lay_runway
-        return lay(rng, straight, extent)
-    if scene_class == "freeway":
-        return sites.lay_freeway(rng, frame, extent)
-    if scene_class == "bridge":
-        return sites.lay_bridge(rng, water, extent)
-    if scene_class == "harbor":
-        return sites.lay_harbor(rng, water, extent)
-    if scene_class == "parking_lot":
-        return sites.lay_parking(rng, straight, extent)
-    if scene_class == "storage_tank":
-        return sites.lay_tanks(rng, look, straight, extent)
-    if rng.uniform() < 0.3 and scene_class not in ("desert", "mountain"):
-        u = np.linspace(-0.8 * extent, 0.8 * extent, 25)
-        v = np.full_like(u, rng.uniform(-0.4, 0.4) * extent)
-        paved = rng.uniform() < 0.5
-        return Site((Road(sites.line(frame, u, v), rng.uniform(3.0, 6.0), 1, paved=bool(paved)),))
-    return Site()
+def _draw_built(rng: np.random.Generator, scene_class: str, extent: float) -> Waves | None:
+    """Let large squares be a town with open country around it."""
+    if scene_class not in SETTLEMENTS or extent < 260:
+        return None
+    return draw_waves(rng, amplitude=0.5, wavelength=rng.uniform(0.5, 1.1) * min(extent, 600.0))
+
+
+def _draw_wood(rng: np.random.Generator, land: _Land) -> tuple[float, float]:
+    """Draw the density of trees in the open and in the woods around."""
+    single = rng.uniform(*land.wood)
+    groves = land.fields > 0 and rng.uniform() < 0.5
+    return float(single), float(max(single, rng.uniform(0.6, 1.0) if groves else single))
 
 
 def _damaged(
@@ -177,12 +207,11 @@ def _damaged(
     levels = damage_levels(
         rng,
         hazard,
-        x=np.array([building.x for building in buildings]),
-        y=np.array([building.y for building in buildings]),
-        strength=np.array([building.strength for building in buildings]),
-        structure=np.array([STRUCTURES.index(building.structure) for building in buildings]),
+        at=np.array([[getattr(each, axis) for each in buildings] for axis in "xy"], np.float32),
+        strength=np.array([each.strength for each in buildings]),
+        structure=[STRUCTURES.index(each.structure) for each in buildings],
     )
     return tuple(
-        dataclasses.replace(building, damage=int(level))
+        replace(building, damage=int(level))
         for building, level in zip(buildings, levels, strict=True)
     )

@@ -27,30 +27,20 @@ def _tiles() -> list[Float[np.ndarray, "tile tile"]]:
 
 
 def fractal(seed: int, *, num_pixels: int, num_cells: int) -> Float[np.ndarray, "h w"]:
-    """Draw a fractal field whose finest detail has ``num_cells`` cells across the picture.
+    """Draw a fractal field with mean 0 and standard deviation 1.
 
-    Args:
-        seed: names the field; the same seed is the same field at any resolution.
-        num_pixels: side of the result.
-        num_cells: cells across; at most 1,024. Few cells make smooth, large shapes.
-
-    Returns:
-        Values with mean 0 and standard deviation 1.
+    The same seed is the same field at any resolution. Its finest detail has ``num_cells`` cells,
+    at most 1,024, across the picture: few make smooth, large shapes.
     """
     bank = _tiles()
     seed, pick = divmod(seed, len(bank))
     seed, symmetry = divmod(seed, _SYMMETRIES)
     seed, top = divmod(seed, TILE - num_cells + 1)
     left = seed % (TILE - num_cells + 1)
-    crop = bank[pick][top : top + num_cells, left : left + num_cells]
-    crop = _turned(crop, symmetry)
-    crop = (crop - crop.mean()) / (crop.std() + 1e-6)
-    if num_cells == num_pixels:
-        return np.ascontiguousarray(crop)
-    resized = Image.fromarray(np.ascontiguousarray(crop)).resize(
-        (num_pixels, num_pixels), Image.Resampling.BICUBIC
-    )
-    return np.asarray(resized)
+    crop = _turned(bank[pick][top : top + num_cells, left : left + num_cells], symmetry)
+    crop = np.ascontiguousarray((crop - crop.mean()) / (crop.std() + 1e-6))
+    size = (num_pixels, num_pixels)
+    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC))
 
 
 def _turned(tile: np.ndarray, symmetry: int) -> np.ndarray:
@@ -87,9 +77,8 @@ def _canopy() -> list[np.ndarray]:
     while pyramid[-1].shape[1] > 64:
         last = pyramid[-1]
         side = last.shape[1] // 2
-        coarse = last[:, ::2, ::2].copy()
-        coarse[0] = last[0].reshape(side, 2, side, 2).mean((1, 3))
-        coarse[2] = last[2].reshape(side, 2, side, 2).mean((1, 3))
+        coarse = last.reshape(3, side, 2, side, 2).mean((2, 4))
+        coarse[1] = last[1, ::2, ::2]  # the mean of two lots is no tree's lot
         pyramid.append(coarse)
     return pyramid
 

@@ -3,6 +3,8 @@
 x runs east and y runs south from the north-western corner, as pixels do.
 """
 
+import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,37 +12,18 @@ import numpy as np
 from mini_earth.hazard import Hazard
 from mini_earth.shapes import Frame, Water, Waves, turned
 from mini_earth.styles import Color, Style
+from mini_earth.words import SCENE_PHRASES
 
-# RESISC45's names, and an orchard, which EuroSAT calls permanent crop.
-SCENE_CLASSES: tuple[str, ...] = (
-    "airport",
-    "beach",
-    "bridge",
-    "chaparral",
-    "circular_farmland",
-    "dense_residential",
-    "desert",
-    "forest",
-    "freeway",
-    "harbor",
-    "industrial_area",
-    "lake",
-    "meadow",
-    "medium_residential",
-    "mountain",
-    "orchard",
-    "parking_lot",
-    "rectangular_farmland",
-    "river",
-    "runway",
-    "sparse_residential",
-    "storage_tank",
+VERSION = (
+    "1.0"  # changes when, and only when, images do; tests/golden_renders.json has their hashes
 )
+# RESISC45's names, and an orchard, which EuroSAT calls permanent crop.
+SCENE_CLASSES: tuple[str, ...] = tuple(SCENE_PHRASES)
 SETTLEMENTS: tuple[str, ...] = (
     "dense_residential",
-    "industrial_area",
     "medium_residential",
     "sparse_residential",
+    "industrial_area",
 )
 # OpenEarthMap's eight classes of land cover (Xia et al. 2023, arXiv:2210.10732).
 LAND_COVER: tuple[str, ...] = (
@@ -54,6 +37,7 @@ LAND_COVER: tuple[str, ...] = (
     "building",
 )
 STRUCTURES: tuple[str, ...] = ("wood", "masonry", "concrete")
+SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])  # corners, clockwise on the image
 
 
 @dataclass(frozen=True)
@@ -88,12 +72,16 @@ class Building:
         if self.shape == "tank":
             turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
             return np.stack([np.cos(turn), np.sin(turn)], 1) * (self.length / 2) + self.center
-        corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-        if self.wing > 0:
-            reach = 1 + 2 * self.wing
-            corners = [(-1, -1), (1, -1), (1, reach), (0.1, reach), (0.1, 1), (-1, 1)]
-        local = np.array(corners) * (self.length / 2, self.width / 2)
-        return turned(local, self.angle) + self.center
+        if self.wing == 0:
+            return self.to_world(SQUARE)
+        reach = 1 + 2 * self.wing
+        return self.to_world([(-1, -1), (1, -1), (1, reach), (0.1, reach), (0.1, 1), (-1, 1)])
+
+    def to_world(self, corners: Sequence[tuple] | np.ndarray) -> np.ndarray:
+        """Turn roof coordinates, in which the main body is [-1, 1]^2, into meters."""
+        return (
+            turned(np.array(corners) * (self.length / 2, self.width / 2), self.angle) + self.center
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,6 @@ class Patch:
     points: np.ndarray
     color: Color
     cover: str
-    height: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,7 @@ class Scene:
     water, light and weather, as neighbors on one image strip do.
     ``ground`` names what lies between the built things, ``wood`` in [0, 1] how densely trees
     stand there and ``built`` where a settlement is (above 0). ``longitude`` and ``latitude`` are
-    the center's, in degrees; ``day`` is the day of the year of the first view.
+    the center's, in degrees; ``date`` is that of the disaster, or of the view without one.
     """
 
     scene_class: str
@@ -151,20 +138,19 @@ class Scene:
     disaster: str | None
     longitude: float
     latitude: float
-    year: int
-    day: int
-    ground: str
-    green_share: float
-    wood: tuple[float, float]
+    date: datetime.date
+    water: Water | None
+    hazard: Hazard | None
     frame: Frame
     built: Waves | None
     lots: tuple[float, float]
-    water: Water | None
-    roads: tuple[Road, ...]
-    patches: tuple[Patch, ...]
-    buildings: tuple[Building, ...]
-    vehicles: tuple[Vehicle, ...]
-    hazard: Hazard | None
+    ground: str = "plain"
+    green_share: float = 1.0
+    wood: tuple[float, float] = (0.0, 0.0)
+    roads: tuple[Road, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    buildings: tuple[Building, ...] = ()
+    vehicles: tuple[Vehicle, ...] = ()
 
     def built_up(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return how far inside the settlement a position is; above 0 is inside."""

@@ -63,6 +63,10 @@ class Frame:
         v = v + self._swing(u) if self.bend else v
         return self.x + cos * u - sin * v, self.y + sin * u + cos * v
 
+    def straight(self) -> "Frame":
+        """Return the frame without its bend."""
+        return Frame(self.x, self.y, self.angle)
+
     def heading(self, u: Array) -> Array:
         """Return the angle at which a line of constant v runs at ``u``, in radians."""
         number = 2 * np.pi / self.bend_length

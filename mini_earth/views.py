@@ -1,29 +1,24 @@
-"""From scenes to views: render one, or a seeded stream of them."""
+"""From scenes to views and maps: render one, or a seeded stream of them."""
 
 import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from mini_earth.captions import describe, describe_zh
+from mini_earth.camera import Moment, clouds_of, expose, illuminate, look_through, moment_of
+from mini_earth.captions import Sight, describe, describe_zh, find_sights, long_caption
 from mini_earth.effects import cover_all, draw_smoke, scatter_debris, strike_ground
-from mini_earth.ground import add_snow, paint_ground
+from mini_earth.ground import add_snow, paint_ground, paint_water, plant_trees
 from mini_earth.hazard import DISASTERS
 from mini_earth.layout import make_scene
-from mini_earth.light import illuminate
-from mini_earth.moment import Moment, draw_moment
-from mini_earth.nature import paint_water, plant_trees
-from mini_earth.objects import draw_patches, draw_roads, draw_vehicles
-from mini_earth.ruins import draw_buildings
-from mini_earth.scene import SCENE_CLASSES, Scene
-from mini_earth.sensor import draw_clouds, expose, look_through
-from mini_earth.sights import Sight, find_sights, long_caption
-from mini_earth.surface import Stencil, Surface, make_canvas
+from mini_earth.objects import draw_buildings, draw_patches, draw_roads, draw_vehicles
+from mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene
+from mini_earth.surface import COVER, Stencil, Surface
 
-_PLACES = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
-_PLACE_SHARES = (0.3, 0.25, 0.25, 0.2)
+_SHARES = (0.3, 0.25, 0.25, 0.2)  # of the settlements among the places of disasters
+_BRIDGED = ("river", "canal")
 _MOST_DRAWS = 8  # of a scene, until a disaster has done something to it
 
 
@@ -73,21 +68,6 @@ class View:
         return long_caption(self.caption, self.sights, np.random.default_rng([self.seed, 8]))
 
 
-def moment_of(scene: Scene, *, post: bool) -> Moment:
-    """Return the conditions of the view before or after: the same at every call."""
-    rng = np.random.default_rng([scene.look, 2 + post])
-    first = datetime.date(scene.year, 1, 1) + datetime.timedelta(days=scene.day - 1)
-    delay = int(rng.integers(1, 21)) if post else -int(rng.integers(15, 400))
-    date = first + datetime.timedelta(days=delay if scene.disaster else 0)
-    return draw_moment(rng, scene.style, date=date, latitude=scene.latitude)
-
-
-def clouds_of(scene: Scene, *, num_pixels: int, post: bool) -> np.ndarray:
-    """Return the share (h, w) of each pixel that clouds hide in the view before or after."""
-    rng = np.random.default_rng([scene.seed, 4 + post])
-    return draw_clouds(rng, moment_of(scene, post=post), num_pixels)
-
-
 def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     """Photograph a scene from above.
 
@@ -111,14 +91,13 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
     surface = _paint(scene, size * factor, moment, rng, post=post)
     clouds = clouds_of(scene, num_pixels=size * factor, post=post)
     smoke = draw_smoke(surface, rng) if post else np.zeros_like(clouds)
-    light = illuminate(surface, surface.height * surface.is_cover("tree"), moment)
-    light = look_through(light, clouds=clouds, smoke=smoke, moment=moment, style=scene.style)
-    captions = describe(scene, moment, rng, post=post)
+    light = look_through(illuminate(surface, moment), scene, moment, clouds=clouds, smoke=smoke)
+    captions = tuple(describe(scene, moment, rng, post=post) for _ in range(3))
     return View(
         image=expose(light, scene, rng, size=size, post=post),
         caption=captions[0],
         captions=captions,
-        captions_zh=describe_zh(scene, moment, rng, post=post),
+        captions_zh=tuple(describe_zh(scene, moment, rng, post=post) for _ in range(2)),
         sights=find_sights(scene, moment, surface.cover, post=post),
         scene_class=scene.scene_class,
         disaster=scene.disaster if post else None,
@@ -126,7 +105,20 @@ def render(scene: Scene, *, size: int = 64, post: bool = True) -> View:
         meters_per_pixel=scene.extent / size,
         seed=scene.seed,
         land_cover=np.ascontiguousarray(surface.cover[factor - 1 :: factor, factor - 1 :: factor]),
-        metadata=_metadata(scene, moment, size=size, cloud_share=float(clouds.mean())),
+        metadata=Metadata(
+            longitude=scene.longitude,
+            latitude=scene.latitude,
+            date=moment.date,
+            season=moment.season,
+            region=scene.style.region.name,
+            sensor=scene.style.sensor.name,
+            meters_per_pixel=scene.extent / size,
+            off_nadir=moment.off_nadir,
+            view_azimuth=moment.view_azimuth,
+            sun_azimuth=moment.sun_azimuth,
+            sun_elevation=moment.sun_elevation,
+            cloud_share=float(clouds.mean()),
+        ),
     )
 
 
@@ -134,14 +126,14 @@ def _paint(
     scene: Scene, num_pixels: int, moment: Moment, rng: np.random.Generator, *, post: bool
 ) -> Surface:
     """Paint everything that is on the ground: a river is bridged, a lake or sea ends the road."""
-    surface = paint_ground(scene, make_canvas(num_pixels, scene.extent), moment)
-    bridged = scene.water is not None and scene.water.kind in ("river", "canal")
-    if scene.water is not None and (bridged or scene.scene_class == "harbor"):
+    surface = paint_ground(scene, num_pixels, moment)
+    is_below = scene.scene_class == "harbor" or (scene.water and scene.water.kind in _BRIDGED)
+    if scene.water and is_below:
         paint_water(surface, rng)
     with Stencil(surface) as stencil:
         draw_patches(stencil)
         draw_roads(stencil, above=False)
-    if scene.water is not None and not bridged and scene.scene_class != "harbor":
+    if scene.water and not is_below:
         paint_water(surface, rng)
     plant_trees(surface, moment)
     add_snow(surface, moment)
@@ -156,28 +148,11 @@ def _paint(
     return surface
 
 
-def _metadata(scene: Scene, moment: Moment, *, size: int, cloud_share: float) -> Metadata:
-    return Metadata(
-        longitude=scene.longitude,
-        latitude=scene.latitude,
-        date=moment.date,
-        season=moment.season,
-        region=scene.style.region.name,
-        sensor=scene.style.sensor.name,
-        meters_per_pixel=scene.extent / size,
-        off_nadir=moment.off_nadir,
-        view_azimuth=moment.view_azimuth,
-        sun_azimuth=moment.sun_azimuth,
-        sun_elevation=moment.sun_elevation,
-        cloud_share=cloud_share,
-    )
-
-
 def disaster_scene(disaster: str, style: str, *, seed: int) -> Scene:
     """Lay out a settlement of 90 to 170 m that ``disaster`` has struck: some houses show it."""
     rng = np.random.default_rng([seed, 1])
     for _ in range(_MOST_DRAWS):
-        place = _PLACES[int(rng.choice(len(_PLACES), p=_PLACE_SHARES))]
+        place = SETTLEMENTS[int(rng.choice(len(SETTLEMENTS), p=_SHARES))]
         extent = float(rng.uniform(90, 170))
         scene = make_scene(place, style, seed=seed, disaster=disaster, extent=extent)
         damaged = [building.damage > 1 for building in scene.buildings]
@@ -216,3 +191,50 @@ def sample_views(
             scene_class = SCENE_CLASSES[int(rng.integers(len(SCENE_CLASSES)))]
             extent = size * float(np.exp(rng.uniform(np.log(0.8), np.log(12.0))))
             yield render(make_scene(scene_class, style, seed=scene_seed, extent=extent), size=size)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A building as an annotator outlines it.
+
+    ``points`` (k, 2) are x and y in pixels of a view of ``size`` pixels; they may lie outside it.
+    ``damage`` is 1 to 4. ``hidden_share`` in [0, 1] is how much a cloud hides of it.
+    """
+
+    points: Float[np.ndarray, "k 2"]
+    damage: int
+    hidden_share: float
+
+
+def outlines(scene: Scene, *, size: int = 64, post: bool = True) -> list[Outline]:
+    """Outline the roofs as the view *before* the event shows them, in the order of the buildings.
+
+    xBD's annotators drew on the first image and kept the outlines for the second, where another
+    angle of view moves tall buildings by some pixels; so do these. ``damage`` and
+    ``hidden_share`` are those after the event if ``post``.
+    """
+    post = post and scene.disaster is not None
+    lean, scale = moment_of(scene, post=False).lean(), size / scene.extent
+    clouds = clouds_of(scene, num_pixels=min(size, 256), post=post)
+    found = []
+    for building in scene.buildings:
+        roof = (building.outline() + lean * building.height) * scale
+        at = building.center / scene.extent * len(clouds)
+        column, row = np.clip(at, 0, len(clouds) - 1).astype(int)
+        damage = building.damage if post else 1
+        found.append(Outline(roof, damage, float(clouds[row, column])))
+    return found
+
+
+def road_map(view: View) -> Bool[np.ndarray, "h w"]:
+    """Return where the view's ground is road."""
+    return view.land_cover == COVER["road"]
+
+
+def edge_map(view: View) -> UInt8[np.ndarray, "h w"]:
+    """Return 1 where the land cover changes to the right or below, else 0: edges without noise."""
+    cover = view.land_cover
+    edges = np.zeros(cover.shape, np.uint8)
+    edges[:, :-1] |= cover[:, 1:] != cover[:, :-1]
+    edges[:-1, :] |= cover[1:, :] != cover[:-1, :]
+    return edges

@@ -90,23 +90,14 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "satellite": ("a satellite image", "a satellite photo"),
     "smallsat": ("a satellite image", "a small satellite's image"),
 }
-SENSORS_ZH: dict[str, str] = {
-    "airborne": "航拍影像",
-    "satellite": "卫星影像",
-    "smallsat": "小卫星影像",
-}
-REGIONS_ZH: dict[str, str] = {
+SENSORS_ZH = {"airborne": "航拍影像", "satellite": "卫星影像", "smallsat": "小卫星影像"}
+REGIONS_ZH = {
     "temperate": "温带",
     "mediterranean": "地中海气候区",
     "tropical": "热带",
     "arid": "干旱区",
 }
-SEASONS_ZH: dict[str, str] = {
-    "winter": "冬季",
-    "spring": "春季",
-    "summer": "夏季",
-    "autumn": "秋季",
-}
+SEASONS_ZH = {"winter": "冬季", "spring": "春季", "summer": "夏季", "autumn": "秋季"}
 
 # Directions in an image, counterclockwise from the right: eight lines, and eight sides.
 LINES: tuple[str, ...] = (

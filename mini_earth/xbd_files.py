@@ -1,19 +1,31 @@
 """Write rendered disasters in xBD's layout, for any program that reads xBD."""
 
+import datetime
+import io
 import json
+import math
 import secrets
+import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mini_earth.events import ENDINGS, SPLITS
-from mini_earth.version import VERSION
-from mini_earth.xbd_pair import encode_pair
-from mini_earth.xbd_plan import XbdTile, plan_tiles
+import numpy as np
+import shapely
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
 
-SETTINGS_FILE, README_FILE = "mini_earth.json", "README.txt"
-README = """\
+from mini_earth.camera import sun_position
+from mini_earth.hazard import draw_hazard
+from mini_earth.layout import make_scene
+from mini_earth.scene import VERSION, Scene
+from mini_earth.views import Metadata, outlines, render
+from mini_earth.xbd_plan import METERS_PER_DEGREE, SPLITS, XbdTile, digest, plan_tiles
+
+_SETTINGS_FILE, _README_FILE = "mini_earth.json", "README.txt"
+_README = """\
 Nothing here is a photograph. Every image, building, label and date was invented and rendered by
 the course's procedural world (mini_earth, write_xbd) in the file layout of xBD.
 
@@ -23,6 +35,15 @@ label files the sensor is MINI_EARTH_SATELLITE.
 
 xBD itself: Gupta et al. 2019, arXiv 1911.09296, CC BY-NC-SA 4.0.
 """
+_ENDINGS = {"images": ".png", "labels": ".json", "targets": "_target.png"}  # by folder
+# The Joint Damage Scale as the label files spell it, by its value in the target images.
+_SUBTYPES = {1: "no-damage", 2: "minor-damage", 3: "major-damage", 4: "destroyed"}
+_UNCLASSIFIED = 255  # nobody could tell: no level at all
+_HIDDEN = 0.5  # a building of which a cloud hides more is not outlined before, not graded after
+_SLIVER = 0.1  # a building of which the tile shows a smaller share is left out
+_DECIMALS = {"xy": 6, "lng_lat": 13}
+_DISASTER_TYPES = {"wildfire": "fire"}  # as xBD calls it; the others have the same name
+_SHARPNESS = 0.92  # the panchromatic band straight below, in pixels of the image
 
 
 @dataclass(frozen=True)
@@ -38,19 +59,6 @@ class XbdPair:
     post_label: Path
     pre_target: Path | None = None
     post_target: Path | None = None
-
-
-@dataclass(frozen=True)
-class XbdStep:
-    """One pair that is on disk now: its files, and the how manieth of how many it is.
-
-    ``was_there`` tells that an earlier run wrote it.
-    """
-
-    pair: XbdPair
-    num_done: int
-    num_pairs: int
-    was_there: bool
 
 
 def write_xbd(
@@ -99,16 +107,11 @@ def write_xbd(
         targets have 0 at un-classified buildings: DIUx-xView/xView2_baseline, issue 28, where they
         were drawn anew from the labels and compared.
     """
+    size_and_seed = {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed}
     steps = write_xbd_steps(
-        root,
-        events=events,
-        num_pairs=num_pairs,
-        splits=splits,
-        size=size,
-        meters_per_pixel=meters_per_pixel,
-        seed=seed,
+        root, events=events, num_pairs=num_pairs, splits=splits, **size_and_seed
     )
-    return sorted((step.pair for step in steps), key=lambda pair: pair.name)
+    return sorted(steps, key=lambda pair: pair.name)
 
 
 def write_xbd_steps(
@@ -120,14 +123,10 @@ def write_xbd_steps(
     size: int = 1024,
     meters_per_pixel: float = 0.5,
     seed: int = 0,
-) -> Iterator[XbdStep]:
-    """Write as `write_xbd` does, pair by pair: one record for each, event by event in turn.
+) -> Iterator[XbdPair]:
+    """Write as `write_xbd` does, pair by pair, event by event in turn.
 
-    Arguments are checked at the call, files are written as the records are asked for.
-
-    Raises:
-        ValueError: see `write_xbd`.
-        OSError: see `write_xbd`.
+    Arguments are checked at the call, files are written as the pairs are asked for.
     """
     extent = size * meters_per_pixel
     if not 16 <= size <= 1024:
@@ -139,15 +138,15 @@ def write_xbd_steps(
         )
     tiles = plan_tiles(events, num_pairs, splits=splits, extent=extent, seed=seed)
     root = Path(root).expanduser().absolute()
-    _claim(root, {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed})
+    settings = {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed, "world": VERSION}
+    _claim(root, settings)
     return _write_all(root, tiles, size, extent)
 
 
 def _claim(root: Path, settings: dict[str, Any]) -> None:
     """Note the settings in the folder, or check that they are those of what is there."""
-    settings = {**settings, "world": VERSION}
     is_used = any((root / split).exists() for split in SPLITS)  # before the settings are looked at
-    path = root / SETTINGS_FILE
+    path = root / _SETTINGS_FILE
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -156,7 +155,7 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
                 f"{root} holds scenes that write_xbd did not write; give a folder of their own to "
                 "rendered ones"
             ) from None
-        _write(root / README_FILE, README.encode())
+        _write(root / _README_FILE, _README.encode())
         _write(path, json.dumps(settings).encode())
         return
     except ValueError:
@@ -168,23 +167,21 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> Iterator[XbdStep]:
-    for number, tile in enumerate(tiles, 1):
+def _write_all(root: Path, tiles: list[XbdTile], size: int, extent: float) -> Iterator[XbdPair]:
+    for tile in tiles:
         files = _files_of(root, tile)
-        was_there = all(path.exists() for path in files.values())
-        if not was_there:
-            pair = encode_pair(tile, size=size, extent=extent)
+        if not all(path.exists() for path in files.values()):
+            content = encode_pair(tile, size=size, extent=extent)
             for part, path in files.items():
-                _write(path, pair[part])
-        written = XbdPair(tile.name, tile.event, tile.split, **files)
-        yield XbdStep(written, number, len(tiles), was_there)
+                _write(path, content[part])
+        yield XbdPair(tile.name, tile.event, tile.split, **files)
 
 
 def _files_of(root: Path, tile: XbdTile) -> dict[str, Path]:
     """Name the files of a pair by their part, such as ``post_label``."""
     return {
         f"{when}_{kind[:-1]}": root / tile.split / kind / f"{tile.name}_{when}_disaster{ending}"
-        for kind, ending in ENDINGS.items()
+        for kind, ending in _ENDINGS.items()
         for when in ("pre", "post")
         if (kind, tile.split) != ("targets", "tier3")
     }
@@ -202,3 +199,168 @@ def _write(path: Path, data: bytes) -> None:
         raise OSError(error.errno, f"{reason}another folder", str(path)) from error
     finally:
         part.unlink(missing_ok=True)  # also after Ctrl-C
+
+
+def encode_pair(tile: XbdTile, *, size: int, extent: float) -> dict[str, bytes]:
+    """Render a tile of ``extent`` meters before and after: PNG and JSON, see ``_files_of``."""
+    scene, pair = lay_out(tile, extent), {}
+    buildings = outline_buildings(scene, size)
+    for when, post in (("pre", False), ("post", True)):
+        view = render(scene, size=size, post=post)
+        label = {
+            "features": _features(buildings, tile, size=size, extent=extent, post=post),
+            "metadata": _metadata(tile, view.metadata, when, size),
+        }
+        pair[f"{when}_image"] = _png(view.image)
+        pair[f"{when}_label"] = json.dumps(label).encode()
+        pair[f"{when}_target"] = _png(_target(buildings, size, post=post))
+    return pair
+
+
+@dataclass(frozen=True)
+class Building:
+    """An outlined building: its polygon in pixels, its damage 1 to 4, or 255 for un-classified."""
+
+    uid: str
+    polygon: shapely.Polygon
+    damage: int
+
+
+def _target(buildings: list[Building], size: int, *, post: bool) -> UInt8[np.ndarray, "h w"]:
+    """Draw the buildings in file order, corners truncated to whole pixels (Pillow's polygons).
+
+    The value is 1 before the event and the damage after it, or 0 where nobody could tell.
+    """
+    surface = Image.new("L", (size, size))
+    draw = ImageDraw.Draw(surface)
+    for building in buildings:
+        corners = shapely.get_coordinates(building.polygon.exterior).astype(np.int64)
+        grade = 0 if building.damage == _UNCLASSIFIED else building.damage
+        draw.polygon(corners.ravel().tolist(), fill=grade if post else 1)
+    return np.array(surface)
+
+
+def lay_out(tile: XbdTile, extent: float) -> Scene:
+    """Lay out the scene of a tile of ``extent`` meters: struck, or spared by its disaster."""
+    for shift in range(1000):  # until there is no sea in Missouri
+        scene = make_scene(
+            tile.scene_class,
+            tile.style,
+            seed=tile.seed + shift,
+            disaster=tile.disaster if tile.is_struck else None,
+            extent=extent,
+            place=(tile.longitude, tile.latitude),
+            date=tile.date,
+            look=tile.look,
+        )
+        if tile.is_coastal or scene.water is None or scene.water.kind != "sea":
+            break
+    if tile.is_struck:
+        return scene
+    rng = np.random.default_rng([tile.seed, 9])
+    passed_by = draw_hazard(rng, tile.disaster, water=scene.water, extent=extent)
+    return replace(scene, disaster=tile.disaster, hazard=replace(passed_by, is_near=False))
+
+
+def outline_buildings(scene: Scene, size: int) -> list[Building]:
+    """Outline and grade the buildings as an annotator would who sees both images.
+
+    Outlines are cut at the border of the tile. What a cloud hides before the event is left out;
+    what one hides after it is un-classified. The ``uid`` comes from the scene's seed.
+    """
+    tile = shapely.box(0, 0, size, size)
+    views = (outlines(scene, size=size, post=post) for post in (False, True))
+    buildings = []
+    for number, (before, after) in enumerate(zip(*views, strict=True)):
+        whole = shapely.Polygon(before.points)
+        seen = shapely.get_parts(shapely.intersection(whole, tile))
+        polygon = max(seen, key=shapely.area, default=shapely.Polygon())  # a wing may be cut off
+        if before.hidden_share > _HIDDEN or polygon.area < max(_SLIVER * whole.area, 1e-3):
+            continue
+        polygon = shapely.transform(polygon, lambda points: points.round(_DECIMALS["xy"]))
+        damage = _UNCLASSIFIED if after.hidden_share > _HIDDEN else after.damage
+        uid = str(uuid.UUID(bytes=digest("building", scene.seed, number)[:16], version=4))
+        buildings.append(Building(uid, polygon, damage))
+    return buildings
+
+
+def _features(
+    buildings: list[Building], tile: XbdTile, *, size: int, extent: float, post: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """List the buildings as a label file does, in degrees and in pixels; graded afterwards."""
+    polygons = np.array([building.polygon for building in buildings], dtype=object)
+    degrees = shapely.transform(
+        polygons, lambda points: degrees_from_pixels(points, tile, size=size, extent=extent)
+    )
+    features = {}
+    for key, shapes in (("lng_lat", degrees), ("xy", polygons)):
+        features[key] = []
+        texts = shapely.to_wkt(shapes, rounding_precision=_DECIMALS[key])
+        for building, text in zip(buildings, texts, strict=True):
+            subtype = {"subtype": _SUBTYPES.get(building.damage, "un-classified")} if post else {}
+            properties = {"feature_type": "building", **subtype, "uid": building.uid}
+            features[key].append({"properties": properties, "wkt": text})
+    return features
+
+
+def degrees_from_pixels(
+    points: Float[np.ndarray, "n 2"], tile: XbdTile, *, size: int, extent: float
+) -> Float[np.ndarray, "n 2"]:
+    r"""Map pixels to longitude and latitude; north is up.
+
+    $$\lambda = \lambda_0 + \frac{(x - s/2)\,m}{k \cos\varphi_0}, \qquad
+    \varphi = \varphi_0 - \frac{(y - s/2)\,m}{k}$$
+
+    with the tile's center $(\lambda_0, \varphi_0)$, its size s, m meters a pixel, and k meters a
+    degree.
+    """
+    scale = extent / size / METERS_PER_DEGREE
+    shrink = math.cos(math.radians(tile.latitude))
+    return (points - size / 2) * (scale / shrink, -scale) + (tile.longitude, tile.latitude)
+
+
+def _metadata(tile: XbdTile, seen: Metadata, when: str, size: int) -> dict[str, Any]:
+    """Describe an acquisition with the keys of the official label files, in their order.
+
+    Seen from the side a pixel covers more ground, 1 / cos across and 1 / cos² along the look.
+    """
+    sharp = _SHARPNESS * seen.meters_per_pixel / math.cos(math.radians(seen.off_nadir)) ** 1.5
+    sensor = f"MINI_EARTH_{seen.sensor.upper()}"
+    name = digest("acquisition", tile.seed, when).hex()
+    return {
+        "sensor": sensor,
+        "provider_asset_type": sensor,
+        "gsd": round(4 * sharp, 6),  # of the multispectral bands
+        "capture_date": _capture_date(seen),
+        "off_nadir_angle": round(seen.off_nadir, 6),
+        "pan_resolution": round(sharp, 6),
+        "sun_azimuth": round(seen.sun_azimuth, 6),
+        "sun_elevation": round(seen.sun_elevation, 6),
+        "target_azimuth": round(seen.view_azimuth, 6),
+        "disaster": tile.event,
+        "disaster_type": _DISASTER_TYPES.get(tile.disaster, tile.disaster),
+        "catalog_id": name[:16].upper(),
+        "original_width": size,
+        "original_height": size,
+        "width": size,
+        "height": size,
+        "id": name[16:48],
+        "img_name": f"{tile.name}_{when}_disaster.png",
+    }
+
+
+def _capture_date(seen: Metadata) -> str:
+    """Find the minute of the day when the sun stood there, in UTC (mean solar time)."""
+    day = seen.date.timetuple().tm_yday
+    minutes = range(8 * 60, 13 * 60)
+    azimuths = [sun_position(seen.latitude, day, hour=minute / 60)[0] for minute in minutes]
+    misses = np.abs((np.array(azimuths) - seen.sun_azimuth + 180) % 360 - 180)
+    solar = datetime.timedelta(minutes=minutes[int(misses.argmin())] - 4 * seen.longitude)
+    moment = datetime.datetime.combine(seen.date, datetime.time()) + solar
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def _png(pixels: UInt8[np.ndarray, "h w *c"]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_type=zlib.Z_RLE)
+    return buffer.getvalue()

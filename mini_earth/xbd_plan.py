@@ -1,5 +1,6 @@
 """Where the tiles of a rendered xBD lie, what each shows, and to which split it belongs."""
 
+import csv
 import datetime
 import hashlib
 import json
@@ -7,43 +8,37 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
+from itertools import islice, product
+from pathlib import Path
 
 import numpy as np
 
-from mini_earth.events import METERS_PER_DEGREE, SPLITS, Event, read_events
+from mini_earth.scene import SETTLEMENTS
 
+EVENTS_FILE = Path(__file__).resolve().parents[1] / "data" / "xbd_events.csv"
+SPLITS = ("train", "tier3", "test", "hold")
+METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 _NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
-# Events by the region of the world that their place looks like; all others are temperate.
-_REGIONS = {
-    "arid": ("mexico-earthquake",),
-    "mediterranean": (
-        "pinery-bushfire",
-        "portugal-wildfire",
-        "santa-rosa-wildfire",
-        "socal-fire",
-        "woolsey-fire",
-    ),
-    "tropical": (
-        "guatemala-volcano",
-        "hurricane-matthew",
-        "lower-puna-volcano",
-        "nepal-flooding",
-        "palu-tsunami",
-        "sunda-tsunami",
-    ),
+# The region of the world that an event's place looks like, and whether it lies on a coast; all
+# others are temperate and inland.
+_PLACES = {
+    "guatemala-volcano": ("tropical", False),
+    "hurricane-florence": ("temperate", True),
+    "hurricane-harvey": ("temperate", True),
+    "hurricane-matthew": ("tropical", True),
+    "hurricane-michael": ("temperate", True),
+    "lower-puna-volcano": ("tropical", True),
+    "mexico-earthquake": ("arid", False),
+    "nepal-flooding": ("tropical", False),
+    "palu-tsunami": ("tropical", True),
+    "pinery-bushfire": ("mediterranean", False),
+    "portugal-wildfire": ("mediterranean", False),
+    "santa-rosa-wildfire": ("mediterranean", False),
+    "socal-fire": ("mediterranean", True),
+    "sunda-tsunami": ("tropical", True),
+    "woolsey-fire": ("mediterranean", True),
 }
-_ON_THE_COAST = (
-    "hurricane-florence",
-    "hurricane-harvey",
-    "hurricane-matthew",
-    "hurricane-michael",
-    "lower-puna-volcano",
-    "palu-tsunami",
-    "socal-fire",
-    "sunda-tsunami",
-    "woolsey-fire",
-)
 _OPEN_LAND = {
     "arid": ("chaparral", "desert", "mountain", "rectangular_farmland"),
     "mediterranean": ("chaparral", "forest", "mountain", "orchard", "rectangular_farmland"),
@@ -58,7 +53,47 @@ _MIXES = (
     (0.0, 0.45, (0.05, 0.3, 0.6, 0.05)),
 )
 _SHOWN = (0, 3)  # so that training and test have something to see of the rarest event
-_SETTLEMENTS = ("dense_residential", "medium_residential", "sparse_residential", "industrial_area")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where and when an event was, how many tiles it has, and how much was damaged."""
+
+    name: str
+    disaster: str
+    longitude: float
+    latitude: float
+    date: datetime.date
+    num_pairs: Mapping[str, int]  # by split
+    num_buildings: int
+    damaged_share: float  # of the buildings that were graded
+
+
+@cache
+def read_events() -> dict[str, Event]:
+    """Read the table of xBD's events by name, in alphabetical order.
+
+    Source:
+        Counted over the label files of xBD (Gupta et al. 2019, arXiv:1911.09296); see
+        ``course_utils.xbd.read_events``, which checks the file's sums.
+    """
+    with EVENTS_FILE.open(encoding="utf-8", newline="") as file:
+        return {row["event"]: _event(row) for row in csv.DictReader(file)}
+
+
+def _event(row: Mapping[str, str]) -> Event:
+    damaged = sum(int(row[name]) for name in ("minor", "major", "destroyed"))
+    graded = damaged + int(row["no_damage"])
+    return Event(
+        name=row["event"],
+        disaster=row["xbd_class"],
+        longitude=float(row["longitude"]),
+        latitude=float(row["latitude"]),
+        date=datetime.date.fromisoformat(row["date"]),
+        num_pairs={split: int(row[f"pairs_{split}"]) for split in SPLITS},
+        num_buildings=graded + int(row["unclassified"]),
+        damaged_share=damaged / graded,
+    )
 
 
 @dataclass(frozen=True)
@@ -93,14 +128,7 @@ def plan_tiles(
     extent: float,
     seed: int,
 ) -> list[XbdTile]:
-    """Plan the tiles of some events; a tile does not depend on how many others there are.
-
-    Args:
-        events: names of xBD's events; by default all 19, or those of the mapping ``num_pairs``.
-        num_pairs: how many tiles an event gets.
-        splits: leave out the tiles of other splits.
-        extent: side of a tile in meters.
-        seed: of everything that is drawn.
+    """Plan tiles of ``extent`` meters; one does not depend on how many others there are.
 
     Returns:
         The first tile of every event, then the second of every event, and so on.
@@ -113,14 +141,13 @@ def plan_tiles(
     if not splits <= set(SPLITS):
         unknown = ", ".join(sorted(splits - set(SPLITS)))
         raise ValueError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown}")
-    tiles = [
-        (index, _plan_tile(read_events()[name], index, split, point, seed))
-        for name, count in wanted.items()
-        for index, (split, point) in enumerate(
-            zip(_splits(read_events()[name], count), _grid(count, extent), strict=True)
-        )
-        if split in splits
-    ]
+    tiles = []
+    for name, count in wanted.items():
+        event = read_events()[name]
+        places = zip(_splits(event, count), _grid(count, extent), strict=True)
+        for index, (split, point) in enumerate(places):
+            if split in splits:
+                tiles.append((index, _plan_tile(event, index, split, point, seed)))
     if not tiles:
         raise ValueError(
             f"none of the tiles of {', '.join(wanted)} is in {', '.join(sorted(splits))}; "
@@ -170,27 +197,30 @@ def _grid(count: int, extent: float) -> list[tuple[float, float]]:
     far = math.isqrt(count) + 1
     cells = sorted(product(range(-far, far + 1), repeat=2), key=lambda cell: math.hypot(*cell))
     corners = ((0.0, 0.0), (near, 0.0), (0.0, near))
+    places = product(cells, corners)
     return [
-        (
-            pitch * cells[index // 3][0] + east - near / 2,
-            pitch * cells[index // 3][1] + north - near / 2,
-        )
-        for index in range(count)
-        for east, north in [corners[index % 3]]
+        (pitch * column + east - near / 2, pitch * row + north - near / 2)
+        for (column, row), (east, north) in islice(places, count)
     ]
 
 
 def _plan_tile(
     event: Event, index: int, split: str, point: tuple[float, float], seed: int
 ) -> XbdTile:
-    """Draw what one tile shows; the first of each of the first two groups is struck and built."""
+    """Draw what one tile shows; the first of each of the first two groups is struck and built.
+
+    From the damaged share of the event's buildings comes how many tiles it reaches: in a struck
+    tile about two thirds are damaged. Where hardly any is in reality, as in Mexico City, a fifth
+    of the tiles is struck nevertheless, so that there is something to see.
+    """
     tile_seed = _derive_seed("xbd", seed, event.name, index)
     rng = np.random.default_rng([tile_seed, 8])
-    region = next((name for name, some in _REGIONS.items() if event.name in some), "temperate")
-    is_struck = bool(rng.uniform() < _struck_share(event)) or index in _SHOWN
+    region, is_coastal = _PLACES.get(event.name, ("temperate", False))
+    struck_share = min(max(1.5 * event.damaged_share, 0.2), 0.8)
+    is_struck = bool(rng.uniform() < struck_share) or index in _SHOWN
     density = event.num_buildings / sum(event.num_pairs.values())
     _, open_share, shares = next(mix for mix in _MIXES if density >= mix[0])
-    scene_class = str(rng.choice(_SETTLEMENTS, p=shares))
+    scene_class = str(rng.choice(SETTLEMENTS, p=shares))
     if rng.uniform() < open_share and index not in _SHOWN:
         by_the_sea = is_struck and event.disaster == "tsunami"
         scene_class = "beach" if by_the_sea else str(rng.choice(_OPEN_LAND[region]))
@@ -207,23 +237,18 @@ def _plan_tile(
         scene_class=scene_class,
         style=f"{region}_satellite",
         is_struck=is_struck,
-        is_coastal=event.name in _ON_THE_COAST,
+        is_coastal=is_coastal,
         longitude=float(longitude),
         latitude=float(latitude),
         date=event.date,
     )
 
 
-def _struck_share(event: Event) -> float:
-    """Tell how many tiles a disaster reaches, from the damaged share of the event's buildings.
-
-    In a struck tile about two thirds are damaged. Where hardly any is in reality, as in Mexico
-    City, a fifth of the tiles is struck nevertheless, so that there is something to see.
-    """
-    return min(max(1.5 * event.damaged_share, 0.2), 0.8)
+def digest(*parts: object) -> bytes:
+    """Mix words and numbers into 32 bytes that look random."""
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
 def _derive_seed(*parts: object) -> int:
     """Mix words and numbers into a seed below 2^48."""
-    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
-    return (int.from_bytes(digest[:8], "big") >> 1) % (1 << 48)
+    return (int.from_bytes(digest(*parts)[:8], "big") >> 1) % (1 << 48)

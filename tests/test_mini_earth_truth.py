@@ -8,12 +8,9 @@ import pytest
 from shapely import Polygon
 
 import mini_earth
+from mini_earth.camera import cast_shadows, illuminate, moment_of, season_of, sun_position
 from mini_earth.ground import paint_ground
-from mini_earth.light import cast_shadows, illuminate
-from mini_earth.moment import season_of, sun_position
 from mini_earth.shapes import Frame
-from mini_earth.surface import make_canvas
-from mini_earth.views import moment_of
 
 CODES = {name: code for code, name in enumerate(mini_earth.LAND_COVER)}
 SHARP = "temperate_airborne"
@@ -139,11 +136,11 @@ def test_houses_lean_away_from_the_camera():
 def test_a_slope_toward_the_sun_is_brighter_than_one_away_from_it():
     scene = mini_earth.make_scene("desert", SHARP, seed=1, extent=64.0)
     moment = _moment(sun_azimuth=90.0, sun_elevation=45.0)  # in the east
-    surface = paint_ground(scene, make_canvas(64, 64.0), moment)
+    surface = paint_ground(scene, 64, moment)
     surface.albedo = np.full((64, 64, 3), 0.5, np.float32)
     ridge = 20.0 - np.abs(np.arange(64, dtype=np.float32) - 32.0) * 0.5
     surface.relief = np.broadcast_to(ridge, (64, 64)).astype(np.float32)
-    light = illuminate(surface, np.zeros((64, 64), np.float32), moment)
+    light = illuminate(surface, moment)
     assert light[:, 40:60].mean() > light[:, 4:24].mean() + 0.1  # falls to the east: faces it
 
 
