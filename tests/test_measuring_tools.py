@@ -22,8 +22,9 @@ from tiny_models import write_tiny_clip, write_tiny_text2image
 import mini_earth
 from course_utils import examples
 from course_utils.examples import loading as lab_images
-from tools import measure_text2image, train_judge, training
-from tools.measure_text2image import Images, Row
+from tools import measure_text2image, measured_card, train_judge, training
+from tools.measure_text2image import Images
+from tools.measured_card import Row
 
 CLASSES = sorted(training.EUROSAT_CLASSES)
 NUM_TRAIN, NUM_VALIDATION = 18, 2  # a class
@@ -374,9 +375,9 @@ def test_a_later_run_replaces_the_rows_of_its_model_and_setting_alone(tmp_path):
 
 def test_a_number_without_interval_is_written_without():
     row = Row("drawn", "recall", "judge", "all", 0.5, None, None, 9, 1)
-    assert measure_text2image.number_text(row) == "0.500"
-    assert measure_text2image.number_text(None) == ""
-    assert measure_text2image.text_of(None) == ""
+    assert measured_card.number_text(row) == "0.500"
+    assert measured_card.number_text(None) == ""
+    assert training.text_of(None) == ""
 
 
 def test_renders_are_measured_too(tmp_path, work):

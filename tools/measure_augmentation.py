@@ -12,15 +12,12 @@ kept in WORK.
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import shapely
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 import mini_earth
@@ -28,13 +25,11 @@ from course_utils import augment, examples, lab, metrics, tuning, zero_shot
 from course_utils.augment import Augmentation
 from course_utils.augment.outlines import Outlines
 from course_utils.examples import Example, Splits
-from course_utils.runtime import PROFILES, derive_seed, seeded
+from course_utils.runtime import PROFILES, derive_seed, seeded, write_atomically
 from course_utils.tuning import HeadData, TuneConfig
 from tools import training
-from tools.measure_text2image import commit, text_of
+from tools.training import options
 
-REPO = Path(__file__).resolve().parents[1]
-AMOUNTS = (1, 2, 4, 8, 16, 32, 100)  # real images a class
 COLUMNS = (
     *("study", "family", "strength", "per_class", "copies", "accuracy", "low", "high"),
     *("gain", "gain_low", "gain_high", "verdict", "num_test", "seeds", "num_steps"),
@@ -44,32 +39,18 @@ COLUMNS = (
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    settings = {"table": options.REPO / "data" / "measured" / "augmentation.csv", "threads": 1}
+    settings |= {"amounts": [1, 2, 4, 8, 16, 32, 100], "seeds": 5}
+    settings |= {"num_test": PROFILES["mini"].num_test}
+    parser = training.make_parser(__doc__, ("work", "clip", *settings), **settings)
     add = parser.add_argument
-    add("--work", type=Path, required=True, help="folder for renders and features")
-    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "augmentation.csv")
-    add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
     add("--copies", type=int, default=8, help="augmented, of each real image")
     add("--most", type=int, default=400, help="augmented images a class")
     add("--shown", type=int, default=8, help="of these amounts, whose heads are shown strong ones")
-    add("--seeds", type=int, default=5)
-    add("--num-test", type=int, default=PROFILES["mini"].num_test)
-    add("--threads", type=int, default=1)
     args = parser.parse_args(argv)
     if args.shown not in args.amounts:
         parser.error("--shown: expected one of --amounts")
     return args
-
-
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
-    amounts = " ".join(map(str, args.amounts))
-    return (
-        f"python -m tools.measure_augmentation --work WORK --amounts {amounts} "
-        f"--copies {args.copies} --most {args.most} --shown {args.shown} --seeds {args.seeds} "
-        f"--num-test {args.num_test}"
-    )
 
 
 def copies_of(args: argparse.Namespace, per_class: int) -> int:
@@ -95,6 +76,11 @@ def rows_of(data: Splits, num_seeds: int, *, per_class: int, seed: int) -> list[
         for rank in range(per_class)
         for k in range(num_classes)
     ]
+
+
+def labels_of(examples: Sequence[Example]) -> Tensor:
+    """Give the labels of images."""
+    return torch.tensor([example.label for example in examples])
 
 
 def outlines(name: str, index: int, *, size: int) -> Outlines:
@@ -128,8 +114,9 @@ class Encoder:
 
     def plain(self, examples: Sequence[Example], name: str) -> Tensor:
         """Encode images as they are."""
-        labels = torch.tensor([example.label for example in examples])
-        return self._kept(name, lambda: Encoded(self._encode(examples), labels)).features
+        return self._kept(
+            name, lambda: Encoded(self._encode(examples), labels_of(examples))
+        ).features
 
     def copies(self, family: str, *, per_class: int, seed: int) -> Encoded:
         """Augment one seed's images and encode the copies."""
@@ -181,11 +168,8 @@ class Encoder:
         path = self.folder / f"{name}.safetensors"
         if path.is_file():
             return Encoded(**load_file(path))
-        self.folder.mkdir(parents=True, exist_ok=True)
         made = make()
-        part = path.with_suffix(".part")
-        save_file({"features": made.features, "targets": made.targets}, part)
-        part.replace(path)
+        write_atomically(path, save(vars(made)))
         training.say(f"encoded {name}: {len(made.features)} images")
         return made
 
@@ -325,68 +309,50 @@ def legality_rows(
             training.say(f"{name} {strength:g}: {level.mean:.3f}, {gain.mean:+.3f}")
 
 
-# --- The table --------------------------------------------------------------------------------
+# --- All of it --------------------------------------------------------------------------------
 
 
-def write_table(args: argparse.Namespace, rows: Sequence[Row], model: str, num_test: int) -> None:
-    """Write all rows; an older table is replaced as a whole."""
-    shared = {
-        "num_test": num_test,
-        "model": model,
-        "world": mini_earth.__version__,
-        "command": command(args),
-        "commit": commit(),
-        "machine": training.provenance([])["machine"],
-    }
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        cells = {
-            **{name: getattr(row, name) for name in COLUMNS[:5]},
-            **{"accuracy": row.accuracy.mean},
-            **{"low": max(0.0, row.accuracy.low), "high": min(1.0, row.accuracy.high)},
-            **{"gain": row.gain.mean, "gain_low": row.gain.low, "gain_high": row.gain.high},
-            **{"verdict": metrics.verdict(row.gain)},
-            **{"num_steps": row.config.num_steps, "learning_rate": row.config.learning_rate},
-            **{"seeds": 0 if row.family == "zero_shot" else args.seeds},
-            **shared,
-        }
-        writer.writerow({name: text_of(cell) for name, cell in cells.items()})
-    training.write_bytes(args.table, buffer.getvalue().encode())
-    training.say(f"wrote {args.table.name}")
-
-
-def measure(args: argparse.Namespace) -> list[Row]:
-    """Render, encode, train, test, and write everything."""
+def measure(args: argparse.Namespace) -> None:
+    """Render, encode, train, test, and write all rows; an older table is replaced as a whole."""
     data, clip = load(args), zero_shot.load_clip(args.clip, device="cpu")
     training.say(f"{len(data.train)} training, {len(data.test)} test images of {data.name}")
     encoder = Encoder(args, clip, data)
-    total = max(args.amounts) * args.seeds
-    train_features = encoder.plain(data.train, f"train-{total}")
-    labels = torch.tensor([example.label for example in data.train])
-    sure = augment.targets_from_labels(labels, num_classes=len(data.class_names))
+    train_features = encoder.plain(data.train, f"train-{max(args.amounts) * args.seeds}")
+    sure = augment.targets_from_labels(labels_of(data.train), num_classes=len(data.class_names))
     real = {}
     for per_class in args.amounts:
-        rows = [
-            rows_of(data, args.seeds, per_class=per_class, seed=seed) for seed in range(args.seeds)
-        ]
+        rows = [rows_of(data, args.seeds, per_class=per_class, seed=k) for k in range(args.seeds)]
         real[per_class] = [Encoded(train_features[some], sure[some]) for some in rows]
     templates = zero_shot.TEMPLATES["satellite"]
     given = Given(
         zero_shot.class_weights(clip, data.phrases, templates),
         clip.logit_scale,
-        (
-            encoder.plain(data.validation, "validation"),
-            torch.tensor([example.label for example in data.validation]),
-        ),
+        (encoder.plain(data.validation, "validation"), labels_of(data.validation)),
         encoder.plain(data.test, f"test-{args.num_test}"),
-        torch.tensor([example.label for example in data.test]),
+        labels_of(data.test),
     )
-    found = list(training_rows(args, given, encoder, real))
-    found += legality_rows(args, given, encoder, real[args.shown])
-    write_table(args, found, clip.name, len(data.test))
-    return found
+    rows = [
+        *training_rows(args, given, encoder, real),
+        *legality_rows(args, given, encoder, real[args.shown]),
+    ]
+    said = ("work", "amounts", "copies", "most", "shown", "seeds", "num_test")
+    shared = training.origin(training.command_line("measure_augmentation", args, said))
+    shared |= {"num_test": len(data.test), "model": clip.name, "world": mini_earth.__version__}
+    training.write_rows(args.table, COLUMNS, [cells(row, args.seeds) | shared for row in rows])
+    training.say(f"wrote {args.table.name}")
+
+
+def cells(row: Row, num_seeds: int) -> dict[str, object]:
+    """Give the cells of a row, the interval of a share between 0 and 1."""
+    return {
+        **vars(row),
+        **{"accuracy": row.accuracy.mean},
+        **{"low": max(0.0, row.accuracy.low), "high": min(1.0, row.accuracy.high)},
+        **{"gain": row.gain.mean, "gain_low": row.gain.low, "gain_high": row.gain.high},
+        **{"verdict": metrics.verdict(row.gain), "num_steps": row.config.num_steps},
+        **{"learning_rate": row.config.learning_rate},
+        **{"seeds": 0 if row.family == "zero_shot" else num_seeds},
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,14 +11,10 @@ for its card, and sheets of drawings.
 """
 
 import argparse
-import csv
-import io
 import math
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +26,11 @@ from torch.nn.functional import normalize
 import mini_earth
 from course_utils import lab, metrics, text2image, zero_shot
 from course_utils.examples import Example, phrase_from_name
+from course_utils.runtime import write_atomically
 from mini_earth import words
 from tools import train_judge, training
-from tools.training import Captioned
+from tools.measured_card import Row, fragment
+from tools.training import Captioned, options
 from tools.training.looks import main_direction
 
 LINES = {  # of which scenes, and as which words
@@ -42,7 +40,6 @@ LINES = {  # of which scenes, and as which words
 TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
 K_REGION, K_CROWD = 3, 5  # neighbours: of precision and recall, of density and coverage
 SHARES = ("precision", "recall", "coverage", "copied_share")  # between 0 and 1
-REPO = Path(__file__).resolve().parents[1]
 COLUMNS = (
     *("model", "fingerprint", "on", "images", "metric", "space", "class"),
     *("value", "low", "high", "n", "seeds"),
@@ -52,41 +49,24 @@ SETTING = ("model", "on", "guidance", "steps", "scheduler")  # a later run repla
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read the command line; ``args.command`` repeats it without a path of this machine."""
+    names = ("data", "work", "clip", "table", "per_class", "seeds", "steps", "threads")
+    table = options.REPO / "data" / "measured" / "text2image.csv"
+    settings = {"table": table, "seeds": 3, "steps": 10}
+    parser = training.make_parser(__doc__, [*names, *options.RENDERS], **settings)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with train/*.parquet")
-    add("--work", type=Path, required=True, help="folder with the judge; for caches and sheets")
     add("--name", required=True, help="what the table calls the model")
     add("--model", help="an artifact of the lock or a diffusers folder; default --name")
     add("--on", choices=("eurosat", "mini_earth"), default="eurosat")
-    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "text2image.csv")
     add("--guidance", type=float, default=3.0)
-    add("--steps", type=int, default=10)
-    add("--per-class", type=int, default=100)
-    add("--seeds", type=int, default=3)
     add("--per-line", type=int, default=10, help="drawings of each road and direction")
     add("--draws", type=int, default=5, help="parts of each size, to show the bias at small n")
-    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--renders", type=int, default=48_000)
-    add("--validation-renders", type=int, default=1_500)
-    add("--threads", type=int, default=2)
-    add("--processes", type=int, default=2, help="that render at a time")
     args = parser.parse_args(argv)
     args.model = args.model or args.name
-    return args
-
-
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
+    said = ("data", "work", "name", "model", "on", "guidance", "steps", "per_class", "seeds")
     model = args.model if args.model == args.name else "FOLDER"
-    numbers = f"--guidance {args.guidance:g} --steps {args.steps}"
-    return (
-        f"python -m tools.measure_text2image --data DATA --work WORK --name {args.name} "
-        f"--model {model} --on {args.on} {numbers} --per-class {args.per_class} "
-        f"--seeds {args.seeds}"
-    )
+    args.command = training.command_line("measure_text2image", args, said, model=model)
+    return args
 
 
 # --- Images -----------------------------------------------------------------------------------
@@ -149,10 +129,8 @@ def real_images(data: Captioned, class_names: Sequence[str], on: str) -> Images:
     return Images(data.images, labels, prompts)
 
 
-def draw(args: argparse.Namespace, model: object, class_names: Sequence[str], seed: int) -> Images:
-    """Draw ``per_class`` images a class with one base seed; those of an earlier run are kept."""
-    phrases = [class_phrase(args.on, name) for name in class_names]
-    prompts, labels = lab.write_prompts(phrases, TEMPLATES, per_class=args.per_class)
+def draw(args: argparse.Namespace, model: object, prompts: Sequence[str], seed: int) -> Tensor:
+    """Draw an image a prompt with one base seed (uint8); those of an earlier run are kept."""
     config = text2image.GenerationConfig(
         num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
     )
@@ -161,7 +139,17 @@ def draw(args: argparse.Namespace, model: object, class_names: Sequence[str], se
         pixels.append(torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1))
         if len(pixels) % every == 0:
             training.say(f"seed {seed}: {len(pixels)} of {len(prompts)} drawn")
-    return Images(torch.stack(pixels), torch.tensor(labels), tuple(prompts))
+    return torch.stack(pixels)
+
+
+def draw_classes(
+    args: argparse.Namespace, model: object, class_names: Sequence[str]
+) -> list[Images]:
+    """Draw ``per_class`` images a class with the lab's prompts, for every base seed."""
+    phrases = [class_phrase(args.on, name) for name in class_names]
+    prompts, labels = lab.write_prompts(phrases, TEMPLATES, per_class=args.per_class)
+    labels, prompts = torch.tensor(labels), tuple(prompts)
+    return [Images(draw(args, model, prompts, seed), labels, prompts) for seed in range(args.seeds)]
 
 
 def matched(images: Images, counts: Sequence[int]) -> Images:
@@ -196,21 +184,6 @@ def spread(features: Tensor) -> Tensor:
 
 
 # --- Numbers ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of the table, with its interval where it has one."""
-
-    images: str  # drawn, or real: the reference
-    metric: str
-    space: str  # whose features, or who was asked
-    class_name: str
-    value: float
-    low: float | None
-    high: float | None
-    n: int  # images on either side, of one seed
-    seeds: int
 
 
 def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int = 1) -> Row:
@@ -389,14 +362,7 @@ def line_numbers(images: Tensor, angles: Sequence[float]) -> dict[tuple[str, int
 def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterator[Row]:
     """Draw roads as asked; beside them renders, which run as their captions say."""
     prompts, angles = line_prompts(args.per_line)
-    runs = []
-    for seed in range(args.seeds):
-        config = text2image.GenerationConfig(
-            num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
-        )
-        stream = text2image.generate(model, prompts, config, root=args.work / "drawn")
-        pixels = [torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1) for drawn in stream]
-        runs.append(line_numbers(torch.stack(pixels), angles))
+    runs = [line_numbers(draw(args, model, prompts, k), angles) for k in range(args.seeds)]
     yield from mean_rows("drawn", "lines", runs)
     real, truth = [], []
     for seed in range(len(prompts)):
@@ -434,119 +400,18 @@ def pairs_sheet(
 
 def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write the rows of this model and setting; those of other settings of the same files stay."""
-    kept = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if is_kept(row, rows[0])]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    everything = [*kept, *({k: text_of(v) for k, v in row.items()} for row in rows)]
-    writer.writerows(sorted(everything, key=lambda row: [row[key] for key in SETTING]))
-    training.write_bytes(path, buffer.getvalue().encode())
+    new = [training.as_text(row, COLUMNS) for row in rows]
+    kept = [row for row in training.read_rows(path) if is_kept(row, new[0])]
+    order = sorted([*kept, *new], key=lambda row: [row[key] for key in SETTING])
+    training.write_rows(path, COLUMNS, order)
 
 
-def is_kept(row: dict[str, str], new: dict[str, object]) -> bool:
+def is_kept(row: dict[str, str], new: dict[str, str]) -> bool:
     """Keep another model's row, and another setting's unless the model's files have changed."""
     if row["model"] != new["model"]:
         return True
-    is_same_setting = all(row[key] == text_of(new[key]) for key in SETTING)
+    is_same_setting = all(row[key] == new[key] for key in SETTING)
     return row["fingerprint"] == new["fingerprint"] and not is_same_setting
-
-
-def text_of(value: object) -> str:
-    """Write a cell: numbers to five digits, nothing for None."""
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def commit() -> str:
-    """Name the commit that the code is at, with a + where files of it are changed."""
-    git = partial(subprocess.run, cwd=REPO, capture_output=True, text=True, check=False)
-    head = git(["git", "rev-parse", "--short=12", "HEAD"])
-    changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
-    return f"{head.stdout.strip() or 'unknown'}{'+' if changed else ''}"
-
-
-def fragment(args: argparse.Namespace, rows: Sequence[Row], record: dict, confused: dict) -> str:
-    """Compose what the model's card says of its drawings; every number comes from the rows."""
-    found = {(r.images, r.metric, r.space, r.class_name, r.n): r for r in rows}
-    classes = [r.class_name for r in rows if r.metric == "agreement" and r.images == "drawn"]
-    shares = {(r.images, r.class_name): r for r in rows if r.metric == "agreement"}
-    lines = []
-    for name in classes:
-        pair = [shares.get((images, name)) for images in ("drawn", "real")]
-        lines.append(
-            f"| {name} | {share_text(pair[0])} | {share_text(pair[1])} | {confused[name]} |"
-        )
-    names = [k for k in found if k[0] == "drawn" and k[1] != "agreement"]
-    table = []
-    for _, metric, space, class_name, n in names:
-        real = found.get(("real", metric, space, class_name, n))
-        drawn = found["drawn", metric, space, class_name, n]
-        table.append(f"| {metric} | {space} | {n} | {number_text(drawn)} | {number_text(real)} |")
-    what = "EuroSAT" if args.on == "eurosat" else "mini_earth"
-    aside = (
-        "the training part that ships (`data/eurosat_course`)"
-        if args.on == "eurosat"
-        else "fresh renders"
-    )
-    clip = next(row.space for row in rows if row.metric == "clip_score")
-    seen = (
-        f"{clip} has seen no image of\nEuroSAT, but the judge those held aside: its features "
-        "may place them a little too near."
-        if args.on == "eurosat"
-        else "Both have seen the\ntraining renders: their features place them a little too far off."
-    )
-    judged = "its validation part" if args.on == "eurosat" else "those images"
-    return f"""### Drawings, measured on {what}
-
-{args.per_class} drawings a class for each of {args.seeds} base seeds, guidance
-{args.guidance:g}, {args.steps} steps, the lab's prompts. Real images held aside: {aside},
-which this model was not trained on. Measured by
-
-    {command(args)}
-
-The judge is a plain convolutional network ({record["num_weights"]:,} weights, trained on
-{record["num_training"]:,} real images of {what} alone, which no generator has seen in the case of
-EuroSAT; it shares no part with this model or with {clip}). What it makes of real images is
-measured on {judged}, which it has not seen. Nothing was
-chosen by what it says of drawings. Shares recognized as what was asked, with Wilson's 95 %
-interval:
-
-| class | drawn | real | drawn, mostly else taken for |
-| --- | ---: | ---: | --- |
-{chr(10).join(lines)}
-
-Compared with held-aside real images, n of either, classes alike; mean over the seeds, with
-Student's 95 % interval over them. "Real" compares training images with the same held-aside ones:
-what a perfect model would get at this n. Features are those of {clip} or what the judge's
-last layer reads, each row scaled to length root d. {seen}
-Precision and recall with k = {K_REGION}, density and coverage with k = {K_CROWD}.
-`frechet_distance` is biased upward, the more so the smaller n; `frechet_limit` extrapolates from
-n / 2, 3 n / 4 and n to infinite n. `copied_share`: drawings nearer to a training image than one in
-a hundred held-aside real images is; for real images it is the expectation, and a share up to the
-number in brackets is no surprise.
-
-| metric | features | n | drawn | real |
-| --- | --- | ---: | ---: | ---: |
-{chr(10).join(table)}
-"""
-
-
-def share_text(row: Row | None) -> str:
-    """Write a share with its interval."""
-    return "" if row is None else f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
-
-
-def number_text(row: Row | None) -> str:
-    """Write a number with what interval it has."""
-    if row is None:
-        return ""
-    if row.high is None:
-        return f"{row.value:.3f}"
-    return f"{row.value:.3f} ({'' if row.low is None else f'{row.low:.3f} '}to {row.high:.3f})"
 
 
 def confusions(judge: train_judge.Judge, drawn: Sequence[Images]) -> dict[str, str]:
@@ -561,13 +426,13 @@ def confusions(judge: train_judge.Judge, drawn: Sequence[Images]) -> dict[str, s
     return words
 
 
-def measure(args: argparse.Namespace) -> list[Row]:
+def measure(args: argparse.Namespace) -> None:
     """Draw, judge, compare, and write everything."""
     judge, record = train_judge.load_judge(args.work / f"judge_{args.on}")
     record["num_weights"] = sum(p.numel() for p in judge.parameters())
     real = load_real(args, judge.class_names)
     model = text2image.load_pipeline(args.model)
-    drawn = [draw(args, model, judge.class_names, seed) for seed in range(args.seeds)]
+    drawn = draw_classes(args, model, judge.class_names)
     sheets(args, drawn[0], judge.class_names)
     clip = zero_shot.load_clip(args.clip, device="cpu")
     rows = list(agreement_rows(judge, drawn, real.judged))
@@ -578,27 +443,16 @@ def measure(args: argparse.Namespace) -> list[Row]:
     rows += clip_score_rows(clip, extractors[clip.name], drawn, real)
     if args.on == "mini_earth":
         rows += line_rows(args, model)
-    shared = {
-        "model": args.name,
-        "fingerprint": model.fingerprint,
-        "on": args.on,
-        "guidance": float(args.guidance),
-        "steps": args.steps,
-        "scheduler": type(model.pipeline.scheduler).__name__,
-        "command": command(args),
-        "commit": commit(),
-        "machine": training.provenance([])["machine"],
-    }
-    cells = [
-        {**shared, **{("class" if k == "class_name" else k): v for k, v in vars(row).items()}}
-        for row in rows
-    ]
-    write_table(args.table, cells)
-    text = fragment(args, rows, record, confusions(judge, drawn))
+    shared = {name: getattr(args, key) for name, key in (("model", "name"), ("on", "on"))}
+    shared |= {"guidance": args.guidance, "steps": args.steps, "fingerprint": model.fingerprint}
+    shared |= {"scheduler": type(model.pipeline.scheduler).__name__}
+    shared |= training.origin(args.command)
+    write_table(args.table, [vars(row) | {"class": row.class_name} | shared for row in rows])
+    confused, neighbors = confusions(judge, drawn), (K_REGION, K_CROWD)
+    text = fragment(args, rows, judge=record, confused=confused, neighbors=neighbors)
     path = args.work / f"{args.name}_measured_on_{args.on}.md"
-    training.write_bytes(path, text.encode())
+    write_atomically(path, text.encode())
     training.say(f"wrote {args.table.name}, {path.name} and sheets")
-    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:

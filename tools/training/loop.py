@@ -1,5 +1,6 @@
 """A training loop that can be stopped and continued."""
 
+import copy
 import csv
 import io
 import math
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tools.training.files import say, write_bytes
+from course_utils.runtime import write_atomically
+from tools.training.files import say, say_numbers
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,67 @@ class Budget:
     print_every: float = 30.0  # seconds
 
 
-class Ema:
-    """A running mean of a network's weights and buffers, which is what ships."""
+class _Ema:
+    """A running mean of a network, its floating-point buffers included: what ships."""
 
     def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self.net, self.decay = copy.deepcopy(net).requires_grad_(False).eval(), decay
 
     @torch.no_grad()
     def update(self, net: nn.Module, step: int) -> None:
         """Move towards the network; faster at the start, to forget the first weights."""
-        rate = 1 - min(self.decay, (1 + step) / (10 + step))
+        rate, averaged = 1 - min(self.decay, (1 + step) / (10 + step)), self.net.state_dict()
         for key, value in net.state_dict().items():
             if value.is_floating_point():
-                self.state[key].lerp_(value, rate)
+                averaged[key].lerp_(value, rate)
             else:
-                self.state[key].copy_(value)
+                averaged[key].copy_(value)
+
+
+@dataclass
+class _Run:
+    """What is kept of a run, so that it can go on."""
+
+    folder: Path
+    net: nn.Module
+    ema: _Ema
+    optimizer: "Optimizer"
+    step: int = 0
+    used: float = 0.0  # seconds
+    judged: int = 0  # fifths of the budget after which it was evaluated
+
+    def save(self) -> None:
+        """Write ``checkpoint.pt`` whole or not at all."""
+        state = {"net": self.net.state_dict(), "ema": self.ema.net.state_dict()}
+        state |= {"optimizer": self.optimizer.state_dict(), "step": self.step}
+        state |= {"used": self.used, "judged": self.judged}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self.folder / "checkpoint.pt", buffer.getvalue())
+
+    def restore(self) -> None:
+        """Go on where the last checkpoint is, if there is one."""
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        device = next(self.net.parameters()).device
+        state = torch.load(path, map_location=device, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.ema.net.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.used, self.judged = (state[k] for k in ("step", "used", "judged"))
+        minutes = self.used / 60
+        say(f"{self.folder.name}: continuing at step {self.step}, {minutes:.1f} minutes in")
+
+    def report(self, budget: Budget, recent: list[dict]) -> None:
+        """Log the means of the last steps' numbers, and say how much time is left."""
+        means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
+        row = {"step": self.step, "seconds": round(self.used, 1), **means}
+        _append(self.folder / "loss.csv", row)
+        pace = self.used / self.step
+        left = min(60 * budget.minutes - self.used, (budget.steps - self.step) * pace)
+        times = f"{1000 * pace:.0f} ms/step, {max(0.0, left) / 60:.1f} min left"
+        say_numbers(f"{self.folder.name} step {self.step}, {times}", means)
 
 
 def fit(
@@ -62,8 +109,8 @@ def fit(
     *,
     folder: Path,
     budget: Budget,
-    evaluate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
-) -> dict[str, Tensor]:
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> nn.Module:
     """Train ``net`` until the budget is used, from the last checkpoint in ``folder`` if any.
 
     Args:
@@ -72,42 +119,44 @@ def fit(
             draws must follow from the step, so that a resumed run sees what it would have seen.
         folder: for ``checkpoint.pt``, ``loss.csv`` and ``validation.csv``.
         budget: when to end and how fast to learn.
-        evaluate: from averaged weights to numbers; called at each fifth of the budget.
+        evaluate: from the averaged network to numbers; called at each fifth of the budget.
 
     Returns:
-        The averaged weights.
+        The network with averaged weights, in eval mode.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = Optimizer(net, budget)
-    ema = Ema(net, budget.ema_decay)
-    step, used, judged = _restore(folder, net, ema, optimizer)
-    began, saved, printed, recent = time.monotonic() - used, used, used, []
+    run = _Run(folder, net, _Ema(net, budget.ema_decay), optimizer)
+    run.restore()
+    began, saved, printed, recent = time.monotonic() - run.used, run.used, run.used, []
     net.train()
-    while (done := max(step / budget.steps, used / (60 * budget.minutes))) < 1:
-        optimizer.set_learning_rate(learning_rate(budget, step=step, done=done))
-        loss, extra = loss_at(step)
+    while (done := max(run.step / budget.steps, run.used / (60 * budget.minutes))) < 1:
+        optimizer.set_learning_rate(learning_rate(budget, step=run.step, done=done))
+        loss, extra = loss_at(run.step)
         if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {loss.item()} at step {step}; lower --learning-rate")
+            what = f"the loss is {loss.item()} at step {run.step}"
+            raise RuntimeError(f"{what}; lower --learning-rate")
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        step += 1
-        ema.update(net, step)
-        used = time.monotonic() - began
+        run.step += 1
+        run.ema.update(net, run.step)
+        run.used = time.monotonic() - began
         recent.append({"loss": loss.item(), **extra})
-        if used - printed > budget.print_every or step == budget.steps:
-            printed = used
-            _report(folder, budget, recent, step=step, used=used)
-        if evaluate and int(5 * done) > judged:
-            judged = int(5 * done)
-            _append(folder / "validation.csv", {"step": step, **evaluate(ema.state)})
-            net.train()
-        if used - saved > budget.save_every:
-            saved = used
-            _save(folder, net, ema, optimizer, progress=(step, used, judged))
-    _save(folder, net, ema, optimizer, progress=(step, used, judged))
-    return ema.state
+        if run.used - printed > budget.print_every or run.step == budget.steps:
+            printed = run.used
+            run.report(budget, recent)
+            recent.clear()
+        if evaluate and int(5 * done) > run.judged:
+            run.judged, numbers = int(5 * done), evaluate(run.ema.net)
+            say_numbers(f"{folder.name} validation", numbers)
+            _append(folder / "validation.csv", {"step": run.step, **numbers})
+        if run.used - saved > budget.save_every:
+            saved = run.used
+            run.save()
+    run.save()
+    return run.ema.net
 
 
 def learning_rate(budget: Budget, *, step: int, done: float) -> float:
@@ -180,43 +229,6 @@ def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.ndim > 1 and not any(end in name for end in ends)
 
 
-def _save(folder: Path, net: nn.Module, ema: Ema, optimizer, *, progress: tuple) -> None:
-    step, used, judged = progress
-    buffer = io.BytesIO()
-    state = {
-        "net": net.state_dict(),
-        "ema": ema.state,
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "used": used,
-        "judged": judged,
-    }
-    torch.save(state, buffer)
-    write_bytes(folder / "checkpoint.pt", buffer.getbuffer())
-
-
-def _restore(folder: Path, net: nn.Module, ema: Ema, optimizer) -> tuple[int, float, int]:
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
-        return 0, 0.0, 0
-    state = torch.load(path, map_location=next(net.parameters()).device, weights_only=True)
-    net.load_state_dict(state["net"])
-    ema.state = state["ema"]
-    optimizer.load_state_dict(state["optimizer"])
-    say(f"{folder.name}: continuing at step {state['step']}, {state['used'] / 60:.1f} minutes in")
-    return state["step"], state["used"], state["judged"]
-
-
-def _report(folder: Path, budget: Budget, recent: list[dict], *, step: int, used: float) -> None:
-    means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
-    _append(folder / "loss.csv", {"step": step, "seconds": round(used, 1), **means})
-    left = max(0.0, min(60 * budget.minutes - used, (budget.steps - step) * used / step))
-    numbers = " ".join(f"{key} {value:.4f}" for key, value in means.items())
-    pace = f"{1000 * used / step:.0f} ms/step, {left / 60:.1f} min left"
-    say(f"{folder.name} step {step} {numbers} {pace}")
-    recent.clear()
-
-
 def _append(path: Path, row: dict[str, float]) -> None:
     is_new = not path.is_file()
     with path.open("a", newline="", encoding="utf-8") as file:
@@ -230,11 +242,6 @@ def step_draws(seed: int, step: int) -> tuple[np.random.Generator, torch.Generat
     """Make the generators of one step; they do not depend on the steps before."""
     rng = np.random.default_rng([seed, step])
     return rng, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-
-
-def pick_training_device(prefer: str | None) -> torch.device:
-    """Return the asked-for device, else a GPU if there is one."""
-    return torch.device(prefer or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @contextmanager
