@@ -253,7 +253,7 @@ def test_rows_of_features_have_length_root_d():
 
 
 def test_every_number_stands_beside_that_of_real_images(table):
-    assert all(list(row) == list(measure_text2image.COLUMNS) for row in table)
+    assert all(list(row) == list(measured_card.COLUMNS) for row in table)
     keys = {(r["images"], r["metric"], r["space"], r["class"], r["n"]) for r in table}
     assert len(keys) == len(table)
     compared = {key[1:] for key in keys if key[0] == "drawn" and key[1] != "agreement"}
@@ -353,14 +353,14 @@ def test_a_second_run_draws_nothing_and_changes_no_number(table, data, work, mon
 
 def test_a_later_run_replaces_the_rows_of_its_model_and_setting_alone(tmp_path):
     def row(model: str, fingerprint: str, guidance: float, value: float) -> dict[str, object]:
-        rest = dict.fromkeys(measure_text2image.COLUMNS, "")
+        rest = dict.fromkeys(measured_card.COLUMNS, "")
         rest |= {"model": model, "fingerprint": fingerprint, "on": "eurosat", "steps": 10}
         return rest | {"scheduler": "S", "guidance": guidance, "value": value}
 
     path = tmp_path / "measured" / "table.csv"
 
     def write(*rows: dict[str, object]) -> list[tuple[str, str, str]]:
-        measure_text2image.write_table(path, rows)
+        measured_card.write_table(path, rows)
         return [(r["model"], r["guidance"], r["value"]) for r in read_table(path)]
 
     assert write(row("b", "x", 3.0, 0.123456), row("b", "x", 3.0, 2.0)) == [

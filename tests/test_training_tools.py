@@ -233,7 +233,7 @@ def test_muon_moves_hidden_kernels_as_the_library_moves_matrices():
     library = torch.optim.Muon([matrix], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     for _ in range(3):
         optimizer.set_learning_rate(0.1)
-        optimizer.zero_grad()
+        net.zero_grad()
         loss = net(torch.ones(1, 3, 8, 8)).square().sum()
         loss.backward()
         matrix.grad = net.hidden.weight.grad.flatten(1).clone()

@@ -26,6 +26,7 @@ from tools import train_small_text2image as teaching
 from tools import training
 from tools.small_text2image import networks, pipeline
 from tools.small_text2image.latents import Batches, read_tokenizer, training_caches
+from tools.training import cards
 
 NUM_STEPS, SUB_STEPS = 4, 4  # the student's steps, and the teacher's within each of them
 STEP = 1000 // NUM_STEPS
@@ -170,26 +171,11 @@ def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
 
 def card(args: argparse.Namespace) -> str:
     """Compose the model card."""
-    run = training.read_checkpoint(run_folder(args))
-    return f"""# {args.name}{SUFFIX}
-
-`{args.name}`, distilled to {NUM_STEPS} steps without a second, unconditional half: a fifth of the
-network evaluations of its usual 10 guided steps. Same autoencoder, text encoder, tokenizer, data
-and licence; read that model's card first.
-
-It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`; call it with
-`num_inference_steps={NUM_STEPS}`. The guidance scale is an input of the denoiser (learned for
-{GUIDANCE[0]:g} to {GUIDANCE[1]:g}), so negative prompts have no effect.
-
-## How it was trained
-
-`python -m tools.distill_text2image`: {run["step"]} steps of {args.batch} in
-{run["used"] / 60:.0f} minutes, from the teacher's weights. One step has to land where the teacher
-lands in {SUB_STEPS} guided DDIM steps (Meng et al. 2023, arXiv:2210.03142; Salimans and Ho 2022,
-arXiv:2202.00512).
-
-{pipeline.measured(args, args.name + SUFFIX)}
-"""
+    run, name = training.read_checkpoint(run_folder(args)), args.name + SUFFIX
+    fields = {"name": name, "teacher": args.name, "batch": args.batch, "guidance": GUIDANCE}
+    fields |= {"num_steps": NUM_STEPS, "sub_steps": SUB_STEPS, "steps": run["step"]}
+    fields |= {"minutes": run["used"] / 60, "measured": pipeline.measured(args, name)}
+    return cards.fill("few_steps", **fields)
 
 
 def export(args: argparse.Namespace) -> None:

@@ -106,9 +106,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure everything."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,10 +25,10 @@ from torch.nn.functional import normalize
 import mini_earth
 from course_utils import lab, metrics, text2image, zero_shot
 from course_utils.examples import Example, phrase_from_name
-from course_utils.runtime import write_atomically
+from course_utils.runtime import seeded, write_atomically
 from mini_earth import words
 from tools import train_judge, training
-from tools.measured_card import Row, fragment
+from tools.measured_card import K_CROWD, K_REGION, Row, fragment, write_table
 from tools.training import Captioned, options
 from tools.training.looks import main_direction
 
@@ -38,14 +37,7 @@ LINES = {  # of which scenes, and as which words
     "runway": "the straight runway lies",
 }
 TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
-K_REGION, K_CROWD = 3, 5  # neighbours: of precision and recall, of density and coverage
-SHARES = ("precision", "recall", "coverage", "copied_share")  # between 0 and 1
-COLUMNS = (
-    *("model", "fingerprint", "on", "images", "metric", "space", "class"),
-    *("value", "low", "high", "n", "seeds"),
-    *("guidance", "steps", "scheduler", "command", "commit", "machine"),
-)
-SETTING = ("model", "on", "guidance", "steps", "scheduler")  # a later run replaces these rows
+SHARES = dict.fromkeys(("precision", "recall", "coverage", "copied_share"), (0.0, 1.0))
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -193,11 +185,9 @@ def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int
     pooled; classes count alike, which makes the interval rather too wide than too narrow.
     """
     test = stats.binomtest(int(right.sum()), len(right))
-    interval = test.proportion_ci(0.95, method="wilson")
-    n = len(right) // seeds
-    low, high = float(interval.low), float(interval.high)
-    share = right.double().mean().item()
-    return Row(images, "agreement", "judge", class_name, share, low, high, n, seeds)
+    bounds = map(float, test.proportion_ci(0.95, method="wilson"))
+    numbers = right.double().mean().item(), *bounds, len(right) // seeds, seeds
+    return Row(images, "agreement", "judge", class_name, *numbers)
 
 
 def agreement_rows(
@@ -223,16 +213,12 @@ def set_numbers(
 ) -> dict[tuple[str, int], float]:
     """Compare two sets of features of equal size; keys are (metric, n)."""
     n = len(real)
-    generator = torch.Generator().manual_seed(seed)
-    sizes = (n // 2, 3 * n // 4, n)
-    by_size = metrics.frechet_by_size(real, other, sizes, generator=generator, num_draws=draws)
+    sizes, draw = (n // 2, 3 * n // 4, n), {"generator": seeded(seed), "num_draws": draws}
+    by_size = metrics.frechet_by_size(real, other, sizes, **draw)
     region = metrics.precision_recall(real, other, k=K_REGION)
     crowd = metrics.density_coverage(real, other, k=K_CROWD)
     return {
-        **{
-            ("frechet_distance", size): mean
-            for size, mean in zip(sizes, by_size.means, strict=True)
-        },
+        **{("frechet_distance", k): mean for k, mean in zip(sizes, by_size.means, strict=True)},
         ("frechet_limit", n): by_size.limit,
         ("kernel_distance", n): metrics.kernel_distance(real, other),
         ("precision", n): region.precision,
@@ -250,10 +236,8 @@ def mean_rows(
         values = [run[metric, n] for run in runs]
         low = high = None
         if len(values) > 1:
-            bounds = metrics.mean_interval(values)
-            low, high = bounds.low, bounds.high
-            if metric in SHARES:
-                low, high = max(0.0, low), min(1.0, high)
+            bounds, ends = metrics.mean_interval(values), SHARES.get(metric, (-math.inf, math.inf))
+            low, high = max(ends[0], bounds.low), min(ends[1], bounds.high)
         mean = float(np.mean(values))
         yield Row(images, metric, space, "all", mean, low, high, n, len(values))
 
@@ -269,29 +253,27 @@ def space_rows(
     past, held = real_sets.past, real_sets.held
     counts = class_counts(drawn[0], held, past)
     held_features, past_features = features(held), features(past)
-    training.say(f"{space}: {past_features.shape[1]} features of {len(past.labels)} images")
     real = features(matched(held, counts))
-    runs, copies = [], []
-    for seed, images in enumerate(drawn):
+
+    def compared(images: Images, seed: int) -> dict[tuple[str, int], float]:
         numbers = set_numbers(real, features(matched(images, counts)), draws=args.draws, seed=seed)
-        copies.append(copy_numbers(features(images), past_features, held_features))
-        runs.append(numbers)
-        training.say(f"{space}, seed {seed}: " + said(numbers))
-    references = []
-    for seed in range(len(drawn)):
-        order = torch.randperm(
-            len(past.labels), generator=torch.Generator().manual_seed(1000 + seed)
-        )
-        others = features(matched(past.take(order), counts))
-        references.append(set_numbers(real, others, draws=args.draws, seed=seed))
-    training.say(f"{space}, real: " + said(references[0]))
-    yield from mean_rows("drawn", space, runs)
-    yield from mean_rows("real", space, references)
-    num = len(drawn[0].labels)
+        named = {f"{metric} ({n})": value for (metric, n), value in numbers.items()}
+        training.say_numbers(f"{space}, seed {seed}", named)
+        return numbers
+
+    seeds = range(len(drawn))
+    yield from mean_rows("drawn", space, [compared(drawn[seed], seed) for seed in seeds])
+    orders = [torch.randperm(len(past.labels), generator=seeded(1000 + seed)) for seed in seeds]
+    others = [compared(past.take(orders[seed]), seed) for seed in seeds]
+    yield from mean_rows("real", space, others)
+    # nearer to a training image than one in a hundred real ones is
+    settings = {"quantile": max(0.01, 1 / (len(held_features) + 1))}
+    pools = [features(images) for images in drawn]
+    copies = [metrics.copied_share(p, past_features, held_features, **settings) for p in pools]
+    num, first = len(drawn[0].labels), copies[0]
     yield from mean_rows("drawn", space, [{("copied_share", num): c.share} for c in copies])
-    expected, limit = copies[0].expected, copies[0].limit
-    yield Row("real", "copied_share", space, "all", expected, None, limit, num, 1)
-    pairs_sheet(args, space, features(drawn[0]), past_features, (drawn[0], past))
+    yield Row("real", "copied_share", space, "all", first.expected, None, first.limit, num, 1)
+    pairs_sheet(args, space, pools[0], past_features, (drawn[0], past))
 
 
 def class_counts(drawn: Images, held: Images, past: Images) -> list[int]:
@@ -299,16 +281,6 @@ def class_counts(drawn: Images, held: Images, past: Images) -> list[int]:
     num_classes = int(max(drawn.labels.max(), held.labels.max())) + 1
     counts = [torch.bincount(s.labels, minlength=num_classes) for s in (drawn, held, past)]
     return torch.stack(counts).amin(dim=0).tolist()
-
-
-def copy_numbers(drawn: Tensor, past: Tensor, held: Tensor) -> metrics.CopiedShare:
-    """Ask whether drawings are nearer to training images than one in a hundred real ones is."""
-    return metrics.copied_share(drawn, past, held, quantile=max(0.01, 1 / (len(held) + 1)))
-
-
-def said(numbers: dict[tuple[str, int], float]) -> str:
-    """Put numbers into one line."""
-    return ", ".join(f"{metric} ({n}) {value:.3f}" for (metric, n), value in numbers.items())
 
 
 def clip_score_rows(
@@ -398,22 +370,6 @@ def pairs_sheet(
     training.sheet([row.float() / 255 for row in rows], path, zoom=3)
 
 
-def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write the rows of this model and setting; those of other settings of the same files stay."""
-    new = [training.as_text(row, COLUMNS) for row in rows]
-    kept = [row for row in training.read_rows(path) if is_kept(row, new[0])]
-    order = sorted([*kept, *new], key=lambda row: [row[key] for key in SETTING])
-    training.write_rows(path, COLUMNS, order)
-
-
-def is_kept(row: dict[str, str], new: dict[str, str]) -> bool:
-    """Keep another model's row, and another setting's unless the model's files have changed."""
-    if row["model"] != new["model"]:
-        return True
-    is_same_setting = all(row[key] == new[key] for key in SETTING)
-    return row["fingerprint"] == new["fingerprint"] and not is_same_setting
-
-
 def confusions(judge: train_judge.Judge, drawn: Sequence[Images]) -> dict[str, str]:
     """Say for each class what else its drawings are mostly taken for, with the share."""
     labels = torch.cat([images.labels for images in drawn])
@@ -443,13 +399,12 @@ def measure(args: argparse.Namespace) -> None:
     rows += clip_score_rows(clip, extractors[clip.name], drawn, real)
     if args.on == "mini_earth":
         rows += line_rows(args, model)
-    shared = {name: getattr(args, key) for name, key in (("model", "name"), ("on", "on"))}
-    shared |= {"guidance": args.guidance, "steps": args.steps, "fingerprint": model.fingerprint}
+    shared = {"model": args.name, "on": args.on, "guidance": args.guidance, "steps": args.steps}
+    shared |= {"fingerprint": model.fingerprint}
     shared |= {"scheduler": type(model.pipeline.scheduler).__name__}
     shared |= training.origin(args.command)
     write_table(args.table, [vars(row) | {"class": row.class_name} | shared for row in rows])
-    confused, neighbors = confusions(judge, drawn), (K_REGION, K_CROWD)
-    text = fragment(args, rows, judge=record, confused=confused, neighbors=neighbors)
+    text = fragment(args, rows, judge=record, confused=confusions(judge, drawn))
     path = args.work / f"{args.name}_measured_on_{args.on}.md"
     write_atomically(path, text.encode())
     training.say(f"wrote {args.table.name}, {path.name} and sheets")
@@ -457,9 +412,7 @@ def measure(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure one model."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

@@ -195,9 +195,7 @@ def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure everything."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

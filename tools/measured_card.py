@@ -1,8 +1,19 @@
-"""What a model's card says of its drawings; every number comes from the rows of a table."""
+"""What is written of a measured model: rows of a table, and from them a part of its card."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from tools import training
+from tools.training import cards
+
+COLUMNS = (
+    *("model", "fingerprint", "on", "images", "metric", "space", "class"),
+    *("value", "low", "high", "n", "seeds"),
+    *("guidance", "steps", "scheduler", "command", "commit", "machine"),
+)
+SETTING = ("model", "on", "guidance", "steps", "scheduler")  # a later run replaces these rows
 
 
 @dataclass(frozen=True)
@@ -20,31 +31,39 @@ class Row:
     seeds: int
 
 
-@dataclass(frozen=True)
-class Said:
-    """What is said of the images that drawings are compared with."""
-
-    what: str
-    aside: str  # which images are held aside
-    judged: str  # on which the judge is measured
-    seen: str  # what the two feature spaces have seen
-
-
-SAID = {
-    "eurosat": Said(
-        "EuroSAT",
-        "the training part that ships (`data/eurosat_course`)",
-        "its validation part",
-        "{clip} has seen no image of\nEuroSAT, but the judge those held aside: its features may "
-        "place them a little too near.",
-    ),
-    "mini_earth": Said(
-        "mini_earth",
-        "fresh renders",
-        "those images",
-        "Both have seen the\ntraining renders: their features place them a little too far off.",
-    ),
+K_REGION, K_CROWD = 3, 5  # neighbours: of precision and recall, of density and coverage
+SAID = {  # of the images that drawings are compared with, the judge's and what features have seen
+    "eurosat": {
+        "what": "EuroSAT",
+        "aside": "the training part that ships (`data/eurosat_course`)",
+        "judged": "its validation part",
+        "seen": "{clip} has seen no image of\nEuroSAT, but the judge those held aside: its "
+        "features may place them a little too near.",
+    },
+    "mini_earth": {
+        "what": "mini_earth",
+        "aside": "fresh renders",
+        "judged": "those images",
+        "seen": "Both have seen the\ntraining renders: their features place them a little too far "
+        "off.",
+    },
 }
+
+
+def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write the rows of this model and setting; those of other settings of the same files stay."""
+    new = [training.as_text(row, COLUMNS) for row in rows]
+    kept = [row for row in training.read_rows(path) if is_kept(row, new[0])]
+    order = sorted([*kept, *new], key=lambda row: [row[key] for key in SETTING])
+    training.write_rows(path, COLUMNS, order)
+
+
+def is_kept(row: dict[str, str], new: dict[str, str]) -> bool:
+    """Keep another model's row, and another setting's unless the model's files have changed."""
+    if row["model"] != new["model"]:
+        return True
+    is_same_setting = all(row[key] == new[key] for key in SETTING)
+    return row["fingerprint"] == new["fingerprint"] and not is_same_setting
 
 
 def fragment(
@@ -53,16 +72,11 @@ def fragment(
     *,
     judge: Mapping[str, int],
     confused: Mapping[str, str],
-    neighbors: tuple[int, int],
 ) -> str:
     """Compose the card's part on drawings.
 
-    Args:
-        args: of ``measure_text2image``; its command among them.
-        rows: of all numbers.
-        judge: its ``num_weights`` and ``num_training``.
-        confused: what each class's drawings are mostly else taken for.
-        neighbors: of precision and recall, of density and coverage.
+    ``judge`` has ``num_weights`` and ``num_training``; ``confused`` says for each class what its
+    drawings are mostly else taken for.
     """
     real = {_place(row): row for row in rows if row.images == "real"}
     drawn = [(row, real.get(_place(row))) for row in rows if row.images == "drawn"]
@@ -78,40 +92,9 @@ def fragment(
         if row.metric != "agreement"
     )
     clip = next(row.space for row in rows if row.metric == "clip_score")
-    said, (k_region, k_crowd) = SAID[args.on], neighbors
-    return f"""### Drawings, measured on {said.what}
-
-{args.per_class} drawings a class for each of {args.seeds} base seeds, guidance
-{args.guidance:g}, {args.steps} steps, the lab's prompts. Real images held aside: {said.aside},
-which this model was not trained on. Measured by
-
-    {args.command}
-
-The judge is a plain convolutional network ({judge["num_weights"]:,} weights, trained on
-{judge["num_training"]:,} real images of {said.what} alone, which no generator has seen in the
-case of EuroSAT; it shares no part with this model or with {clip}). What it makes of real images is
-measured on {said.judged}, which it has not seen. Nothing was
-chosen by what it says of drawings. Shares recognized as what was asked, with Wilson's 95 %
-interval:
-
-| class | drawn | real | drawn, mostly else taken for |
-| --- | ---: | ---: | --- |
-{shares}
-
-Compared with held-aside real images, n of either, classes alike; mean over the seeds, with
-Student's 95 % interval over them. "Real" compares training images with the same held-aside ones:
-what a perfect model would get at this n. Features are those of {clip} or what the judge's
-last layer reads, each row scaled to length root d. {said.seen.format(clip=clip)}
-Precision and recall with k = {k_region}, density and coverage with k = {k_crowd}.
-`frechet_distance` is biased upward, the more so the smaller n; `frechet_limit` extrapolates from
-n / 2, 3 n / 4 and n to infinite n. `copied_share`: drawings nearer to a training image than one in
-a hundred held-aside real images is; for real images it is the expectation, and a share up to the
-number in brackets is no surprise.
-
-| metric | features | n | drawn | real |
-| --- | --- | ---: | ---: | ---: |
-{numbers}
-"""
+    said = SAID[args.on] | {"seen": SAID[args.on]["seen"].format(clip=clip), "clip": clip}
+    said |= {"shares": shares, "numbers": numbers, "judge": judge}
+    return cards.fill("drawings", args=args, k_region=K_REGION, k_crowd=K_CROWD, **said)
 
 
 def _place(row: Row) -> tuple[str, str, str, int]:

@@ -231,50 +231,12 @@ def write_open_clip(
         write_atomically(folder / path.name, path.read_bytes())
 
 
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    run, vision = metrics["provenance"], metrics["config"]["vision_cfg"]
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    return f"""# {name}
-
-A small CLIP ({millions:.1f} million parameters) for 64 x 64 overhead images, made for this course
-so that every notebook runs offline on two cores. It is a teaching model: expect far less of it than
-of CLIP, RemoteCLIP or Git-RSCLIP.
-
-It loads as any open_clip folder, `open_clip.create_model_and_transforms("local-dir:FOLDER")` and
-`open_clip.get_tokenizer("local-dir:FOLDER")`. Weights are stored in half precision and are single
-precision when loaded. Image tower: ModifiedResNet, layers {tuple(vision["layers"])}, width
-{vision["width"]}. Text tower: 3 layers of width 128, {metrics["config"]["text_cfg"]["vocab_size"]}
-byte-level tokens, lower case, {CONTEXT_LENGTH} tokens at most, English.
-
-## What it saw
-
-- UC Merced Land Use with the sentences of UCM-captions, all but the last tenth of each class:
-{cards.file_lines(run)}
-{cards.render_line(run, more=", with captions")}
-
-It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both. Its
-vocabulary knows their class names, which are public.
-
-## How it was trained
-
-{cards.training_lines("train_small_clip", metrics)} Image-text contrast in which captions
-of the same class are positives of each other (UniCL, Yang et al. 2022).
-
-## Measured quality
-
-On the validation part ({cards.held_words(run)}). UC Merced's held-out images show the
-same photographs as its training images: *seen scenes*, no test accuracy. The renders are fresh and
-in the training styles. The probe is a logistic regression on features of that many images a class,
-five draws.
-
-{cards.table(metrics["validation"], ("validation", "accuracy"))}
-
-## Licence and sources
-
-{cards.UC_MERCED_LICENCE} UCM-captions: Qu et al. 2016, research use; the sentences were
-trained on and are not reproduced. Renders: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    vision, text = (metrics["config"][f"{part}_cfg"] for part in ("vision", "text"))
+    fields = {"vision": vision, "text": text, "layers": tuple(vision["layers"])}
+    fields |= {"name": name, "millions": millions, "header": ("validation", "accuracy")}
+    return cards.card("small_clip", metrics, **fields)
 
 
 def export(args: argparse.Namespace) -> None:

@@ -163,15 +163,12 @@ def perplexity(net: CoCa, tokenizer: CLIPTokenizer, data: Captioned, order: Tens
 
 def measure(
     net: CoCa, tokenizer: CLIPTokenizer, held: Sequence[Captioned], known: set[str]
-) -> tuple[dict[str, float], dict[str, list[str]]]:
+) -> dict[str, float]:
     """Measure captions of parts held aside, and what is left of it with shuffled images.
 
     ``known`` are the captions that it was trained on, without spaces.
-
-    Returns:
-        The numbers, and the captions of each source.
     """
-    numbers, captions = {}, {}
+    numbers = {}
     for data in held:
         images, rng = whole_images(data.images), np.random.default_rng(5)
         said = [s for part in images.split(256) for s in caption_greedily(net, tokenizer, part)]
@@ -191,8 +188,7 @@ def measure(
         numbers[f"{key}, images shuffled"] = perplexity(net, tokenizer, data, shuffled)
         in_training = np.mean([s.replace(" ", "") in known for s in said])
         numbers[f"{data.source}: verbatim in training"] = float(in_training)
-        captions[data.source] = said
-    return numbers, captions
+    return numbers
 
 
 def train(args: argparse.Namespace) -> None:
@@ -220,9 +216,7 @@ def train(args: argparse.Namespace) -> None:
 
     def evaluate(averaged: CoCa, every: int = 4) -> dict[str, float]:
         some = [data.take(range(0, len(data), every)) for data in held]
-        numbers, captions = measure(copy.deepcopy(averaged).cpu(), tokenizer, some, known)
-        training.write_json(folder / "captions.json", captions)
-        return numbers
+        return measure(copy.deepcopy(averaged).cpu(), tokenizer, some, known)
 
     budget = training.budget_of(args, weight_decay=0.05)
     averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
@@ -230,64 +224,14 @@ def train(args: argparse.Namespace) -> None:
     training.write_metrics(folder, record, evaluate(averaged, every=1), config=config)
 
 
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    config, run = metrics["config"], metrics["provenance"]
-    vision, text, decoder = (config[f"{part}_cfg"] for part in ("vision", "text", "multimodal"))
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    return f"""# {name}
-
-A small CoCa ({millions:.1f} million parameters) that says in a short English sentence what a
-64 x 64 overhead image shows, made for this course so that every notebook runs offline on two cores.
-It is a teaching model: it knows a few hundred words and makes the mistakes that the table counts;
-`laion/CoCa-ViT-B-32-laion2B-s13B-b90k` has 254 million parameters and has seen two billion pairs.
-
-It loads as any open_clip folder, `open_clip.create_model("local-dir:FOLDER")` and
-`open_clip.get_tokenizer("local-dir:FOLDER")`. Images: 64 x 64, color in [0, 1], less {MEAN},
-divided by {STD}. Weights are stored in half precision and are single precision when loaded. Image
-tower: ViT, {vision["layers"]} layers of width {vision["width"]}, patches of 8, an attention pool of
-{vision["attn_pooler_queries"] - 1} tokens for the decoder and one for the contrast; text tower:
-{text["layers"]} layers, decoder: {decoder["layers"]} layers of width {text["width"]};
-{text["vocab_size"]} byte-level tokens, lower case, {CONTEXT_LENGTH} tokens at most, padded with
-id 0. A caption is best taken greedily (the likeliest next token until the end token):
-`CoCa.generate` of open_clip 3.3 does not run beside transformers 5.
-
-## What it saw
-
-- Photographs of UC Merced Land Use, all but the last tenth of each class, with the names of their
-  classes in {len(FRAMES)} frames of this project's. The sentences of UCM-captions, which lie in the
-  same file, were not used: a captioner would reproduce them.
-{cards.file_lines(run)}
-{cards.render_line(run)}
-
-It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both.
-The renders came with the world's own captions.
-
-## How it was trained
-
-{cards.training_lines("train_small_coca", metrics)} Image-text contrast in which captions of the
-same class are positives of each other (UniCL, Yang et al. 2022), and {CAPTION_WEIGHT:.0f} times the
-cross-entropy of the next token (Yu et al. 2022, arXiv:2205.01917); crops, quarter turns, mirrors
-and a little of other light.
-
-## Measured quality
-
-On the validation part ({cards.held_words(run)}), with greedy captions. *Class named*: the share
-of captions that hold one of the phrases of the image's class (`mini_earth.SCENE_PHRASES` and
-`DISASTER_PHRASES`, for UC Merced those of `tools/training/words.py`) as whole words without the
-article; phrases that two classes share count for both. *Images shuffled*: the same captions, each
-beside the class of another image of its group, 20 times. *Perplexity*: by token, of one true
-caption an image, beside its own image or another one. *Verbatim*: the share of captions that are
-word for word among the training captions; it makes few new sentences. UC Merced's held-out images
-show the same photographs as its training images: *seen scenes*, no test accuracy. The renders are
-fresh and in the training styles.
-
-{cards.table(metrics["validation"], ("validation", "value"))}
-
-## Licence and sources
-
-{cards.UC_MERCED_LICENCE} Renders and captions: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    parts = {"vision": "vision", "text": "text", "decoder": "multimodal"}
+    fields = {part: metrics["config"][f"{key}_cfg"] for part, key in parts.items()}
+    fields |= {"pooled": fields["vision"]["attn_pooler_queries"] - 1, "num_frames": len(FRAMES)}
+    fields |= {"mean": MEAN, "std": STD, "caption_weight": CAPTION_WEIGHT}
+    fields |= {"name": name, "millions": millions, "header": ("validation", "value")}
+    return cards.card("small_coca", metrics, **fields)
 
 
 def export(args: argparse.Namespace) -> None:

@@ -139,32 +139,21 @@ class Judge:
             images, noise = whole_images(data.images), mask_noise(len(data), seed=3)
             mask = pixel_mask((noise.argsort(dim=1).argsort(dim=1) >= NUM_PATCHES // 4).float())
             self.parts[data.source] = (images, noise)
-            for name, fill in FILLS.items():
-                error = masked_error(fill(images, mask), images, mask)
-                self.fills[f"{data.source}, {name}"] = error
+            self.fills[data.source] = {
+                f"{data.source}, {name}": masked_error(fill(images, mask), images, mask)
+                for name, fill in FILLS.items()
+            }
 
     def __call__(self, net: ViTMAEForPreTraining) -> dict[str, float]:
         """Return the squared error under the masks, of the network and of the fills."""
         numbers = {}
         for source, (images, noise) in self.parts.items():
             pairs = zip(images.split(128), noise.split(128), strict=True)
-            drawn, mask = map(
-                torch.cat, zip(*(draw_again(net, *pair) for pair in pairs), strict=True)
-            )
+            found = zip(*(draw_again(net, *pair) for pair in pairs), strict=True)
+            drawn, mask = map(torch.cat, found)
             numbers[f"{source}, small_mae"] = masked_error(drawn, images, mask)
-            numbers |= {k: v for k, v in self.fills.items() if k.startswith(f"{source}, ")}
+            numbers |= self.fills[source]
         return numbers
-
-    def sheet(self, net: ViTMAEForPreTraining, path: Path) -> None:
-        """Draw the first images of each part: true, as seen, drawn, and interpolated."""
-        rows = []
-        for images, noise in self.parts.values():
-            images, noise = images[:10], noise[:10]
-            drawn, mask = draw_again(net, images, noise)
-            seen = images * (1 - mask)
-            fill = interpolated_fill(images, mask)
-            rows += [images, seen + 0.5 * mask, seen + drawn * mask, fill]
-        training.sheet(rows, path)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -184,9 +173,7 @@ def train(args: argparse.Namespace) -> None:
         return loss, {}
 
     def evaluate(averaged: ViTMAEForPreTraining) -> dict[str, float]:
-        averaged = copy.deepcopy(averaged).cpu()
-        judge.sheet(averaged, folder / "sheet.png")
-        return judge(averaged)
+        return judge(copy.deepcopy(averaged).cpu())
 
     budget = training.budget_of(args, weight_decay=0.05)
     averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
@@ -203,60 +190,15 @@ def write_transformers(folder: Path, state: dict[str, Tensor], config: dict) -> 
     processor.save_pretrained(folder)
 
 
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    config, numbers, run = (metrics[key] for key in ("config", "validation", "provenance"))
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    sources = dict.fromkeys(key.split(",")[0] for key in numbers)
-    verdicts = "\n".join(f"- {verdict(source, numbers)}" for source in sources)
-    errors = {key: f"{value:.4f}" for key, value in numbers.items()}
-    return f"""# {name}
-
-A small masked autoencoder ({millions:.1f} million parameters) for 64 x 64 overhead images, made for
-this course so that every notebook runs offline on two cores. Of 64 patches of 8 x 8 pixels it sees
-16 and draws the others. It is a teaching model: `facebook/vit-mae-base` has 86 million parameters
-in its encoder alone and has seen ImageNet.
-
-It loads as any folder of transformers, `ViTMAEForPreTraining.from_pretrained("FOLDER")`; the
-encoder is that model's `.vit`, and with `mask_ratio=0.0` as a second argument it sees all patches.
-Images: 64 x 64, color in [0, 1], less {MEAN}, divided by {STD} (`preprocessor_config.json` says so
-too). `forward(pixel_values, noise=noise)` with noise of n x 64 sees the 16 patches of each image
-where the noise is lowest, so that a mask can be repeated. Weights are stored in half precision and
-are single precision when loaded. Encoder: {config["num_hidden_layers"]} layers of width
-{config["hidden_size"]}; decoder: {config["decoder_num_hidden_layers"]} layers of width
-{config["decoder_hidden_size"]}; the loss is that of pixels, not of normalized patches.
-
-## What it saw
-
-- Photographs of UC Merced Land Use, all but the last tenth of each class, no label and no sentence:
-{cards.file_lines(run)}
-{cards.render_line(run)}
-
-It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both.
-
-## How it was trained
-
-{cards.training_lines("train_small_mae", metrics)} The mean squared error of the pixels under the
-mask (He et al. 2022, arXiv:2111.06377); crops, quarter turns, mirrors and a little of other light.
-
-## Measured quality
-
-Mean squared error under the mask, colors in [0, 1], one fixed mask an image, on the validation part
-({cards.held_words(run)}). UC Merced's held-out images show the same photographs as its
-training images: *seen scenes*. The renders are fresh and in the training styles. Beside it two
-fills by hand: the mean color of what is seen of the image, and colors interpolated linearly between
-the seen pixels (the nearest one beyond them).
-
-{cards.table(errors, ("validation", "squared error"))}
-
-{verdicts}
-
-What it draws is smooth: of several pictures that fit what is seen, the mean has the least error.
-
-## Licence and sources
-
-{cards.UC_MERCED_LICENCE} Renders: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    numbers = metrics["validation"]
+    verdicts = [f"- {verdict(name, numbers)}" for name in metrics["provenance"]["num_validation"]]
+    fields = {"name": name, "millions": millions, "config": metrics["config"]}
+    fields |= {"mean": MEAN, "std": STD, "verdicts": "\n".join(verdicts)}
+    header = ("validation", "squared error")
+    fields["table"] = cards.table({key: f"{value:.4f}" for key, value in numbers.items()}, header)
+    return cards.card("small_mae", metrics, header=header, **fields)
 
 
 def verdict(source: str, numbers: dict[str, float]) -> str:

@@ -26,10 +26,19 @@ from tools.small_text2image.networks import (
 from tools.training import cards, words
 
 BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
-SEEN_EUROSAT = f"""\
-This one **has seen EuroSAT**: images of its spatial training part, and none of the validation and
-test parts that ship with the course. Every result on EuroSAT that uses it must say so. Its
-autoencoder started from that of `{BLIND}`, which never saw EuroSAT."""
+SEEN = {  # what the card says of it, and of its licence
+    BLIND: (
+        "It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: its script refuses both.",
+        "",
+    ),
+    SEEING: (
+        "This one **has seen EuroSAT**: images of its spatial training part, and none of the\n"
+        "validation and test parts that ship with the course. Every result on EuroSAT that\n"
+        f"uses it must say so. Its autoencoder started from that of `{BLIND}`, which never\n"
+        "saw EuroSAT.",
+        " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data.",
+    ),
+}
 
 
 def vae_folder(args: argparse.Namespace, part: str = "") -> Path:
@@ -145,60 +154,13 @@ def write_folder(
 
 
 def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
-    """Compose the model card; every number comes from the runs."""
-    name, run = args.name, metrics["provenance"]
-    seen = "It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: its script refuses both."
-    licence = ""
-    if name == SEEING:
-        seen = SEEN_EUROSAT
-        licence = " EuroSAT: Helber et al. 2019, MIT licence; contains Copernicus Sentinel data."
-    return f"""# {name}
-
-A small latent diffusion model that draws 64 x 64 overhead images from an English sentence, made
-for this course so that every notebook runs offline on two cores. It is a teaching model: expect far
-less of it than of Text2Earth or Stable Diffusion.
-
-It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`. Weights are
-stored in half precision and are single precision when loaded. Latents 16 x 16 x {LATENT_CHANNELS},
-v-prediction, cosine noise schedule, DPM-Solver++ of second order: 10 steps with guidance 3 are
-enough. A prompt has at most {MAX_TOKENS} tokens and may start with `{{LEVEL}}_GOOGLE_LEVEL_`, where
-level = round(17 - log2(meters per pixel)), 10 to 18: 17 is UC Merced's, 14 is Sentinel-2's.
-
-## What it saw
-
-- Captioned images, all but the last tenth of each class:
-{cards.file_lines(run)}
-{cards.render_line(run, more=", with captions")}
-
-{seen}
-
-## How it was trained
-
-`{run["command"]}`: autoencoder {vae["steps"]} steps of
-{vae["provenance"]["batch"]} in {vae["minutes"]:.0f} minutes (absolute error, edges, tones, early
-features of small_clip, a little KL, latent channels that do not correlate); denoiser and text
-encoder {metrics["steps"]} steps of {run["batch"]} in {metrics["minutes"]:.0f} minutes (seed
-{run["seed"]}, learning rate {run["learning_rate"]}, AdamW, averaged weights, min-SNR weights, a
-tenth of the captions empty) on {run["machine"]}, torch {run["torch"]}.
-
-## Measured quality
-
-On the validation part ({cards.held_words(run)}). Images of UC Merced's held-out part show
-the same photographs as its training images. Restoring through the autoencoder ([-1, 1] for the
-squared error):
-
-{cards.table(vae["validation"], ("autoencoder", "value"))}
-
-Denoising, squared error of v (unit variance) with captions:
-
-{cards.table(metrics["validation"], ("denoiser", "value"))}
-
-{measured(args, name)}
-## Licence and sources
-
-{cards.UC_MERCED_LICENCE} UCM-captions: Qu et al. 2016, research use; the sentences were
-trained on and are not reproduced. Renders: by this project.{licence}
-"""
+    """Compose the model card."""
+    seen, licence = SEEN[args.name]
+    fields = {"name": args.name, "seen": seen, "licence": licence, "vae": vae}
+    fields |= {"channels": LATENT_CHANNELS, "max_tokens": MAX_TOKENS}
+    fields["vae_table"] = cards.table(vae["validation"], ("autoencoder", "value"))
+    fields["measured"] = measured(args, args.name)
+    return cards.card("small_text2image", metrics, header=("denoiser", "value"), **fields)
 
 
 def measured(args: argparse.Namespace, name: str) -> str:

@@ -1,33 +1,38 @@
-"""What model cards say in the same words; every number comes from the run."""
+"""Model cards: the texts of ``tools/cards``, filled with what decided a run and was measured."""
 
-UC_MERCED_LICENCE = """\
+from tools.training.options import REPO
+
+UC_MERCED = """\
 For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
 "meant for research purposes"."""
+TRAINED = """\
+`python -m tools.train_{kind}`, {metrics[steps]} steps of {run[batch]} in
+{metrics[minutes]:.0f} minutes (seed {run[seed]}, learning rate {run[learning_rate]}, AdamW,
+averaged weights) on {run[machine]}, torch {run[torch]}."""
 
 
-def file_lines(run: dict) -> str:
-    """List the files that a model has seen."""
-    return "\n".join(f"  - `{f}` (SHA-256 {digest})" for f, digest in run["files"].items())
-
-
-def render_line(run: dict, *, more: str = "") -> str:
-    """Say how many renders a model has seen, and of which world."""
-    return f"""\
-- {run["renders"]} renders of `mini_earth` in the styles {", ".join(run["styles"])}{more}
-  (world version {run["mini_earth"]})."""
-
-
-def training_lines(script: str, metrics: dict) -> str:
-    """Say with which command, for how long and on what a model was trained."""
+def card(kind: str, metrics: dict, *, header: tuple[str, str], **fields: object) -> str:
+    """Compose a model's card from its metrics, shown under ``header``, and further fields."""
     run = metrics["provenance"]
-    return f"""`python -m tools.{script}`, {metrics["steps"]} steps of {run["batch"]} in
-{metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
-averaged weights) on {run["machine"]}, torch {run["torch"]}."""
+    files = [f"  - `{f}` (SHA-256 {digest})" for f, digest in run["files"].items()]
+    held = [f"{num} of {source}" for source, num in run["num_validation"].items()]
+    common = {
+        "run": run,
+        "metrics": metrics,
+        "files": "\n".join(files),
+        "styles": ", ".join(run["styles"]),
+        "held": ", ".join(held),
+        "trained": TRAINED.format(kind=kind, metrics=metrics, run=run),
+        "table": table(metrics["validation"], header),
+        "uc_merced": UC_MERCED,
+    }
+    return fill(kind, **{**common, **fields})
 
 
-def held_words(run: dict) -> str:
-    """Say how many images of each source were set aside."""
-    return ", ".join(f"{num} of {source}" for source, num in run["num_validation"].items())
+def fill(kind: str, **fields: object) -> str:
+    """Fill in a text."""
+    text = (REPO / "tools" / "cards" / f"{kind}.md").read_text(encoding="utf-8")
+    return text.format(**fields)
 
 
 def table(numbers: dict[str, object], header: tuple[str, str]) -> str:

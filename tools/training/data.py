@@ -38,23 +38,10 @@ def refuse_test_style(styles: Sequence[str]) -> tuple[str, ...]:
     return tuple(styles)
 
 
-def refuse_eurosat(path: Path) -> None:
-    """Raise a ValueError if a training file is EuroSAT, by its name or by its class names."""
-    if "eurosat" in path.name.lower() or _is_eurosat(_class_names(path)):
-        raise ValueError(
-            f"{path.name} is EuroSAT, which this model must never see: it is measured on it; "
-            "only small_text2image_eurosat is trained with it"
-        )
-
-
 def _class_names(path: Path) -> list[str]:
     metadata = pq.read_schema(path).metadata or {}
     features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return list(features.get("label", {}).get("names", []))
-
-
-def _is_eurosat(class_names: Sequence[str]) -> bool:
-    return len(set(class_names) & EUROSAT_CLASSES) > 5
 
 
 def record_seen(files: Sequence[Path], path: Path) -> None:
@@ -109,16 +96,22 @@ class Captioned:
 def read_captioned(path: Path, *, size: int, allow_eurosat: bool = False) -> Captioned:
     """Read a training file: ``image`` (bytes), ``label`` (int) and, if it has them, ``captions``.
 
-    Args:
-        path: a parquet file.
-        size: side in pixels to resize to; UC Merced's 0.3 m are at 256, EuroSAT's 10 m at 64.
-        allow_eurosat: only for the generator that stands in for one that has seen the world.
+    EuroSAT is known by its name or by its class names. UC Merced's 0.3 m are at 256 pixels,
+    EuroSAT's 10 m at 64; images are resized to ``size``.
+
+    Raises:
+        ValueError: it is EuroSAT, which only the generator that stands in for one that has seen
+            the world may see.
     """
-    if not allow_eurosat:
-        refuse_eurosat(path)
+    names = _class_names(path)
+    is_eurosat = "eurosat" in path.name.lower() or len(EUROSAT_CLASSES.intersection(names)) > 5
+    if is_eurosat and not allow_eurosat:
+        raise ValueError(
+            f"{path.name} is EuroSAT, which this model must never see: it is measured on it; "
+            "only small_text2image_eurosat is trained with it"
+        )
     table = pq.read_table(path)
-    names = _class_names(path) or [str(k) for k in range(max(table["label"].to_pylist()) + 1)]
-    is_eurosat = _is_eurosat(names)
+    names = names or [str(k) for k in range(max(table["label"].to_pylist()) + 1)]
     phrases = words.EUROSAT_PHRASES if is_eurosat else words.UC_MERCED_PHRASES
     images = [_decode(cell["bytes"], size) for cell in table["image"].to_pylist()]
     labels = tuple(names[k] for k in table["label"].to_pylist())
@@ -180,14 +173,8 @@ def render_views(
 ) -> Captioned:
     """Render training views into a cache in ``work``, or read them from there.
 
-    Args:
-        num: how many.
-        styles: keys of the training styles; the lab's test style is refused.
-        seed: of the stream; shard i of the cache has its own seed derived from it.
-        work: folder for caches; never in the repository.
-        size: side in pixels.
-        processes: rendering at a time; 0 renders in this process.
-        disaster_share: share of views after a disaster.
+    ``seed`` is that of the stream, from which each shard of the cache has its own; with no
+    ``processes`` this one renders.
     """
     styles = refuse_test_style(styles)
     what = (mini_earth.__version__, styles, seed, size, SHARD, disaster_share)

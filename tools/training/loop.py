@@ -40,69 +40,6 @@ class Budget:
     print_every: float = 30.0  # seconds
 
 
-class _Ema:
-    """A running mean of a network, its floating-point buffers included: what ships."""
-
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.net, self.decay = copy.deepcopy(net).requires_grad_(False).eval(), decay
-
-    @torch.no_grad()
-    def update(self, net: nn.Module, step: int) -> None:
-        """Move towards the network; faster at the start, to forget the first weights."""
-        rate, averaged = 1 - min(self.decay, (1 + step) / (10 + step)), self.net.state_dict()
-        for key, value in net.state_dict().items():
-            if value.is_floating_point():
-                averaged[key].lerp_(value, rate)
-            else:
-                averaged[key].copy_(value)
-
-
-@dataclass
-class _Run:
-    """What is kept of a run, so that it can go on."""
-
-    folder: Path
-    net: nn.Module
-    ema: _Ema
-    optimizer: "Optimizer"
-    step: int = 0
-    used: float = 0.0  # seconds
-    judged: int = 0  # fifths of the budget after which it was evaluated
-
-    def save(self) -> None:
-        """Write ``checkpoint.pt`` whole or not at all."""
-        state = {"net": self.net.state_dict(), "ema": self.ema.net.state_dict()}
-        state |= {"optimizer": self.optimizer.state_dict(), "step": self.step}
-        state |= {"used": self.used, "judged": self.judged}
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_atomically(self.folder / "checkpoint.pt", buffer.getvalue())
-
-    def restore(self) -> None:
-        """Go on where the last checkpoint is, if there is one."""
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            return
-        device = next(self.net.parameters()).device
-        state = torch.load(path, map_location=device, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.ema.net.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.used, self.judged = (state[k] for k in ("step", "used", "judged"))
-        minutes = self.used / 60
-        say(f"{self.folder.name}: continuing at step {self.step}, {minutes:.1f} minutes in")
-
-    def report(self, budget: Budget, recent: list[dict]) -> None:
-        """Log the means of the last steps' numbers, and say how much time is left."""
-        means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
-        row = {"step": self.step, "seconds": round(self.used, 1), **means}
-        _append(self.folder / "loss.csv", row)
-        pace = self.used / self.step
-        left = min(60 * budget.minutes - self.used, (budget.steps - self.step) * pace)
-        times = f"{1000 * pace:.0f} ms/step, {max(0.0, left) / 60:.1f} min left"
-        say_numbers(f"{self.folder.name} step {self.step}, {times}", means)
-
-
 def fit(
     net: nn.Module,
     loss_at: Callable[[int], tuple[Tensor, dict[str, float]]],
@@ -111,52 +48,97 @@ def fit(
     budget: Budget,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> nn.Module:
-    """Train ``net`` until the budget is used, from the last checkpoint in ``folder`` if any.
+    """Train ``net`` until the budget is used; return it with averaged weights, in eval mode.
 
     Args:
         net: on its device.
         loss_at: from the step's number to (loss, further numbers to log); everything that it
             draws must follow from the step, so that a resumed run sees what it would have seen.
-        folder: for ``checkpoint.pt``, ``loss.csv`` and ``validation.csv``.
+        folder: for ``checkpoint.pt``, from which a run goes on, ``loss.csv``, ``validation.csv``.
         budget: when to end and how fast to learn.
         evaluate: from the averaged network to numbers; called at each fifth of the budget.
-
-    Returns:
-        The network with averaged weights, in eval mode.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = Optimizer(net, budget)
-    run = _Run(folder, net, _Ema(net, budget.ema_decay), optimizer)
-    run.restore()
-    began, saved, printed, recent = time.monotonic() - run.used, run.used, run.used, []
+    parts = {"net": net, "ema": copy.deepcopy(net).requires_grad_(False).eval()}
+    parts["optimizer"] = optimizer
+    step, used, judged = _restore(folder, parts)
+    began, saved, printed, recent = time.monotonic() - used, used, used, []
     net.train()
-    while (done := max(run.step / budget.steps, run.used / (60 * budget.minutes))) < 1:
-        optimizer.set_learning_rate(learning_rate(budget, step=run.step, done=done))
-        loss, extra = loss_at(run.step)
+    while (done := max(step / budget.steps, used / (60 * budget.minutes))) < 1:
+        optimizer.set_learning_rate(learning_rate(budget, step=step, done=done))
+        loss, extra = loss_at(step)
         if not torch.isfinite(loss):
-            what = f"the loss is {loss.item()} at step {run.step}"
-            raise RuntimeError(f"{what}; lower --learning-rate")
-        optimizer.zero_grad()
+            raise RuntimeError(f"the loss is {loss.item()} at step {step}; lower --learning-rate")
+        net.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        run.step += 1
-        run.ema.update(net, run.step)
-        run.used = time.monotonic() - began
+        step += 1
+        _average(parts["ema"], net, min(budget.ema_decay, (1 + step) / (10 + step)))
+        used = time.monotonic() - began
         recent.append({"loss": loss.item(), **extra})
-        if run.used - printed > budget.print_every or run.step == budget.steps:
-            printed = run.used
-            run.report(budget, recent)
-            recent.clear()
-        if evaluate and int(5 * done) > run.judged:
-            run.judged, numbers = int(5 * done), evaluate(run.ema.net)
+        if used - printed > budget.print_every or step == budget.steps:
+            printed = used
+            _report(folder, budget, recent, step=step, used=used)
+        if evaluate and int(5 * done) > judged:
+            judged, numbers = int(5 * done), evaluate(parts["ema"])
             say_numbers(f"{folder.name} validation", numbers)
-            _append(folder / "validation.csv", {"step": run.step, **numbers})
-        if run.used - saved > budget.save_every:
-            saved = run.used
-            run.save()
-    run.save()
-    return run.ema.net
+            _append(folder / "validation.csv", {"step": step, **numbers})
+        if used - saved > budget.save_every:
+            saved = used
+            _save(folder, parts, step=step, used=used, judged=judged)
+    _save(folder, parts, step=step, used=used, judged=judged)
+    return parts["ema"]
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the averaged network, its floating-point buffers included, towards the network."""
+    means = averaged.state_dict()
+    for key, value in net.state_dict().items():
+        if value.is_floating_point():
+            means[key].lerp_(value, 1 - decay)
+        else:
+            means[key].copy_(value)
+
+
+def _save(folder: Path, parts: dict, **progress: float) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    buffer = io.BytesIO()
+    torch.save(state | progress, buffer)
+    write_atomically(folder / "checkpoint.pt", buffer.getvalue())
+
+
+def _restore(folder: Path, parts: dict) -> tuple[int, float, int]:
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return 0, 0.0, 0
+    device = next(parts["net"].parameters()).device
+    state = torch.load(path, map_location=device, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    step, used, judged = (state[name] for name in ("step", "used", "judged"))
+    say(f"{folder.name}: continuing at step {step}, {used / 60:.1f} minutes in")
+    return step, used, judged
+
+
+def _report(folder: Path, budget: Budget, recent: list[dict], *, step: int, used: float) -> None:
+    means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
+    _append(folder / "loss.csv", {"step": step, "seconds": round(used, 1), **means})
+    left = max(0.0, min(60 * budget.minutes - used, (budget.steps - step) * used / step))
+    pace = f"{1000 * used / step:.0f} ms/step, {left / 60:.1f} min left"
+    say_numbers(f"{folder.name} step {step}, {pace}", means)
+    recent.clear()
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    is_new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def learning_rate(budget: Budget, *, step: int, done: float) -> float:
@@ -179,7 +161,7 @@ class Optimizer:
 
     def __init__(self, net: nn.Module, budget: Budget) -> None:
         named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-        self.hidden = [p for name, p in named if budget.has_muon and is_hidden_matrix(name, p)]
+        self.hidden = [p for name, p in named if budget.has_muon and _is_hidden_matrix(name, p)]
         ids = {id(p) for p in self.hidden}
         rest = [p for _, p in named if id(p) not in ids]
         groups = [
@@ -196,12 +178,6 @@ class Optimizer:
         """Set the learning rate of the next step."""
         for group in (group for part in self.parts for group in part.param_groups):
             group["lr"] = rate
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.parts[0].zero_grad(set_to_none=True)
-        for p in self.hidden:
-            p.grad = None
 
     def step(self) -> None:
         """Change the network by its gradients."""
@@ -223,19 +199,10 @@ class Optimizer:
             group["fused"], group["foreach"] = True, None
 
 
-def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """Tell a matrix or kernel between hidden layers from embeddings and from both ends."""
     ends = ("embedding", "conv_in", "conv_out")
     return parameter.ndim > 1 and not any(end in name for end in ends)
-
-
-def _append(path: Path, row: dict[str, float]) -> None:
-    is_new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def step_draws(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:

@@ -41,11 +41,7 @@ def budget_of(args: argparse.Namespace, **settings: object) -> Budget:
 def load_sources(
     args: argparse.Namespace, *, allow_eurosat: bool = False, disaster_share: float = 0.5
 ) -> tuple[list[Captioned], list[Captioned]]:
-    """Return (training, validation): each file, UC Merced at 96 pixels, then renders at 64.
-
-    Raises:
-        ValueError: a file is EuroSAT and the model must not see it, or a style is not for training.
-    """
+    """Return (training, validation): each file, UC Merced at 96 pixels, then renders at 64."""
     refuse_test_style(args.styles)
     files, parts = _files(args), []
     for path in files:
@@ -79,14 +75,9 @@ def draw_pairs(
     look: Callable[[Captioned, np.ndarray, torch.Generator], Tensor],
     say_of: Callable[[Captioned, int, np.random.Generator], str],
 ) -> tuple[Tensor, list[str], list[str]]:
-    """Draw a step's views, a caption of each, and their labels.
+    """Draw a step's views in [0, 1], a caption of each, and their labels.
 
-    Args:
-        args: with ``seed``, ``batch`` and ``real_share``.
-        sources: the renders last.
-        step: its number.
-        look: draws views of some rows, in [0, 1].
-        say_of: says something of one row.
+    ``look`` draws views of some rows, ``say_of`` says something of one; renders come last.
     """
     rng, generator = step_draws(args.seed, step)
     images, captions, labels = [], [], []
@@ -110,14 +101,9 @@ def run_record(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str,
 def write_metrics(
     folder: Path, record: dict, validation: dict[str, float], *, run: Path | None = None, **more
 ) -> None:
-    """Write what a card is made of: numbers, time and provenance.
+    """Write what a card is made of into ``metrics.json``: numbers, time and provenance.
 
-    Args:
-        folder: where ``metrics.json`` goes.
-        record: of ``run_record``.
-        validation: the numbers.
-        run: where the checkpoint is, if not in ``folder``.
-        more: what else has to be known.
+    The checkpoint is in ``run``, if not in ``folder``; ``more`` is what else has to be known.
     """
     checkpoint = read_checkpoint(run or folder)
     metrics = {
@@ -139,31 +125,30 @@ def read_checkpoint(folder: Path) -> dict:
 def export_run(
     args: argparse.Namespace,
     write: Callable[[Path, dict[str, Tensor], dict], None],
-    card: Callable[[str, dict, dict[str, Tensor]], str],
+    card: Callable[[str, dict, float], str],
 ) -> None:
     """Write a model's folder from the last checkpoint, and say how large it is.
 
-    Args:
-        args: with ``work``, ``models`` and ``name``.
-        write: puts averaged weights and their configuration into a folder.
-        card: composes the card from the name, the metrics and the weights.
+    ``write`` puts averaged weights and their configuration into a folder; ``card`` composes the
+    card from the name, the metrics and the million weights.
     """
     folder, run = args.models / args.name, args.work / args.name
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     state = read_checkpoint(run)["ema"]
     write(folder, state, metrics["config"])
-    write_atomically(folder / "README.md", card(args.name, metrics, state).encode())
+    millions = sum(value.numel() for value in state.values()) / 1e6
+    write_atomically(folder / "README.md", card(args.name, metrics, millions).encode())
     say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
 
 
 def run_script(
     args: argparse.Namespace,
-    train: Callable[[argparse.Namespace], object],
+    work: Callable[[argparse.Namespace], object],
     export: Callable[[argparse.Namespace], object] | None = None,
 ) -> None:
-    """Train, then write what is shipped; or only write it."""
+    """Do a script's work, then write what is shipped; with ``--export`` only write it."""
     torch.set_num_threads(args.threads)
-    if not args.export:
-        train(args)
+    if not vars(args).get("export"):
+        work(args)
     if export:
         export(args)
