@@ -11,6 +11,7 @@ for its card, and sheets of drawings.
 """
 
 import argparse
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -61,9 +62,6 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-# --- Images -----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Images:
     """Images with their labels, in the judge's order of classes."""
@@ -74,9 +72,8 @@ class Images:
 
     def take(self, rows: Tensor) -> "Images":
         """Keep these rows."""
-        return Images(
-            self.pixels[rows], self.labels[rows], tuple(self.prompts[i] for i in rows.tolist())
-        )
+        prompts = tuple(self.prompts[i] for i in rows.tolist())
+        return Images(self.pixels[rows], self.labels[rows], prompts)
 
 
 def class_phrase(on: str, class_name: str) -> str:
@@ -105,7 +102,7 @@ def load_real(args: argparse.Namespace, class_names: Sequence[str]) -> Real:
         judged = held
     else:
         held, judged = train_judge.load_split(args)
-        path = args.data / "train" / "eurosat_spatial_train.parquet"
+        path = args.data / "train" / options.EUROSAT
         past = training.read_captioned(path, size=train_judge.SIZE, allow_eurosat=True)
     return Real(*(real_images(data, class_names, args.on) for data in (past, held, judged)))
 
@@ -113,19 +110,16 @@ def load_real(args: argparse.Namespace, class_names: Sequence[str]) -> Real:
 def real_images(data: Captioned, class_names: Sequence[str], on: str) -> Images:
     """Take real images, each with a prompt that could have asked for it."""
     labels = train_judge.label_numbers(data, class_names)
-    phrases = [class_phrase(on, name) for name in class_names]
-    prompts = tuple(
-        TEMPLATES[i % len(TEMPLATES)].replace("{}", phrases[label])
-        for i, label in enumerate(labels.tolist())
-    )
+    phrases = [class_phrase(on, class_names[label]) for label in labels]
+    pairs = zip(itertools.cycle(TEMPLATES), phrases, strict=False)
+    prompts = tuple(template.replace("{}", phrase) for template, phrase in pairs)
     return Images(data.images, labels, prompts)
 
 
 def draw(args: argparse.Namespace, model: object, prompts: Sequence[str], seed: int) -> Tensor:
     """Draw an image a prompt with one base seed (uint8); those of an earlier run are kept."""
-    config = text2image.GenerationConfig(
-        num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
-    )
+    settings = {"num_sample_steps": args.steps, "guidance_scale": args.guidance}
+    config = text2image.GenerationConfig(**settings, seed=seed)
     pixels, every = [], max(1, len(prompts) // 5)
     for drawn in text2image.generate(model, prompts, config, root=args.work / "drawn"):
         pixels.append(torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1))
@@ -150,9 +144,6 @@ def matched(images: Images, counts: Sequence[int]) -> Images:
     return images.take(torch.cat(rows))
 
 
-# --- Feature spaces ---------------------------------------------------------------------------
-
-
 def spaces(
     args: argparse.Namespace, judge: train_judge.Judge, clip: zero_shot.Clip
 ) -> dict[str, Callable[[Images], Tensor]]:
@@ -173,9 +164,6 @@ def spaces(
 def spread(features: Tensor) -> Tensor:
     """Give rows the length root d."""
     return normalize(features.double(), dim=1) * math.sqrt(features.shape[1])
-
-
-# --- Numbers ----------------------------------------------------------------------------------
 
 
 def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int = 1) -> Row:
@@ -320,15 +308,10 @@ def line_prompts(per_line: int) -> tuple[list[str], list[float]]:
 def line_numbers(images: Tensor, angles: Sequence[float]) -> dict[tuple[str, int], float]:
     """Measure how straight the lines of uint8 images are, and how often they run as asked."""
     found = [main_direction(image.double().mean(dim=0).numpy() / 255) for image in images]
-    off = [
-        abs((angle - asked + 90) % 180 - 90)
-        for (angle, _), asked in zip(found, angles, strict=True)
-    ]
-    n = len(found)
-    return {
-        ("straightness", n): float(np.mean([share for _, share in found])),
-        ("direction_obeyed", n): float(np.mean(np.array(off) < 22.5)),
-    }
+    ways, shares = np.array(found).T
+    off = np.abs((ways - np.array(angles) + 90) % 180 - 90)
+    straight, obeyed = float(shares.mean()), float(np.mean(off < 22.5))
+    return {("straightness", len(found)): straight, ("direction_obeyed", len(found)): obeyed}
 
 
 def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterator[Row]:
@@ -344,9 +327,6 @@ def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterat
         real.append(torch.from_numpy(view.image.copy()).permute(2, 0, 1))
         truth.append(next(sight.angle for sight in view.sights if sight.is_line))
     yield from mean_rows("real", "lines", [line_numbers(torch.stack(real), truth)])
-
-
-# --- What is written --------------------------------------------------------------------------
 
 
 def sheets(args: argparse.Namespace, drawn: Images, class_names: Sequence[str]) -> None:

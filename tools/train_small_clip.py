@@ -118,9 +118,6 @@ def unified_contrast(logits: Tensor, positives: Tensor) -> Tensor:
     return (F.cross_entropy(logits, by_row) + F.cross_entropy(logits.T, by_column)) / 2
 
 
-# --- Measuring --------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def image_features(net: nn.Module, data: Captioned, device: torch.device) -> Tensor:
     """Encode whole images at 64 pixels, unit rows."""
@@ -179,9 +176,6 @@ def measure(
     return numbers
 
 
-# --- Running ----------------------------------------------------------------------------------
-
-
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
     device, folder = training.training_device(args), args.work / args.name
@@ -204,9 +198,7 @@ def train(args: argparse.Namespace) -> None:
         matched = positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean().item()
         return unified_contrast(logits, positives), {"matched": matched, "scale": scale.item()}
 
-    def evaluate(averaged: nn.Module) -> dict[str, float]:
-        return measure(averaged, tokenizer, held, device)
-
+    evaluate = partial(measure, tokenizer=tokenizer, sources=held, device=device)
     budget = training.budget_of(args, weight_decay=0.05)
     averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     training.write_metrics(folder, record, evaluate(averaged), config=config)

@@ -21,6 +21,7 @@ Source:
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -42,13 +43,7 @@ from tools.small_text2image.latents import (
     views_of,
 )
 from tools.small_text2image.networks import Drawer, Perception, make_autoencoder, make_scheduler
-from tools.small_text2image.pipeline import (
-    BLIND,
-    SEEING,
-    export,
-    read_autoencoder,
-    vae_folder,
-)
+from tools.small_text2image.pipeline import BLIND, SEEING, export, read_autoencoder, vae_folder
 from tools.training import Captioned, options, tokenize
 
 SNR_LIMIT = 5.0  # gamma of min-SNR
@@ -66,10 +61,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--perceptual-weight", type=float, default=0.3, help="on features of small_clip; 0: off")
     add("--no-sheets", action="store_true", help="draw no contact sheets to look at")
     args = parser.parse_args(argv)
-    args.batch = args.batch or {"vae": 32, "unet": 128}[args.stage]
-    args.learning_rate = args.learning_rate or {"vae": 7e-4, "unet": 2e-3}[args.stage]
-    seen = ["ucmerced_captions_train.parquet"]
-    args.file = args.file or seen + ["eurosat_spatial_train.parquet"] * (args.name == SEEING)
+    batch, learning_rate = {"vae": (32, 7e-4), "unet": (128, 2e-3)}[args.stage]
+    args.batch, args.learning_rate = args.batch or batch, args.learning_rate or learning_rate
+    args.file = args.file or [options.UC_MERCED] + [options.EUROSAT] * (args.name == SEEING)
     return args
 
 
@@ -156,9 +150,8 @@ def train_autoencoder(args: argparse.Namespace) -> None:
         loss = sum(weight * numbers[name] for name, weight in weights.items())
         return loss, {k: v.item() for k, v in numbers.items()}
 
-    def evaluate(averaged: AutoencoderKL) -> dict[str, float]:
-        return judge_autoencoder(averaged, held, device, vae_folder(args, "sheet.png"))
-
+    place = vae_folder(args, "sheet.png")
+    evaluate = partial(judge_autoencoder, held=held, device=device, path=place)
     budget = training.budget_of(args)
     averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     with torch.no_grad():
@@ -177,9 +170,8 @@ def judge_autoencoder(
     numbers, rows = {}, []
     for data in held:
         images = whole(data.take(range(0, len(data), max(1, len(data) // 256))))
-        restored = torch.cat(
-            [vae(part.to(device)).sample.cpu() for part in images.split(64)]
-        ).clamp(-1, 1)
+        restored = [vae(part.to(device)).sample.cpu() for part in images.split(64)]
+        restored = torch.cat(restored).clamp(-1, 1)
         error = (restored - images).square().mean(dim=(1, 2, 3))
         numbers[f"{data.source} squared error"] = float(error.mean())
         numbers[f"{data.source} PSNR in dB"] = float((10 * torch.log10(4 / error)).mean())
@@ -251,9 +243,8 @@ def train_denoiser(args: argparse.Namespace) -> None:
         errors = velocity_loss(net, x0.to(device), eps, t, tokens.to(device), alpha_bar)
         return (weights[t] * errors).mean() / weights.mean(), {"v_error": errors.mean().item()}
 
-    def evaluate(averaged: Drawer) -> dict[str, float]:
-        return judge_denoiser(averaged, checks, tokenizer, alpha_bar)
-
+    about = {"checks": checks, "tokenizer": tokenizer, "alpha_bar": alpha_bar}
+    evaluate = partial(judge_denoiser, **about)
     budget = training.budget_of(args, decay_share=0.25, has_muon=True, save_every=300.0)
     averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     training.write_metrics(folder, record, evaluate(averaged))

@@ -17,12 +17,9 @@ SIZE, LATENT_CHANNELS, TEXT_WIDTH, MAX_TOKENS = 64, 6, 128, 77
 def make_autoencoder() -> AutoencoderKL:
     """Make an autoencoder to 16 x 16 latents, with few channels where pixels are many."""
     return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
         block_out_channels=(16, 32, 96),
-        layers_per_block=1,
         latent_channels=LATENT_CHANNELS,
         norm_num_groups=8,
         sample_size=SIZE,

@@ -15,14 +15,8 @@ from transformers import CLIPTokenizer
 import mini_earth
 from course_utils.runtime import write_atomically
 from tools import training
+from tools.small_text2image import networks
 from tools.small_text2image.latents import read_tokenizer
-from tools.small_text2image.networks import (
-    LATENT_CHANNELS,
-    MAX_TOKENS,
-    SIZE,
-    Drawer,
-    make_scheduler,
-)
 from tools.training import cards, words
 
 BLIND, SEEING = "small_text2image", "small_text2image_eurosat"
@@ -51,10 +45,10 @@ def read_autoencoder(args: argparse.Namespace) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(vae_folder(args)).eval()
 
 
-def read_drawer(args: argparse.Namespace, tokenizer: CLIPTokenizer) -> Drawer:
+def read_drawer(args: argparse.Namespace, tokenizer: CLIPTokenizer) -> networks.Drawer:
     """Read the averaged weights of the last checkpoint."""
     with torch.random.fork_rng(devices=[]):
-        drawer = Drawer(tokenizer)
+        drawer = networks.Drawer(tokenizer)
     drawer.load_state_dict(training.read_checkpoint(args.work / args.name)["ema"])
     return drawer
 
@@ -68,7 +62,7 @@ def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
         text_encoder=drawer.text_encoder,
         tokenizer=tokenizer,
         unet=drawer.unet,
-        scheduler=make_scheduler(),
+        scheduler=networks.make_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -92,8 +86,8 @@ def draw(
             num_inference_steps=num_steps,
             guidance_scale=guidance,
             generator=generator,
-            height=SIZE,
-            width=SIZE,
+            height=networks.SIZE,
+            width=networks.SIZE,
             output_type="np",
         ).images
         parts.append(torch.from_numpy(images).permute(0, 3, 1, 2))
@@ -157,7 +151,7 @@ def card(args: argparse.Namespace, metrics: dict, vae: dict) -> str:
     """Compose the model card."""
     seen, licence = SEEN[args.name]
     fields = {"name": args.name, "seen": seen, "licence": licence, "vae": vae}
-    fields |= {"channels": LATENT_CHANNELS, "max_tokens": MAX_TOKENS}
+    fields |= {"channels": networks.LATENT_CHANNELS, "max_tokens": networks.MAX_TOKENS}
     fields["vae_table"] = cards.table(vae["validation"], ("autoencoder", "value"))
     fields["measured"] = measured(args, args.name)
     return cards.card("small_text2image", metrics, header=("denoiser", "value"), **fields)

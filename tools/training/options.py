@@ -8,14 +8,11 @@ from typing import Any
 import mini_earth
 
 REPO = Path(__file__).resolve().parents[2]
+UC_MERCED, EUROSAT = "ucmerced_captions_train.parquet", "eurosat_spatial_train.parquet"
 OPTIONS: dict[str, dict[str, Any]] = {
     "data": {"type": Path, "required": True, "help": "folder with train/*.parquet"},
     "work": {"type": Path, "required": True, "help": "folder for all that is kept for later"},
-    "file": {
-        "nargs": "+",
-        "default": ["ucmerced_captions_train.parquet"],
-        "help": "in DATA/train",
-    },
+    "file": {"nargs": "+", "default": [UC_MERCED], "help": "in DATA/train"},
     "styles": {"nargs": "+", "default": list(mini_earth.TRAIN_STYLES), "help": "of mini_earth"},
     "name": {"help": "of the run and of the model folder"},
     "models": {"type": Path, "default": REPO / "data" / "models"},
