@@ -209,6 +209,29 @@ def test_classes_come_evenly_however_many_views_they_have(run):
     assert np.mean(lakes) == pytest.approx(0.5, abs=0.06)
 
 
+def test_a_command_says_what_was_run_without_a_path_of_this_machine(tmp_path):
+    names = ("work", "models", "seeds", "guidance", "steps")
+    args = training.make_parser("A script.", ("work", "seeds", "steps"), steps=None).parse_args(
+        ["--work", str(tmp_path), "--seeds", "3"]
+    )
+    args.models, args.guidance = ["a", "b"], 3.0
+    said = training.command_line("measure_x", args, names)
+    wanted = "--work WORK --models a b --seeds 3 --guidance 3"
+    assert said == f"python -m tools.measure_x {wanted}"
+
+
+def test_a_table_is_written_whole_and_read_as_it_was_written(tmp_path):
+    path, columns = tmp_path / "measured" / "table.csv", ("a", "b", "c")
+    assert training.read_rows(path) == []
+    training.write_rows(path, columns, [{"a": 1 / 3, "b": None, "d": "left out"}, {"c": 7}])
+    assert path.read_text() == "a,b,c\n0.33333,,\n,,7\n"
+    training.write_rows(path, columns, training.read_rows(path))
+    assert training.read_rows(path) == [
+        {"a": "0.33333", "b": "", "c": ""},
+        {"a": "", "b": "", "c": "7"},
+    ]
+
+
 def test_the_learning_rate_stays_then_falls_to_zero():
     budget = training.Budget(minutes=1, steps=9, learning_rate=2.0, warmup=4, decay_share=0.25)
     rates = [

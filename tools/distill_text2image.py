@@ -25,7 +25,7 @@ from course_utils.diffusion import mix, unmix
 from tools import train_small_text2image as teaching
 from tools import training
 from tools.small_text2image import networks, pipeline
-from tools.small_text2image.latents import Batches, read_tokenizer, training_caches
+from tools.small_text2image.latents import Batches, read_tokenizer, tokenize, training_caches
 from tools.training import cards
 
 NUM_STEPS, SUB_STEPS = 4, 4  # the student's steps, and the teacher's within each of them
@@ -133,7 +133,7 @@ def train_student(args: argparse.Namespace) -> None:
     tokenizer = read_tokenizer(args)
     teacher = pipeline.read_drawer(args, tokenizer).to(device)
     alpha_bar = make_scheduler().alphas_cumprod.to(device)
-    guided = Guided(teacher, training.tokenize(tokenizer, [""]).to(device), alpha_bar)
+    guided = Guided(teacher, tokenize(tokenizer, [""]).to(device), alpha_bar)
     net = make_student(teacher.unet).to(device)
     vae = pipeline.read_autoencoder(args).to(device)
     batches = Batches(training_caches(args, sources, vae), tokenizer, args)

@@ -204,9 +204,7 @@ def train(args: argparse.Namespace) -> None:
     training.write_metrics(folder, record, evaluate(averaged), config=config)
 
 
-def write_open_clip(
-    folder: Path, state: dict[str, Tensor], config: dict, *, tokenizer: Path
-) -> None:
+def write_open_clip(folder: Path, state: dict[str, Tensor], config: dict) -> None:
     """Write what open_clip reads of a model's folder; weights in half precision."""
     write_atomically(folder / "open_clip_model.safetensors", save(training.halved(state)))
     preprocess = {
@@ -216,11 +214,8 @@ def write_open_clip(
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    training.write_json(
-        folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess}
-    )
-    for path in tokenizer.iterdir():
-        write_atomically(folder / path.name, path.read_bytes())
+    settings = {"model_cfg": config, "preprocess_cfg": preprocess}
+    training.write_json(folder / "open_clip_config.json", settings)
 
 
 def card(name: str, metrics: dict, millions: float) -> str:
@@ -231,14 +226,9 @@ def card(name: str, metrics: dict, millions: float) -> str:
     return cards.card("small_clip", metrics, **fields)
 
 
-def export(args: argparse.Namespace) -> None:
-    """Write the model folder from the last checkpoint: weights, words, card."""
-    words = args.work / args.name / "tokenizer"
-    training.export_run(args, partial(write_open_clip, tokenizer=words), card)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
+    export = partial(training.export_run, write=write_open_clip, card=card)
     training.run_script(parse(argv), train, export)
 
 

@@ -234,14 +234,9 @@ def card(name: str, metrics: dict, millions: float) -> str:
     return cards.card("small_coca", metrics, **fields)
 
 
-def export(args: argparse.Namespace) -> None:
-    """Write the model folder from the last checkpoint: weights, words, card."""
-    words = args.work / args.name / "tokenizer"
-    training.export_run(args, partial(write_open_clip, tokenizer=words), card)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
+    export = partial(training.export_run, write=write_open_clip, card=card)
     training.run_script(parse(argv), train, export)
 
 

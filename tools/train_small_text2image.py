@@ -39,12 +39,13 @@ from tools.small_text2image.latents import (
     read_tokenizer,
     sample_captions,
     shares_of,
+    tokenize,
     training_caches,
     views_of,
 )
 from tools.small_text2image.networks import Drawer, Perception, make_autoencoder, make_scheduler
 from tools.small_text2image.pipeline import BLIND, SEEING, export, read_autoencoder, vae_folder
-from tools.training import Captioned, options, tokenize
+from tools.training import Captioned, options
 
 SNR_LIMIT = 5.0  # gamma of min-SNR
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from tools.training.looks import LOOKS, find_looks
 LONG_SHARE, EMPTY_SHARE, LEVEL_SHARE = 0.5, 0.1, 0.5  # of the captions
 WEIGHTS = {"ucmerced": 0.35, "eurosat": 2.0, "mini_earth": 0.65}  # of the sources in a batch
 COPIES = {"ucmerced": 24, "eurosat": 4, "mini_earth": 2}  # views of each image
+tokenize = partial(training.tokenize, max_length=MAX_TOKENS)
 
 
 def shares_of(sources: Sequence[Captioned], batch: int) -> list[int]:
@@ -133,7 +135,7 @@ class Batches:
             chosen = [int(views[rng.integers(len(views))]) for views in some]
             latents.append(cache.latents[torch.tensor(chosen)].float())
             captions += [cache.caption(i, rng) for i in chosen]
-        return torch.cat(latents), training.tokenize(self.tokenizer, captions), generator
+        return torch.cat(latents), tokenize(self.tokenizer, captions), generator
 
 
 def sample_captions(caches: Sequence[Latents], num: int = 6000) -> list[str]:

@@ -127,7 +127,7 @@ def export_run(
     write: Callable[[Path, dict[str, Tensor], dict], None],
     card: Callable[[str, dict, float], str],
 ) -> None:
-    """Write a model's folder from the last checkpoint, and say how large it is.
+    """Write a model's folder from the last checkpoint, with the run's tokenizer if it has one.
 
     ``write`` puts averaged weights and their configuration into a folder; ``card`` composes the
     card from the name, the metrics and the million weights.
@@ -136,6 +136,8 @@ def export_run(
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     state = read_checkpoint(run)["ema"]
     write(folder, state, metrics["config"])
+    for path in (run / "tokenizer").glob("*"):
+        write_atomically(folder / path.name, path.read_bytes())
     millions = sum(value.numel() for value in state.values()) / 1e6
     write_atomically(folder / "README.md", card(args.name, metrics, millions).encode())
     say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")

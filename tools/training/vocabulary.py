@@ -25,9 +25,11 @@ def tokenizer_in(
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+def tokenize(
+    tokenizer: CLIPTokenizer, texts: Sequence[str], *, max_length: int | None = None
+) -> Tensor:
     """Encode texts as ``open_clip`` and the stock pipeline do with this tokenizer."""
-    length = tokenizer.model_max_length
+    length = max_length or tokenizer.model_max_length
     settings = {"padding": "max_length", "truncation": True, "max_length": length}
     return tokenizer(list(texts), return_tensors="pt", **settings).input_ids
 
