@@ -179,16 +179,13 @@ def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int
 
 
 def agreement_rows(
-    judge: train_judge.Judge, drawn: Sequence[Images], judged: Images
+    judge: train_judge.Judge, labels: Tensor, called: Tensor, judged: Images, *, seeds: int
 ) -> Iterator[Row]:
-    """Ask the judge what drawings and real images show, over all and by class."""
-    seeds = len(drawn)
-    labels = torch.cat([images.labels for images in drawn])
-    said = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
-    real_said, _ = train_judge.see(judge, judged.pixels)
+    """Say what the judge calls drawings and real images, over all and by class."""
+    real_called, _ = train_judge.see(judge, judged.pixels)
     for images, right, truth, num in (
-        ("drawn", said == labels, labels, seeds),
-        ("real", real_said == judged.labels, judged.labels, 1),
+        ("drawn", called == labels, labels, seeds),
+        ("real", real_called == judged.labels, judged.labels, 1),
     ):
         yield share_row(images, right, seeds=num)
         for k, name in enumerate(judge.class_names):
@@ -350,16 +347,14 @@ def pairs_sheet(
     training.sheet([row.float() / 255 for row in rows], path, zoom=3)
 
 
-def confusions(judge: train_judge.Judge, drawn: Sequence[Images]) -> dict[str, str]:
+def confusions(names: Sequence[str], labels: Tensor, called: Tensor) -> dict[str, str]:
     """Say for each class what else its drawings are mostly taken for, with the share."""
-    labels = torch.cat([images.labels for images in drawn])
-    called = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
-    names, words = judge.class_names, {"all": ""}
+    said = {"all": ""}
     for k, name in enumerate(names):
         others = Counter(called[(labels == k) & (called != k)].tolist()).most_common(1)
         total = int((labels == k).sum())
-        words[name] = f"{names[others[0][0]]} ({others[0][1] / total:.3f})" if others else ""
-    return words
+        said[name] = f"{names[others[0][0]]} ({others[0][1] / total:.3f})" if others else ""
+    return said
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -371,7 +366,9 @@ def measure(args: argparse.Namespace) -> None:
     drawn = draw_classes(args, model, judge.class_names)
     sheets(args, drawn[0], judge.class_names)
     clip = zero_shot.load_clip(args.clip, device="cpu")
-    rows = list(agreement_rows(judge, drawn, real.judged))
+    labels = torch.cat([images.labels for images in drawn])
+    called = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
+    rows = list(agreement_rows(judge, labels, called, real.judged, seeds=args.seeds))
     training.say(f"recognized: {rows[0].value:.4f} of the drawings")
     extractors = spaces(args, judge, clip)
     for space, features in extractors.items():
@@ -384,7 +381,8 @@ def measure(args: argparse.Namespace) -> None:
     shared |= {"scheduler": type(model.pipeline.scheduler).__name__}
     shared |= training.origin(args.command)
     write_table(args.table, [vars(row) | {"class": row.class_name} | shared for row in rows])
-    text = fragment(args, rows, judge=record, confused=confusions(judge, drawn))
+    confused = confusions(judge.class_names, labels, called)
+    text = fragment(args, rows, judge=record, confused=confused)
     path = args.work / f"{args.name}_measured_on_{args.on}.md"
     write_atomically(path, text.encode())
     training.say(f"wrote {args.table.name}, {path.name} and sheets")
