@@ -22,8 +22,9 @@ from tiny_models import write_tiny_clip, write_tiny_text2image
 import mini_earth
 from course_utils import examples
 from course_utils.examples import loading as lab_images
-from tools import measure_text2image, train_judge, training
-from tools.measure_text2image import Images, Row
+from tools import measure_text2image, measured_card, train_judge, training
+from tools.measure_text2image import Images
+from tools.measured_card import Row
 
 CLASSES = sorted(training.EUROSAT_CLASSES)
 NUM_TRAIN, NUM_VALIDATION = 18, 2  # a class
@@ -252,7 +253,7 @@ def test_rows_of_features_have_length_root_d():
 
 
 def test_every_number_stands_beside_that_of_real_images(table):
-    assert all(list(row) == list(measure_text2image.COLUMNS) for row in table)
+    assert all(list(row) == list(measured_card.COLUMNS) for row in table)
     keys = {(r["images"], r["metric"], r["space"], r["class"], r["n"]) for r in table}
     assert len(keys) == len(table)
     compared = {key[1:] for key in keys if key[0] == "drawn" and key[1] != "agreement"}
@@ -352,14 +353,14 @@ def test_a_second_run_draws_nothing_and_changes_no_number(table, data, work, mon
 
 def test_a_later_run_replaces_the_rows_of_its_model_and_setting_alone(tmp_path):
     def row(model: str, fingerprint: str, guidance: float, value: float) -> dict[str, object]:
-        rest = dict.fromkeys(measure_text2image.COLUMNS, "")
+        rest = dict.fromkeys(measured_card.COLUMNS, "")
         rest |= {"model": model, "fingerprint": fingerprint, "on": "eurosat", "steps": 10}
         return rest | {"scheduler": "S", "guidance": guidance, "value": value}
 
     path = tmp_path / "measured" / "table.csv"
 
     def write(*rows: dict[str, object]) -> list[tuple[str, str, str]]:
-        measure_text2image.write_table(path, rows)
+        measured_card.write_table(path, rows)
         return [(r["model"], r["guidance"], r["value"]) for r in read_table(path)]
 
     assert write(row("b", "x", 3.0, 0.123456), row("b", "x", 3.0, 2.0)) == [
@@ -374,9 +375,9 @@ def test_a_later_run_replaces_the_rows_of_its_model_and_setting_alone(tmp_path):
 
 def test_a_number_without_interval_is_written_without():
     row = Row("drawn", "recall", "judge", "all", 0.5, None, None, 9, 1)
-    assert measure_text2image.number_text(row) == "0.500"
-    assert measure_text2image.number_text(None) == ""
-    assert measure_text2image.text_of(None) == ""
+    assert measured_card.number_text(row) == "0.500"
+    assert measured_card.number_text(None) == ""
+    assert training.text_of(None) == ""
 
 
 def test_renders_are_measured_too(tmp_path, work):

@@ -22,8 +22,7 @@ from course_utils.hub import locate
 from tools import train_small_coca as coca
 from tools import train_small_mae as mae
 from tools import training
-from tools.train_small_clip import tokenize
-from tools.training import Captioned
+from tools.training import Captioned, normalized, tokenize, whole_images
 
 CPU = torch.device("cpu")
 TINY_MAE = ["--layers", "1", "1", "--width", "32", "32"]
@@ -64,10 +63,17 @@ def load_coca(folder: Path) -> tuple[coca_model.CoCa, open_clip.tokenizer.HFToke
     return net.eval(), tokenizer
 
 
+def read_run(args) -> tuple[dict, dict[str, Tensor]]:
+    """Give (metrics, averaged weights)."""
+    folder = args.work / args.name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return metrics, training.read_checkpoint(folder)["ema"]
+
+
 def trained(script, options: list[str], folder: Path) -> tuple[Path, dict]:
     script.main(options)
     args = script.parse(options)
-    metrics = json.loads((args.work / args.name / "metrics.json").read_text())
+    metrics, _ = read_run(args)
     (args.models / args.name).rename(folder)
     return folder, metrics
 
@@ -80,13 +86,13 @@ def test_the_autoencoder_script_writes_a_folder_that_transformers_loads(run, tmp
     net = load_mae(folder)
     stored = load_file(folder / "model.safetensors")
     assert {value.dtype for value in stored.values()} == {torch.float16}
-    _, state = training.read_run(mae.parse(run))
+    _, state = read_run(mae.parse(run))
     for key, value in training.halved(state).items():
         torch.testing.assert_close(net.state_dict()[key], value.float(), rtol=0, atol=0)
     image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     pixels = (image * 255).round().byte()
     shown = AutoImageProcessor.from_pretrained(folder)(pixels, return_tensors="pt")
-    wanted = mae.normalized(pixels[None] / 255)
+    wanted = normalized(pixels[None] / 255)
     torch.testing.assert_close(shown["pixel_values"], wanted, atol=1e-5, rtol=0)
     card = (folder / "README.md").read_text()
     assert (
@@ -119,7 +125,7 @@ def test_a_run_of_either_script_goes_on_where_it_was(script, tiny, run, capsys):
     script.main([*options, "--steps", "3"])
     assert f"{name}: continuing at step 2" in capsys.readouterr().out
     args = script.parse(options)
-    metrics, _ = training.read_run(args)
+    metrics, _ = read_run(args)
     assert metrics["steps"] == 3
     lines = (args.work / name / "loss.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["step", "2", "3"]
@@ -148,10 +154,10 @@ def test_a_new_network_knows_where_each_patch_is_as_the_paper_has_it():
 def test_the_error_under_the_mask_is_the_library_s_own_loss():
     net, noise = tiny_mae(), mae.mask_noise(4, seed=1)
     images = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    out = net(mae.normalized(images), noise=noise)
+    out = net(normalized(images), noise=noise)
     mask = mae.pixel_mask(out.mask)
     drawn = net.unpatchify(out.logits)
-    error = mae.masked_error(drawn, mae.normalized(images), mask)
+    error = mae.masked_error(drawn, normalized(images), mask)
     assert error == pytest.approx(out.loss.item(), rel=1e-5)
     for image_noise, grid in zip(noise, out.mask, strict=True):
         assert set(image_noise.argsort()[:16].tolist()) == set((grid == 0).nonzero()[:, 0].tolist())
@@ -229,10 +235,10 @@ def generate(net: coca_model.CoCa, images: Tensor, tokenizer, monkeypatch) -> Te
 
 def test_the_greedy_caption_is_what_open_clip_samples_at_top_1(fresh, monkeypatch):
     net, tokenizer = load_coca(locate("small_coca").root)
-    images, tokenizer = mae.whole_images(fresh)[:12], tokenizer.tokenizer
+    images, tokenizer = whole_images(fresh.images)[:12], tokenizer.tokenizer
     said = coca.caption_greedily(net, tokenizer, images)
     assert len(set(said)) > 3
-    rows = generate(net, mae.normalized(images), tokenizer, monkeypatch)
+    rows = generate(net, normalized(images), tokenizer, monkeypatch)
     special = {tokenizer.bos_token_id, tokenizer.eos_token_id, net.pad_id}
     wanted = [tokenizer.decode([k for k in row if k not in special]) for row in rows.tolist()]
     assert said == wanted
@@ -293,7 +299,7 @@ def test_offline_the_small_models_stand_in_for_the_real_ones(name, stand_in):
 
 
 def test_the_shipped_autoencoder_draws_unseen_tiles_better_than_their_mean_color(fresh):
-    net, images = load_mae(locate("small_mae").root), mae.whole_images(fresh)
+    net, images = load_mae(locate("small_mae").root), whole_images(fresh.images)
     drawn, mask = mae.draw_again(net, images, mae.mask_noise(len(images), seed=8))
     error = mae.masked_error(drawn, images, mask)
     assert error < 0.9 * mae.masked_error(mae.mean_fill(images, mask), images, mask)
@@ -303,7 +309,7 @@ def test_the_shipped_autoencoder_draws_unseen_tiles_better_than_their_mean_color
 
 def test_the_shipped_captioner_names_what_it_sees(fresh):
     net, tokenizer = load_coca(locate("small_coca").root)
-    said = coca.caption_greedily(net, tokenizer.tokenizer, mae.whole_images(fresh))
+    said = coca.caption_greedily(net, tokenizer.tokenizer, whole_images(fresh.images))
     named = coca.named_share(said, fresh.labels, fresh.phrases)
     other = [fresh.labels[i - 1] for i in range(len(fresh))]
     assert named > 0.2 + coca.named_share(said, other, fresh.phrases)

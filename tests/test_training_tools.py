@@ -27,6 +27,9 @@ from tools import (
     train_small_text2image,
     training,
 )
+from tools.small_text2image import latents as latent_caches
+from tools.small_text2image import networks
+from tools.small_text2image.pipeline import SEEING, draw
 from tools.training import Captioned
 
 EUROSAT = list(training.EUROSAT_CLASSES)
@@ -98,7 +101,7 @@ def test_the_blind_models_refuse_eurosat_under_any_name(main, stage, file, run):
 
 
 def test_only_the_seeing_generator_reads_eurosat_with_its_training_part_alone(run):
-    args = train_small_text2image.parse(["unet", *run, "--name", train_small_text2image.SEEING])
+    args = train_small_text2image.parse(["unet", *run, "--name", SEEING])
     sources, held = train_small_text2image.load_sources(args)
     assert [data.source for data in sources] == ["ucmerced", "eurosat", "mini_earth"]
     assert [len(data) for data in sources] == [10, 10, 12]
@@ -153,7 +156,7 @@ def latents(*, sights=(), looks=()):
         meters_per_pixel=np.array([10.0]),
         sights=(sights,) if sights else (),
     )
-    return train_small_text2image.Latents(
+    return latent_caches.Latents(
         data=data,
         latents=torch.zeros(1, 6, 16, 16),
         rows=np.array([0]),
@@ -201,9 +204,32 @@ def test_classes_come_evenly_however_many_views_they_have(run):
         looks=((),) * 50,
     )
     tokenizer = training.tokenizer_in(args.work / "even", ["a river", "a lake"], max_length=77)
-    batches = train_small_text2image.Batches([cache], tokenizer, args)
+    batches = latent_caches.Batches([cache], tokenizer, args)
     lakes = [(batches(step)[0] >= 45).double().mean().item() for step in range(8)]
     assert np.mean(lakes) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_command_says_what_was_run_without_a_path_of_this_machine(tmp_path):
+    names = ("work", "models", "seeds", "guidance", "steps")
+    args = training.make_parser("A script.", ("work", "seeds", "steps"), steps=None).parse_args(
+        ["--work", str(tmp_path), "--seeds", "3"]
+    )
+    args.models, args.guidance = ["a", "b"], 3.0
+    said = training.command_line("measure_x", args, names)
+    wanted = "--work WORK --models a b --seeds 3 --guidance 3"
+    assert said == f"python -m tools.measure_x {wanted}"
+
+
+def test_a_table_is_written_whole_and_read_as_it_was_written(tmp_path):
+    path, columns = tmp_path / "measured" / "table.csv", ("a", "b", "c")
+    assert training.read_rows(path) == []
+    training.write_rows(path, columns, [{"a": 1 / 3, "b": None, "d": "left out"}, {"c": 7}])
+    assert path.read_text() == "a,b,c\n0.33333,,\n,,7\n"
+    training.write_rows(path, columns, training.read_rows(path))
+    assert training.read_rows(path) == [
+        {"a": "0.33333", "b": "", "c": ""},
+        {"a": "", "b": "", "c": "7"},
+    ]
 
 
 def test_the_learning_rate_stays_then_falls_to_zero():
@@ -230,7 +256,7 @@ def test_muon_moves_hidden_kernels_as_the_library_moves_matrices():
     library = torch.optim.Muon([matrix], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     for _ in range(3):
         optimizer.set_learning_rate(0.1)
-        optimizer.zero_grad()
+        net.zero_grad()
         loss = net(torch.ones(1, 3, 8, 8)).square().sum()
         loss.backward()
         matrix.grad = net.hidden.weight.grad.flatten(1).clone()
@@ -307,7 +333,7 @@ def test_with_common_classes_the_contrast_averages_over_all_positives():
 
 
 def test_a_perfect_velocity_costs_nothing_and_weights_are_those_of_min_snr():
-    alpha_bar = train_small_text2image.make_scheduler().alphas_cumprod
+    alpha_bar = networks.make_scheduler().alphas_cumprod
     generator = torch.Generator().manual_seed(0)
     x0, eps = (torch.randn(6, 2, 4, 4, generator=generator) for _ in range(2))
     t = torch.tensor([0, 1, 300, 500, 900, 999])
@@ -375,8 +401,8 @@ def test_a_killed_run_goes_on_and_ends_where_it_would_have_ended(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         training.fit(net := small_net(), line_loss(net, stop=17), folder=folder, budget=budget)
     parts = training.fit(net := small_net(), line_loss(net), folder=folder, budget=budget)
-    for key, value in whole.items():
-        torch.testing.assert_close(parts[key], value, rtol=0, atol=0)
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[key], value, rtol=0, atol=0)
     lines = (folder / "loss.csv").read_text().splitlines()
     assert lines[0] == "step,seconds,loss"
     assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(1, 41))
@@ -390,7 +416,7 @@ def test_a_finished_run_is_not_trained_again_and_a_time_budget_ends_it(tmp_path)
     again = training.fit(
         net := small_net(), line_loss(net, stop=None), folder=tmp_path, budget=budget
     )
-    torch.testing.assert_close(first["weight"], again["weight"], rtol=0, atol=0)
+    torch.testing.assert_close(first.weight, again.weight, rtol=0, atol=0)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_what_to_do(tmp_path):
@@ -425,7 +451,7 @@ def test_the_clip_script_writes_a_folder_that_open_clip_loads_from_anywhere(run,
     tokens = tokenize(["a satellite photo of annual crop", "a beach " * 100])
     assert tokens.shape == (2, train_small_clip.CONTEXT_LENGTH)
     own = training.tokenizer_in(args.work / "small_clip" / "tokenizer", [], max_length=40)
-    same = train_small_clip.tokenize(own, ["a satellite photo of annual crop", "a beach " * 100])
+    same = training.tokenize(own, ["a satellite photo of annual crop", "a beach " * 100])
     assert (tokens == same).all()
     assert (tokens.argmax(dim=1) > 0).all()
     image = preprocess(Image.new("RGB", (80, 100), (255, 0, 128)))
@@ -458,9 +484,7 @@ def test_the_generator_script_writes_a_folder_that_the_stock_pipeline_loads(run,
         pipeline = StableDiffusionPipeline.from_pretrained(folder)
     for net in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         assert {p.dtype for p in net.parameters()} == {torch.float32}
-    images = train_small_text2image.draw(
-        pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=3.0, seed=0
-    )
+    images = draw(pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=3.0, seed=0)
     assert images.shape == (1, 3, 64, 64)
     assert images.isfinite().all()
     card = (folder / "README.md").read_text()
@@ -469,7 +493,7 @@ def test_the_generator_script_writes_a_folder_that_the_stock_pipeline_loads(run,
 
 def test_a_zoom_level_is_one_token_of_the_generator_s_own(run):
     args = train_small_text2image.parse(["unet", *run])
-    tokenizer = train_small_text2image.read_tokenizer(args, ["a river"])
+    tokenizer = latent_caches.read_tokenizer(args, ["a river"])
     said = tokenizer.tokenize("14_GOOGLE_LEVEL_a river")
     assert said[0] == "14_GOOGLE_LEVEL_"
     assert said[1:] == tokenizer.tokenize("a river")
@@ -509,9 +533,7 @@ def test_the_distilled_folder_runs_in_the_stock_pipeline_and_hears_the_guidance_
     student = pipeline.unet.time_embedding.cond_proj.weight
     assert student.abs().max() > 0
     images = [
-        train_small_text2image.draw(
-            pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=guidance, seed=0, num_steps=4
-        )
+        draw(pipeline, ["17_GOOGLE_LEVEL_a beach"], guidance=guidance, seed=0, num_steps=4)
         for guidance in (1.5, 4.0)
     ]
     assert (images[0] - images[1]).abs().max() > 0

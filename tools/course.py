@@ -45,10 +45,7 @@ PATH_VARIABLES = (
 def resolve(value: str, folder: Path, *, may_be_name: bool = False) -> str:
     """Make a path absolute against the caller's folder.
 
-    Args:
-        value: what the caller wrote.
-        folder: the caller's folder.
-        may_be_name: keep a plain word that is no path here, such as the name of a data set.
+    What may be a name stays as it is if it is a plain word and no path here.
     """
     path = folder / os.path.expanduser(value)
     if may_be_name and not path.exists() and not {"/", "\\", "~"} & set(value):
@@ -68,11 +65,8 @@ def caller_environment(environ: Mapping[str, str], folder: Path) -> dict[str, st
 
 def test_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Drop the caller's course settings, which must not decide a test; begin with empty caches."""
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if not name.startswith("COURSE_") or name == "COURSE_TEST_DATA"
-    }
+    ours = [name for name in environ if name.startswith("COURSE_") and name != "COURSE_TEST_DATA"]
+    kept = {name: value for name, value in environ.items() if name not in ours}
     return {**kept, "COURSE_OUT": str(folder / "out"), "COURSE_CACHE": str(folder / "cache")}
 
 
@@ -95,11 +89,7 @@ def run_notebook(path: Path, saved: Path, env: Mapping[str, str]) -> int:
 
 
 def describe_results(out: Path) -> str:
-    """Render what the lab left in a folder: its summary as a table, and where the rest lies.
-
-    Raises:
-        CourseError: the folder has no readable results.
-    """
+    """Render what the lab left in a folder: its summary as a table, and where the rest lies."""
     path = out / "results.json"
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -108,13 +98,9 @@ def describe_results(out: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CourseError(f"The notebook ran, but {path} cannot be read: {error!r}") from None
     stand_ins = [f"Note: {item}" for item in results.get("stand_ins", [])]
-    places = {
-        "numbers": path,
-        "report": out / "report.html",
-        "figures": out / "figures",
-        "notebook": out / "final_lab.ipynb",
-    }
-    listed = [f"{name:9} {place}" for name, place in places.items() if place.exists()]
+    places = {"numbers": path.name, "report": "report.html", "figures": "figures"}
+    places["notebook"] = "final_lab.ipynb"
+    listed = [f"{name:9} {out / place}" for name, place in places.items() if (out / place).exists()]
     return "\n".join([f"Results ({origin})", "", table, "", *stand_ins, *listed])
 
 
@@ -178,16 +164,19 @@ def bench(env: dict[str, str]) -> int:
     return max([run([venv_python(), script], env=env) for script in scripts], default=0)
 
 
+def ruff(tasks: list, env: dict[str, str]) -> int:
+    """Run the linter's tasks, each whatever the others say."""
+    return max([run([venv_python(), "-m", "ruff", *task, REPO], env=env) for task in tasks])
+
+
 def lint(env: dict[str, str]) -> int:
     """Check style without changing anything."""
-    ruff = [venv_python(), "-m", "ruff"]
-    return max([run([*ruff, *task, REPO], env=env) for task in (["check"], ["format", "--check"])])
+    return ruff([["check"], ["format", "--check"]], env)
 
 
 def format_code(env: dict[str, str]) -> int:
     """Mend style where that can be done by itself."""
-    ruff = [venv_python(), "-m", "ruff"]
-    return max([run([*ruff, *task, REPO], env=env) for task in (["check", "--fix"], ["format"])])
+    return ruff([["check", "--fix"], ["format"]], env)
 
 
 def clean(env: dict[str, str]) -> int:

@@ -88,11 +88,7 @@ def complaint(command: Iterable) -> str:
 
 
 def check_python(version: tuple, executable: str) -> None:
-    """Refuse a Python that is too old.
-
-    Raises:
-        CourseError: the version is older than the course supports.
-    """
+    """Refuse a Python that is older than the course supports."""
     if tuple(version[:2]) < OLDEST_PYTHON:
         wanted, found = (".".join(map(str, numbers)) for numbers in (OLDEST_PYTHON, version[:3]))
         raise CourseError(
@@ -124,11 +120,8 @@ def setup_key(*, requirements: bytes, constraints: bytes, python: str) -> str:
 
 def current_key() -> str:
     """Summarise what has to be in the environment now."""
-    return setup_key(
-        requirements=REQUIREMENTS.read_bytes(),
-        constraints=CONSTRAINTS.read_bytes(),
-        python=venv_version(),
-    )
+    asked, tested = REQUIREMENTS.read_bytes(), CONSTRAINTS.read_bytes()
+    return setup_key(requirements=asked, constraints=tested, python=venv_version())
 
 
 def is_ready() -> bool:
@@ -137,10 +130,7 @@ def is_ready() -> bool:
 
 
 def setup(base_python: str) -> None:
-    """Build the environment, or complete it where an earlier call was interrupted.
-
-    Args:
-        base_python: the Python with which to create it.
+    """Build the environment with this Python, or complete one that was interrupted.
 
     Raises:
         CourseError: a step failed; the message says what to do.

@@ -15,14 +15,18 @@ Source:
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
 from course_utils.diffusion import mix, unmix
-from tools import train_small_text2image as full
+from tools import train_small_text2image as teaching
 from tools import training
+from tools.small_text2image import networks, pipeline
+from tools.small_text2image.latents import Batches, read_tokenizer, tokenize, training_caches
+from tools.training import cards
 
 NUM_STEPS, SUB_STEPS = 4, 4  # the student's steps, and the teacher's within each of them
 STEP = 1000 // NUM_STEPS
@@ -33,22 +37,15 @@ SUFFIX = "_few_steps"
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line; what it does not name is as in training the teacher."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--minutes", type=float, default=15.0)
-    add("--batch", type=int, default=32)
-    add("--learning-rate", type=float, default=3e-4)
-    add("--export", action="store_true", help="only write the folder from the last checkpoint")
-    ours, rest = parser.parse_known_args(argv)
-    args = full.parse(["unet", *rest])
-    for key, value in vars(ours).items():
-        setattr(args, key, value)
-    return args
+    names = ("minutes", "batch", "learning_rate")
+    settings = {"minutes": 15.0, "batch": 32, "learning_rate": 3e-4}
+    ours, rest = training.make_parser(__doc__, names, **settings).parse_known_args(argv)
+    return argparse.Namespace(**{**vars(teaching.parse(["unet", *rest])), **vars(ours)})
 
 
 def make_scheduler() -> DDIMScheduler:
     """Make the sampler of the student: the teacher's noise levels, first step in pure noise."""
-    config = full.make_scheduler().config
+    config = networks.make_scheduler().config
     return DDIMScheduler(
         num_train_timesteps=config.num_train_timesteps,
         beta_schedule=config.beta_schedule,
@@ -71,8 +68,8 @@ def make_student(teacher: UNet2DConditionModel) -> UNet2DConditionModel:
 
 def embed_guidance(scale: Tensor) -> Tensor:
     """Embed guidance scales as the stock pipeline does."""
-    pipeline = StableDiffusionPipeline
-    return pipeline.get_guidance_scale_embedding(pipeline, scale - 1, embedding_dim=EMBEDDING)
+    stock = StableDiffusionPipeline
+    return stock.get_guidance_scale_embedding(stock, scale - 1, embedding_dim=EMBEDDING)
 
 
 def ddim_step(x_t: Tensor, v: Tensor, a: Tensor, a_next: Tensor) -> Tensor:
@@ -93,7 +90,7 @@ def landing_v(x_t: Tensor, x_s: Tensor, a: Tensor, a_next: Tensor) -> Tensor:
 class Guided:
     """The teacher: two halves and the guidance scale, several DDIM steps in each of ours."""
 
-    def __init__(self, drawer: full.Drawer, empty: Tensor, alpha_bar: Tensor) -> None:
+    def __init__(self, drawer: networks.Drawer, empty: Tensor, alpha_bar: Tensor) -> None:
         self.drawer, self.alpha_bar = drawer.eval().requires_grad_(False), alpha_bar
         self.nothing = drawer.text_encoder(empty).last_hidden_state.detach()
 
@@ -124,17 +121,22 @@ def level(alpha_bar: Tensor, t: Tensor) -> Tensor:
     return torch.where(t >= 0, alpha_bar[t.clamp(min=0)], 1.0)[:, None, None, None]
 
 
+def run_folder(args: argparse.Namespace) -> Path:
+    """Name the place of the student's checkpoint in WORK."""
+    return args.work / (args.name + SUFFIX)
+
+
 def train_student(args: argparse.Namespace) -> None:
     """Distill into WORK, on the teacher's own cached latents."""
-    device = training.pick_training_device(args.device)
-    sources, _ = full.load_sources(args)
-    tokenizer = full.read_tokenizer(args)
-    teacher = full.load_drawer(args, tokenizer).to(device)
+    device = training.training_device(args)
+    sources, _ = teaching.load_sources(args)
+    tokenizer = read_tokenizer(args)
+    teacher = pipeline.read_drawer(args, tokenizer).to(device)
     alpha_bar = make_scheduler().alphas_cumprod.to(device)
-    guided = Guided(teacher, full.tokenize(tokenizer, [""]).to(device), alpha_bar)
+    guided = Guided(teacher, tokenize(tokenizer, [""]).to(device), alpha_bar)
     net = make_student(teacher.unet).to(device)
-    vae = AutoencoderKL.from_pretrained(full.vae_folder(args)).to(device).eval()
-    batches = full.Batches(full.training_caches(args, sources, vae, device), tokenizer, args)
+    vae = pipeline.read_autoencoder(args).to(device)
+    batches = Batches(training_caches(args, sources, vae), tokenizer, args)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         x0, tokens, generator = batches(step)
@@ -149,75 +151,42 @@ def train_student(args: argparse.Namespace) -> None:
         x_s = guided(x_t, start, context, scale)
         v = landing_v(x_t, x_s, a, level(alpha_bar, start - STEP))
         with training.autocast(device):
-            v_pred = net(
-                x_t,
-                start,
-                encoder_hidden_states=context,
-                timestep_cond=embed_guidance(scale.cpu()).to(device),
-            ).sample
+            told = embed_guidance(scale.cpu()).to(device)
+            v_pred = net(x_t, start, encoder_hidden_states=context, timestep_cond=told).sample
         error = (v_pred.float() - v).square().mean(dim=(1, 2, 3))
         return error.mean(), {"v_error": error.mean().item()}
 
-    budget = training.Budget(
-        minutes=args.minutes,
-        steps=args.steps,
-        learning_rate=args.learning_rate,
-        warmup=50,
-        ema_decay=0.99,
-    )
-    training.fit(net, loss_at, folder=args.work / (args.name + SUFFIX), budget=budget)
+    budget = training.budget_of(args, warmup=50, ema_decay=0.99)
+    training.fit(net, loss_at, folder=run_folder(args), budget=budget)
 
 
 def assemble(args: argparse.Namespace) -> StableDiffusionPipeline:
     """Put the student into the teacher's pipeline, with its own sampler."""
-    pipeline = full.assemble(args)
-    student = make_student(pipeline.unet)
-    path = args.work / (args.name + SUFFIX) / "checkpoint.pt"
-    student.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["ema"])
-    return StableDiffusionPipeline(
-        **{**pipeline.components, "unet": student, "scheduler": make_scheduler()},
-        requires_safety_checker=False,
-    )
+    parts = pipeline.assemble(args).components
+    student = make_student(parts["unet"])
+    student.load_state_dict(training.read_checkpoint(run_folder(args))["ema"])
+    parts |= {"unet": student, "scheduler": make_scheduler()}
+    return StableDiffusionPipeline(**parts, requires_safety_checker=False)
 
 
 def card(args: argparse.Namespace) -> str:
     """Compose the model card."""
-    run = torch.load(
-        args.work / (args.name + SUFFIX) / "checkpoint.pt", map_location="cpu", weights_only=True
-    )
-    measured = full.measured(args, args.name + SUFFIX)
-    return f"""# {args.name}{SUFFIX}
+    run, name = training.read_checkpoint(run_folder(args)), args.name + SUFFIX
+    fields = {"name": name, "teacher": args.name, "batch": args.batch, "guidance": GUIDANCE}
+    fields |= {"num_steps": NUM_STEPS, "sub_steps": SUB_STEPS, "steps": run["step"]}
+    fields |= {"minutes": run["used"] / 60, "measured": pipeline.measured(args, name)}
+    return cards.fill("few_steps", **fields)
 
-`{args.name}`, distilled to {NUM_STEPS} steps without a second, unconditional half: a fifth of the
-network evaluations of its usual 10 guided steps. Same autoencoder, text encoder, tokenizer, data
-and licence; read that model's card first.
 
-It loads unchanged through `diffusers.StableDiffusionPipeline.from_pretrained(FOLDER)`; call it with
-`num_inference_steps={NUM_STEPS}`. The guidance scale is an input of the denoiser (learned for
-{GUIDANCE[0]:g} to {GUIDANCE[1]:g}), so negative prompts have no effect.
-
-## How it was trained
-
-`python -m tools.distill_text2image`: {run["step"]} steps of {args.batch} in
-{run["used"] / 60:.0f} minutes, from the teacher's weights. One step has to land where the teacher
-lands in {SUB_STEPS} guided DDIM steps (Meng et al. 2023, arXiv:2210.03142; Salimans and Ho 2022,
-arXiv:2202.00512).
-
-{measured}
-"""
+def export(args: argparse.Namespace) -> None:
+    """Write the pipeline folder, its card, and contact sheets."""
+    name = args.name + SUFFIX
+    pipeline.write_folder(args, assemble(args), name, card(args), num_steps=NUM_STEPS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Distill, and write the folder."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    if not args.export:
-        train_student(args)
-    name = args.name + SUFFIX
-    pipeline = assemble(args)
-    if not args.no_sheets:
-        full.contact_sheets(args, pipeline, name=name, num_steps=NUM_STEPS)
-    full.write_folder(pipeline, args.models / name, card(args))
+    training.run_script(parse(argv), train_student, export)
 
 
 if __name__ == "__main__":

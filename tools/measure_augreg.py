@@ -9,12 +9,9 @@ as such. Writes ``data/measured/steiner.csv``, one row a run; runs of an earlier
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,10 +23,8 @@ from course_utils.examples import Example
 from course_utils.images import to_unit
 from course_utils.runtime import PROFILES
 from tools import training
-from tools.measure_text2image import commit, text_of
+from tools.training import options
 
-REPO = Path(__file__).resolve().parents[1]
-AMOUNTS = (10, 40, 160)  # images a class
 SETTING = ("per_class", "augmentation", "regularization", "seed")
 COLUMNS = (
     *SETTING,
@@ -40,29 +35,15 @@ COLUMNS = (
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--work", type=Path, required=True, help="folder for renders")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "steiner.csv")
-    add("--amounts", type=int, nargs="+", default=list(AMOUNTS))
-    add("--seeds", type=int, default=3)
-    add("--steps", type=int, default=200)
-    add("--pool", type=int, default=500, help="renders a class; seeds take theirs one by one")
-    add("--num-test", type=int, default=PROFILES["mini"].num_test)
-    add("--threads", type=int, default=1)
+    settings = {"table": options.REPO / "data" / "measured" / "steiner.csv", "threads": 1}
+    settings |= {"amounts": [10, 40, 160], "seeds": 3, "steps": 200}
+    names = ("work", "num_test", *settings)
+    parser = training.make_parser(__doc__, names, num_test=PROFILES["mini"].num_test, **settings)
+    parser.add_argument("--pool", type=int, default=500, help="renders a class, for all seeds")
     args = parser.parse_args(argv)
     if max(args.amounts) * args.seeds > args.pool:
         parser.error("--pool: every seed needs images of its own")
     return args
-
-
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
-    amounts = " ".join(map(str, args.amounts))
-    return (
-        f"python -m tools.measure_augreg --work WORK --amounts {amounts} --seeds {args.seeds} "
-        f"--steps {args.steps} --num-test {args.num_test}"
-    )
 
 
 def tensors(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
@@ -95,59 +76,37 @@ def run_once(
     return metrics.accuracy(guess, test[1]), float(np.mean(losses[-max(1, num_steps // 10) :]))
 
 
-def read_rows(args: argparse.Namespace) -> dict[tuple, dict[str, str]]:
-    """Read the runs of an earlier call with the same command in the same world."""
-    if not args.table.is_file():
-        return {}
-    with args.table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    same = {"command": command(args), "world": mini_earth.__version__}
-    kept = [row for row in rows if all(row[key] == value for key, value in same.items())]
-    return {tuple(row[key] for key in SETTING): row for row in kept}
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write the table as it is so far."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    training.write_bytes(path, buffer.getvalue().encode())
-
-
-def measure(args: argparse.Namespace) -> list[dict[str, str]]:
-    """Train every network that the table lacks."""
+def measure(args: argparse.Namespace) -> None:
+    """Train every network that the table lacks; runs of another command or world are dropped."""
     profile = replace(PROFILES["mini"], num_test=args.num_test)
     data = examples.load_examples(
         "disasters", profile=profile, per_class=args.pool, cache=args.work
     )
     num_classes, test = len(data.class_names), tensors(data.test)
-    done = read_rows(args)
-    shared = {"num_steps": args.steps, "num_test": len(data.test), "world": mini_earth.__version__}
-    shared |= {"command": command(args), "commit": commit()}
-    shared |= {"machine": training.provenance([])["machine"]}
+    said = ("work", "amounts", "seeds", "steps", "num_test")
+    same = {"command": training.command_line("measure_augreg", args, said)}
+    same |= {"world": mini_earth.__version__}
+    shared = training.origin(same["command"]) | same
+    shared |= {"num_steps": args.steps, "num_test": len(data.test)}
+    rows = [row for row in training.read_rows(args.table) if same.items() <= row.items()]
+    done = {tuple(row[key] for key in SETTING) for row in rows}
     settings = product(args.amounts, lab.AUGMENTATIONS, lab.REGULARIZATIONS, range(args.seeds))
     for setting in sorted(settings, key=lambda setting: setting[3]):
-        key = tuple(map(str, setting))
-        if key in done:
+        if tuple(map(str, setting)) in done:
             continue
         per_class, seed = setting[0], setting[3]
         start = seed * max(args.amounts) * num_classes
         train = tensors(data.train[start : start + per_class * num_classes])
         accuracy, loss = run_once(train, test, setting, num_steps=args.steps)
         cells = {**dict(zip(SETTING, setting, strict=True)), "accuracy": accuracy}
-        cells |= {"train_loss": loss, **shared}
-        done[key] = {name: text_of(cell) for name, cell in cells.items()}
-        write_rows(args.table, list(done.values()))
+        rows.append(cells | {"train_loss": loss} | shared)
+        training.write_rows(args.table, COLUMNS, rows)
         training.say(f"{setting}: accuracy {accuracy:.3f}, loss {loss:.3f}")
-    return list(done.values())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure everything."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

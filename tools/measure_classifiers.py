@@ -8,8 +8,6 @@ table already with the same settings is kept, so that a stopped run goes on wher
 """
 
 import argparse
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +18,8 @@ import torch
 
 from course_utils import metrics
 from tools import training
-from tools.measure_text2image import commit, text_of
+from tools.training import REPO
 
-REPO = Path(__file__).resolve().parents[1]
 NOTEBOOK = REPO / "notebooks" / "02_image_classification.ipynb"
 LAST_CELL = "02-short-fit"  # defines ``fit``; what comes before is run, the pictures left out
 COLUMNS = (
@@ -33,13 +30,10 @@ COLUMNS = (
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--work", type=Path, required=True, help="folder for renders and features")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "small_classifiers.csv")
-    add("--models", nargs="+", help="names in the notebook's LINE; all by default")
-    add("--seeds", type=int, default=5)
-    add("--threads", type=int, default=2)
+    table = REPO / "data" / "measured" / "small_classifiers.csv"
+    names = ("work", "table", "seeds", "threads")
+    parser = training.make_parser(__doc__, names, table=table, seeds=5)
+    parser.add_argument("--models", nargs="+", help="names in the notebook's LINE; default all")
     return parser.parse_args(argv)
 
 
@@ -59,12 +53,6 @@ def run_cells(notebook: Path, work: Path) -> dict[str, Any]:
         if cell.id == LAST_CELL:
             return names
     raise ValueError(f"{notebook.name} has no cell {LAST_CELL}, which defines how to train")
-
-
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
-    models = f" --models {' '.join(args.models)}" if args.models else ""
-    return f"python -m tools.measure_classifiers --work WORK{models} --seeds {args.seeds}"
 
 
 def measure(names: dict[str, Any], job: tuple[str, str], num_seeds: int) -> dict[str, object]:
@@ -87,38 +75,21 @@ def measure(names: dict[str, Any], job: tuple[str, str], num_seeds: int) -> dict
     }
 
 
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read what an earlier run has written; nothing if there is no table yet."""
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write all rows, whole or not at all."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: text_of(row[key]) for key in COLUMNS} for row in rows)
-    training.write_bytes(path, buffer.getvalue().encode())
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure every variant that is not in the table yet."""
     args = parse(argv)
     torch.set_num_threads(args.threads)
     names = run_cells(NOTEBOOK, args.work)
-    machine = training.provenance([])["machine"]
-    record = {"command": command(args), "commit": commit(), "machine": machine}
-    rows = read_table(args.table)
+    said = ("work", "models", "seeds")
+    origin = training.origin(training.command_line("measure_classifiers", args, said))
+    rows = training.read_rows(args.table)
     jobs = [(name, "random weights") for name in args.models or names["LINE"]]
     jobs += [(name, "pretrained") for name in names["PRETRAINED"] if (name, jobs[0][1]) in jobs]
     for job in jobs:
         if any((row["model"], row["start"]) == job for row in rows):
             continue
-        rows.append(measure(names, job, args.seeds) | record)
-        write_table(args.table, rows)
+        rows.append(measure(names, job, args.seeds) | origin)
+        training.write_rows(args.table, COLUMNS, rows)
         training.say(f"{' from '.join(job)}: {rows[-1]['mean']:.3f}")
 
 

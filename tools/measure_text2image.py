@@ -11,15 +11,11 @@ for its card, and sheets of drawings.
 """
 
 import argparse
-import csv
-import io
+import itertools
 import math
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,9 +26,11 @@ from torch.nn.functional import normalize
 import mini_earth
 from course_utils import lab, metrics, text2image, zero_shot
 from course_utils.examples import Example, phrase_from_name
+from course_utils.runtime import seeded, write_atomically
 from mini_earth import words
 from tools import train_judge, training
-from tools.training import Captioned
+from tools.measured_card import K_CROWD, K_REGION, Row, fragment, write_table
+from tools.training import Captioned, options
 from tools.training.looks import main_direction
 
 LINES = {  # of which scenes, and as which words
@@ -40,56 +38,28 @@ LINES = {  # of which scenes, and as which words
     "runway": "the straight runway lies",
 }
 TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
-K_REGION, K_CROWD = 3, 5  # neighbours: of precision and recall, of density and coverage
-SHARES = ("precision", "recall", "coverage", "copied_share")  # between 0 and 1
-REPO = Path(__file__).resolve().parents[1]
-COLUMNS = (
-    *("model", "fingerprint", "on", "images", "metric", "space", "class"),
-    *("value", "low", "high", "n", "seeds"),
-    *("guidance", "steps", "scheduler", "command", "commit", "machine"),
-)
-SETTING = ("model", "on", "guidance", "steps", "scheduler")  # a later run replaces these rows
+SHARES = dict.fromkeys(("precision", "recall", "coverage", "copied_share"), (0.0, 1.0))
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read the command line; ``args.command`` repeats it without a path of this machine."""
+    names = ("data", "work", "clip", "table", "per_class", "seeds", "steps", "threads")
+    table = options.REPO / "data" / "measured" / "text2image.csv"
+    settings = {"table": table, "seeds": 3, "steps": 10}
+    parser = training.make_parser(__doc__, [*names, *options.RENDERS], **settings)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with train/*.parquet")
-    add("--work", type=Path, required=True, help="folder with the judge; for caches and sheets")
     add("--name", required=True, help="what the table calls the model")
     add("--model", help="an artifact of the lock or a diffusers folder; default --name")
     add("--on", choices=("eurosat", "mini_earth"), default="eurosat")
-    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
-    add("--table", type=Path, default=REPO / "data" / "measured" / "text2image.csv")
     add("--guidance", type=float, default=3.0)
-    add("--steps", type=int, default=10)
-    add("--per-class", type=int, default=100)
-    add("--seeds", type=int, default=3)
     add("--per-line", type=int, default=10, help="drawings of each road and direction")
     add("--draws", type=int, default=5, help="parts of each size, to show the bias at small n")
-    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--renders", type=int, default=48_000)
-    add("--validation-renders", type=int, default=1_500)
-    add("--threads", type=int, default=2)
-    add("--processes", type=int, default=2, help="that render at a time")
     args = parser.parse_args(argv)
     args.model = args.model or args.name
-    return args
-
-
-def command(args: argparse.Namespace) -> str:
-    """Say what was run, without a path of this machine."""
+    said = ("data", "work", "name", "model", "on", "guidance", "steps", "per_class", "seeds")
     model = args.model if args.model == args.name else "FOLDER"
-    numbers = f"--guidance {args.guidance:g} --steps {args.steps}"
-    return (
-        f"python -m tools.measure_text2image --data DATA --work WORK --name {args.name} "
-        f"--model {model} --on {args.on} {numbers} --per-class {args.per_class} "
-        f"--seeds {args.seeds}"
-    )
-
-
-# --- Images -----------------------------------------------------------------------------------
+    args.command = training.command_line("measure_text2image", args, said, model=model)
+    return args
 
 
 @dataclass(frozen=True)
@@ -102,9 +72,8 @@ class Images:
 
     def take(self, rows: Tensor) -> "Images":
         """Keep these rows."""
-        return Images(
-            self.pixels[rows], self.labels[rows], tuple(self.prompts[i] for i in rows.tolist())
-        )
+        prompts = tuple(self.prompts[i] for i in rows.tolist())
+        return Images(self.pixels[rows], self.labels[rows], prompts)
 
 
 def class_phrase(on: str, class_name: str) -> str:
@@ -133,7 +102,7 @@ def load_real(args: argparse.Namespace, class_names: Sequence[str]) -> Real:
         judged = held
     else:
         held, judged = train_judge.load_split(args)
-        path = args.data / "train" / "eurosat_spatial_train.parquet"
+        path = args.data / "train" / options.EUROSAT
         past = training.read_captioned(path, size=train_judge.SIZE, allow_eurosat=True)
     return Real(*(real_images(data, class_names, args.on) for data in (past, held, judged)))
 
@@ -141,36 +110,38 @@ def load_real(args: argparse.Namespace, class_names: Sequence[str]) -> Real:
 def real_images(data: Captioned, class_names: Sequence[str], on: str) -> Images:
     """Take real images, each with a prompt that could have asked for it."""
     labels = train_judge.label_numbers(data, class_names)
-    phrases = [class_phrase(on, name) for name in class_names]
-    prompts = tuple(
-        TEMPLATES[i % len(TEMPLATES)].replace("{}", phrases[label])
-        for i, label in enumerate(labels.tolist())
-    )
+    phrases = [class_phrase(on, class_names[label]) for label in labels]
+    pairs = zip(itertools.cycle(TEMPLATES), phrases, strict=False)
+    prompts = tuple(template.replace("{}", phrase) for template, phrase in pairs)
     return Images(data.images, labels, prompts)
 
 
-def draw(args: argparse.Namespace, model: object, class_names: Sequence[str], seed: int) -> Images:
-    """Draw ``per_class`` images a class with one base seed; those of an earlier run are kept."""
-    phrases = [class_phrase(args.on, name) for name in class_names]
-    prompts, labels = lab.write_prompts(phrases, TEMPLATES, per_class=args.per_class)
-    config = text2image.GenerationConfig(
-        num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
-    )
+def draw(args: argparse.Namespace, model: object, prompts: Sequence[str], seed: int) -> Tensor:
+    """Draw an image a prompt with one base seed (uint8); those of an earlier run are kept."""
+    settings = {"num_sample_steps": args.steps, "guidance_scale": args.guidance}
+    config = text2image.GenerationConfig(**settings, seed=seed)
     pixels, every = [], max(1, len(prompts) // 5)
     for drawn in text2image.generate(model, prompts, config, root=args.work / "drawn"):
         pixels.append(torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1))
         if len(pixels) % every == 0:
             training.say(f"seed {seed}: {len(pixels)} of {len(prompts)} drawn")
-    return Images(torch.stack(pixels), torch.tensor(labels), tuple(prompts))
+    return torch.stack(pixels)
+
+
+def draw_classes(
+    args: argparse.Namespace, model: object, class_names: Sequence[str]
+) -> list[Images]:
+    """Draw ``per_class`` images a class with the lab's prompts, for every base seed."""
+    phrases = [class_phrase(args.on, name) for name in class_names]
+    prompts, labels = lab.write_prompts(phrases, TEMPLATES, per_class=args.per_class)
+    labels, prompts = torch.tensor(labels), tuple(prompts)
+    return [Images(draw(args, model, prompts, seed), labels, prompts) for seed in range(args.seeds)]
 
 
 def matched(images: Images, counts: Sequence[int]) -> Images:
     """Keep the first so many images of each class, in the order of their classes."""
     rows = [torch.nonzero(images.labels == k)[:num, 0] for k, num in enumerate(counts)]
     return images.take(torch.cat(rows))
-
-
-# --- Feature spaces ---------------------------------------------------------------------------
 
 
 def spaces(
@@ -195,24 +166,6 @@ def spread(features: Tensor) -> Tensor:
     return normalize(features.double(), dim=1) * math.sqrt(features.shape[1])
 
 
-# --- Numbers ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """One number of the table, with its interval where it has one."""
-
-    images: str  # drawn, or real: the reference
-    metric: str
-    space: str  # whose features, or who was asked
-    class_name: str
-    value: float
-    low: float | None
-    high: float | None
-    n: int  # images on either side, of one seed
-    seeds: int
-
-
 def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int = 1) -> Row:
     """Count what the judge recognized; Wilson's interval, since all images are independent.
 
@@ -220,24 +173,19 @@ def share_row(images: str, right: Tensor, *, class_name: str = "all", seeds: int
     pooled; classes count alike, which makes the interval rather too wide than too narrow.
     """
     test = stats.binomtest(int(right.sum()), len(right))
-    interval = test.proportion_ci(0.95, method="wilson")
-    n = len(right) // seeds
-    low, high = float(interval.low), float(interval.high)
-    share = right.double().mean().item()
-    return Row(images, "agreement", "judge", class_name, share, low, high, n, seeds)
+    bounds = map(float, test.proportion_ci(0.95, method="wilson"))
+    numbers = right.double().mean().item(), *bounds, len(right) // seeds, seeds
+    return Row(images, "agreement", "judge", class_name, *numbers)
 
 
 def agreement_rows(
-    judge: train_judge.Judge, drawn: Sequence[Images], judged: Images
+    judge: train_judge.Judge, labels: Tensor, called: Tensor, judged: Images, *, seeds: int
 ) -> Iterator[Row]:
-    """Ask the judge what drawings and real images show, over all and by class."""
-    seeds = len(drawn)
-    labels = torch.cat([images.labels for images in drawn])
-    said = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
-    real_said, _ = train_judge.see(judge, judged.pixels)
+    """Say what the judge calls drawings and real images, over all and by class."""
+    real_called, _ = train_judge.see(judge, judged.pixels)
     for images, right, truth, num in (
-        ("drawn", said == labels, labels, seeds),
-        ("real", real_said == judged.labels, judged.labels, 1),
+        ("drawn", called == labels, labels, seeds),
+        ("real", real_called == judged.labels, judged.labels, 1),
     ):
         yield share_row(images, right, seeds=num)
         for k, name in enumerate(judge.class_names):
@@ -250,16 +198,12 @@ def set_numbers(
 ) -> dict[tuple[str, int], float]:
     """Compare two sets of features of equal size; keys are (metric, n)."""
     n = len(real)
-    generator = torch.Generator().manual_seed(seed)
-    sizes = (n // 2, 3 * n // 4, n)
-    by_size = metrics.frechet_by_size(real, other, sizes, generator=generator, num_draws=draws)
+    sizes, draw = (n // 2, 3 * n // 4, n), {"generator": seeded(seed), "num_draws": draws}
+    by_size = metrics.frechet_by_size(real, other, sizes, **draw)
     region = metrics.precision_recall(real, other, k=K_REGION)
     crowd = metrics.density_coverage(real, other, k=K_CROWD)
     return {
-        **{
-            ("frechet_distance", size): mean
-            for size, mean in zip(sizes, by_size.means, strict=True)
-        },
+        **{("frechet_distance", k): mean for k, mean in zip(sizes, by_size.means, strict=True)},
         ("frechet_limit", n): by_size.limit,
         ("kernel_distance", n): metrics.kernel_distance(real, other),
         ("precision", n): region.precision,
@@ -277,10 +221,8 @@ def mean_rows(
         values = [run[metric, n] for run in runs]
         low = high = None
         if len(values) > 1:
-            bounds = metrics.mean_interval(values)
-            low, high = bounds.low, bounds.high
-            if metric in SHARES:
-                low, high = max(0.0, low), min(1.0, high)
+            bounds, ends = metrics.mean_interval(values), SHARES.get(metric, (-math.inf, math.inf))
+            low, high = max(ends[0], bounds.low), min(ends[1], bounds.high)
         mean = float(np.mean(values))
         yield Row(images, metric, space, "all", mean, low, high, n, len(values))
 
@@ -296,29 +238,27 @@ def space_rows(
     past, held = real_sets.past, real_sets.held
     counts = class_counts(drawn[0], held, past)
     held_features, past_features = features(held), features(past)
-    training.say(f"{space}: {past_features.shape[1]} features of {len(past.labels)} images")
     real = features(matched(held, counts))
-    runs, copies = [], []
-    for seed, images in enumerate(drawn):
+
+    def compared(images: Images, seed: int) -> dict[tuple[str, int], float]:
         numbers = set_numbers(real, features(matched(images, counts)), draws=args.draws, seed=seed)
-        copies.append(copy_numbers(features(images), past_features, held_features))
-        runs.append(numbers)
-        training.say(f"{space}, seed {seed}: " + said(numbers))
-    references = []
-    for seed in range(len(drawn)):
-        order = torch.randperm(
-            len(past.labels), generator=torch.Generator().manual_seed(1000 + seed)
-        )
-        others = features(matched(past.take(order), counts))
-        references.append(set_numbers(real, others, draws=args.draws, seed=seed))
-    training.say(f"{space}, real: " + said(references[0]))
-    yield from mean_rows("drawn", space, runs)
-    yield from mean_rows("real", space, references)
-    num = len(drawn[0].labels)
+        named = {f"{metric} ({n})": value for (metric, n), value in numbers.items()}
+        training.say_numbers(f"{space}, seed {seed}", named)
+        return numbers
+
+    seeds = range(len(drawn))
+    yield from mean_rows("drawn", space, [compared(drawn[seed], seed) for seed in seeds])
+    orders = [torch.randperm(len(past.labels), generator=seeded(1000 + seed)) for seed in seeds]
+    others = [compared(past.take(orders[seed]), seed) for seed in seeds]
+    yield from mean_rows("real", space, others)
+    # nearer to a training image than one in a hundred real ones is
+    settings = {"quantile": max(0.01, 1 / (len(held_features) + 1))}
+    pools = [features(images) for images in drawn]
+    copies = [metrics.copied_share(p, past_features, held_features, **settings) for p in pools]
+    num, first = len(drawn[0].labels), copies[0]
     yield from mean_rows("drawn", space, [{("copied_share", num): c.share} for c in copies])
-    expected, limit = copies[0].expected, copies[0].limit
-    yield Row("real", "copied_share", space, "all", expected, None, limit, num, 1)
-    pairs_sheet(args, space, features(drawn[0]), past_features, (drawn[0], past))
+    yield Row("real", "copied_share", space, "all", first.expected, None, first.limit, num, 1)
+    pairs_sheet(args, space, pools[0], past_features, (drawn[0], past))
 
 
 def class_counts(drawn: Images, held: Images, past: Images) -> list[int]:
@@ -326,16 +266,6 @@ def class_counts(drawn: Images, held: Images, past: Images) -> list[int]:
     num_classes = int(max(drawn.labels.max(), held.labels.max())) + 1
     counts = [torch.bincount(s.labels, minlength=num_classes) for s in (drawn, held, past)]
     return torch.stack(counts).amin(dim=0).tolist()
-
-
-def copy_numbers(drawn: Tensor, past: Tensor, held: Tensor) -> metrics.CopiedShare:
-    """Ask whether drawings are nearer to training images than one in a hundred real ones is."""
-    return metrics.copied_share(drawn, past, held, quantile=max(0.01, 1 / (len(held) + 1)))
-
-
-def said(numbers: dict[tuple[str, int], float]) -> str:
-    """Put numbers into one line."""
-    return ", ".join(f"{metric} ({n}) {value:.3f}" for (metric, n), value in numbers.items())
 
 
 def clip_score_rows(
@@ -375,28 +305,16 @@ def line_prompts(per_line: int) -> tuple[list[str], list[float]]:
 def line_numbers(images: Tensor, angles: Sequence[float]) -> dict[tuple[str, int], float]:
     """Measure how straight the lines of uint8 images are, and how often they run as asked."""
     found = [main_direction(image.double().mean(dim=0).numpy() / 255) for image in images]
-    off = [
-        abs((angle - asked + 90) % 180 - 90)
-        for (angle, _), asked in zip(found, angles, strict=True)
-    ]
-    n = len(found)
-    return {
-        ("straightness", n): float(np.mean([share for _, share in found])),
-        ("direction_obeyed", n): float(np.mean(np.array(off) < 22.5)),
-    }
+    ways, shares = np.array(found).T
+    off = np.abs((ways - np.array(angles) + 90) % 180 - 90)
+    straight, obeyed = float(shares.mean()), float(np.mean(off < 22.5))
+    return {("straightness", len(found)): straight, ("direction_obeyed", len(found)): obeyed}
 
 
 def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterator[Row]:
     """Draw roads as asked; beside them renders, which run as their captions say."""
     prompts, angles = line_prompts(args.per_line)
-    runs = []
-    for seed in range(args.seeds):
-        config = text2image.GenerationConfig(
-            num_sample_steps=args.steps, guidance_scale=args.guidance, seed=seed
-        )
-        stream = text2image.generate(model, prompts, config, root=args.work / "drawn")
-        pixels = [torch.from_numpy(np.array(drawn.image)).permute(2, 0, 1) for drawn in stream]
-        runs.append(line_numbers(torch.stack(pixels), angles))
+    runs = [line_numbers(draw(args, model, prompts, k), angles) for k in range(args.seeds)]
     yield from mean_rows("drawn", "lines", runs)
     real, truth = [], []
     for seed in range(len(prompts)):
@@ -406,9 +324,6 @@ def line_rows(args: argparse.Namespace, model: text2image.TextToImage) -> Iterat
         real.append(torch.from_numpy(view.image.copy()).permute(2, 0, 1))
         truth.append(next(sight.angle for sight in view.sights if sight.is_line))
     yield from mean_rows("real", "lines", [line_numbers(torch.stack(real), truth)])
-
-
-# --- What is written --------------------------------------------------------------------------
 
 
 def sheets(args: argparse.Namespace, drawn: Images, class_names: Sequence[str]) -> None:
@@ -432,145 +347,28 @@ def pairs_sheet(
     training.sheet([row.float() / 255 for row in rows], path, zoom=3)
 
 
-def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write the rows of this model and setting; those of other settings of the same files stay."""
-    kept = []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if is_kept(row, rows[0])]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    everything = [*kept, *({k: text_of(v) for k, v in row.items()} for row in rows)]
-    writer.writerows(sorted(everything, key=lambda row: [row[key] for key in SETTING]))
-    training.write_bytes(path, buffer.getvalue().encode())
-
-
-def is_kept(row: dict[str, str], new: dict[str, object]) -> bool:
-    """Keep another model's row, and another setting's unless the model's files have changed."""
-    if row["model"] != new["model"]:
-        return True
-    is_same_setting = all(row[key] == text_of(new[key]) for key in SETTING)
-    return row["fingerprint"] == new["fingerprint"] and not is_same_setting
-
-
-def text_of(value: object) -> str:
-    """Write a cell: numbers to five digits, nothing for None."""
-    if value is None:
-        return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def commit() -> str:
-    """Name the commit that the code is at, with a + where files of it are changed."""
-    git = partial(subprocess.run, cwd=REPO, capture_output=True, text=True, check=False)
-    head = git(["git", "rev-parse", "--short=12", "HEAD"])
-    changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
-    return f"{head.stdout.strip() or 'unknown'}{'+' if changed else ''}"
-
-
-def fragment(args: argparse.Namespace, rows: Sequence[Row], record: dict, confused: dict) -> str:
-    """Compose what the model's card says of its drawings; every number comes from the rows."""
-    found = {(r.images, r.metric, r.space, r.class_name, r.n): r for r in rows}
-    classes = [r.class_name for r in rows if r.metric == "agreement" and r.images == "drawn"]
-    shares = {(r.images, r.class_name): r for r in rows if r.metric == "agreement"}
-    lines = []
-    for name in classes:
-        pair = [shares.get((images, name)) for images in ("drawn", "real")]
-        lines.append(
-            f"| {name} | {share_text(pair[0])} | {share_text(pair[1])} | {confused[name]} |"
-        )
-    names = [k for k in found if k[0] == "drawn" and k[1] != "agreement"]
-    table = []
-    for _, metric, space, class_name, n in names:
-        real = found.get(("real", metric, space, class_name, n))
-        drawn = found["drawn", metric, space, class_name, n]
-        table.append(f"| {metric} | {space} | {n} | {number_text(drawn)} | {number_text(real)} |")
-    what = "EuroSAT" if args.on == "eurosat" else "mini_earth"
-    aside = (
-        "the training part that ships (`data/eurosat_course`)"
-        if args.on == "eurosat"
-        else "fresh renders"
-    )
-    clip = next(row.space for row in rows if row.metric == "clip_score")
-    seen = (
-        f"{clip} has seen no image of\nEuroSAT, but the judge those held aside: its features "
-        "may place them a little too near."
-        if args.on == "eurosat"
-        else "Both have seen the\ntraining renders: their features place them a little too far off."
-    )
-    judged = "its validation part" if args.on == "eurosat" else "those images"
-    return f"""### Drawings, measured on {what}
-
-{args.per_class} drawings a class for each of {args.seeds} base seeds, guidance
-{args.guidance:g}, {args.steps} steps, the lab's prompts. Real images held aside: {aside},
-which this model was not trained on. Measured by
-
-    {command(args)}
-
-The judge is a plain convolutional network ({record["num_weights"]:,} weights, trained on
-{record["num_training"]:,} real images of {what} alone, which no generator has seen in the case of
-EuroSAT; it shares no part with this model or with {clip}). What it makes of real images is
-measured on {judged}, which it has not seen. Nothing was
-chosen by what it says of drawings. Shares recognized as what was asked, with Wilson's 95 %
-interval:
-
-| class | drawn | real | drawn, mostly else taken for |
-| --- | ---: | ---: | --- |
-{chr(10).join(lines)}
-
-Compared with held-aside real images, n of either, classes alike; mean over the seeds, with
-Student's 95 % interval over them. "Real" compares training images with the same held-aside ones:
-what a perfect model would get at this n. Features are those of {clip} or what the judge's
-last layer reads, each row scaled to length root d. {seen}
-Precision and recall with k = {K_REGION}, density and coverage with k = {K_CROWD}.
-`frechet_distance` is biased upward, the more so the smaller n; `frechet_limit` extrapolates from
-n / 2, 3 n / 4 and n to infinite n. `copied_share`: drawings nearer to a training image than one in
-a hundred held-aside real images is; for real images it is the expectation, and a share up to the
-number in brackets is no surprise.
-
-| metric | features | n | drawn | real |
-| --- | --- | ---: | ---: | ---: |
-{chr(10).join(table)}
-"""
-
-
-def share_text(row: Row | None) -> str:
-    """Write a share with its interval."""
-    return "" if row is None else f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
-
-
-def number_text(row: Row | None) -> str:
-    """Write a number with what interval it has."""
-    if row is None:
-        return ""
-    if row.high is None:
-        return f"{row.value:.3f}"
-    return f"{row.value:.3f} ({'' if row.low is None else f'{row.low:.3f} '}to {row.high:.3f})"
-
-
-def confusions(judge: train_judge.Judge, drawn: Sequence[Images]) -> dict[str, str]:
+def confusions(names: Sequence[str], labels: Tensor, called: Tensor) -> dict[str, str]:
     """Say for each class what else its drawings are mostly taken for, with the share."""
-    labels = torch.cat([images.labels for images in drawn])
-    called = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
-    names, words = judge.class_names, {"all": ""}
+    said = {"all": ""}
     for k, name in enumerate(names):
         others = Counter(called[(labels == k) & (called != k)].tolist()).most_common(1)
         total = int((labels == k).sum())
-        words[name] = f"{names[others[0][0]]} ({others[0][1] / total:.3f})" if others else ""
-    return words
+        said[name] = f"{names[others[0][0]]} ({others[0][1] / total:.3f})" if others else ""
+    return said
 
 
-def measure(args: argparse.Namespace) -> list[Row]:
+def measure(args: argparse.Namespace) -> None:
     """Draw, judge, compare, and write everything."""
     judge, record = train_judge.load_judge(args.work / f"judge_{args.on}")
     record["num_weights"] = sum(p.numel() for p in judge.parameters())
     real = load_real(args, judge.class_names)
     model = text2image.load_pipeline(args.model)
-    drawn = [draw(args, model, judge.class_names, seed) for seed in range(args.seeds)]
+    drawn = draw_classes(args, model, judge.class_names)
     sheets(args, drawn[0], judge.class_names)
     clip = zero_shot.load_clip(args.clip, device="cpu")
-    rows = list(agreement_rows(judge, drawn, real.judged))
+    labels = torch.cat([images.labels for images in drawn])
+    called = torch.cat([train_judge.see(judge, images.pixels)[0] for images in drawn])
+    rows = list(agreement_rows(judge, labels, called, real.judged, seeds=args.seeds))
     training.say(f"recognized: {rows[0].value:.4f} of the drawings")
     extractors = spaces(args, judge, clip)
     for space, features in extractors.items():
@@ -578,34 +376,21 @@ def measure(args: argparse.Namespace) -> list[Row]:
     rows += clip_score_rows(clip, extractors[clip.name], drawn, real)
     if args.on == "mini_earth":
         rows += line_rows(args, model)
-    shared = {
-        "model": args.name,
-        "fingerprint": model.fingerprint,
-        "on": args.on,
-        "guidance": float(args.guidance),
-        "steps": args.steps,
-        "scheduler": type(model.pipeline.scheduler).__name__,
-        "command": command(args),
-        "commit": commit(),
-        "machine": training.provenance([])["machine"],
-    }
-    cells = [
-        {**shared, **{("class" if k == "class_name" else k): v for k, v in vars(row).items()}}
-        for row in rows
-    ]
-    write_table(args.table, cells)
-    text = fragment(args, rows, record, confusions(judge, drawn))
+    shared = {"model": args.name, "on": args.on, "guidance": args.guidance, "steps": args.steps}
+    shared |= {"fingerprint": model.fingerprint}
+    shared |= {"scheduler": type(model.pipeline.scheduler).__name__}
+    shared |= training.origin(args.command)
+    write_table(args.table, [vars(row) | {"class": row.class_name} | shared for row in rows])
+    confused = confusions(judge.class_names, labels, called)
+    text = fragment(args, rows, judge=record, confused=confused)
     path = args.work / f"{args.name}_measured_on_{args.on}.md"
-    training.write_bytes(path, text.encode())
+    write_atomically(path, text.encode())
     training.say(f"wrote {args.table.name}, {path.name} and sheets")
-    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure one model."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

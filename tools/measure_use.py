@@ -12,8 +12,6 @@ Source:
 """
 
 import argparse
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -28,7 +26,7 @@ from course_utils.examples import Example, take_per_class
 from course_utils.runtime import PROFILES, derive_seed, seeded
 from course_utils.tuning import HeadData, TuneConfig
 from tools import training
-from tools.measure_text2image import commit, text_of
+from tools.training import options
 
 TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
 COLUMNS = (
@@ -41,22 +39,14 @@ KEY = ("arm", "fingerprint", "shots")  # a later run replaces these rows
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    table = options.REPO / "data" / "measured" / "generator_use.csv"
+    names = ("work", "clip", "table", "seeds", "per_class", "steps", "threads")
+    parser = training.make_parser(__doc__, names, table=table, seeds=10, steps=None)
     add = parser.add_argument
-    add("--work", type=Path, required=True, help="folder for drawings and features")
     add("--models", nargs="+", required=True, help="artifacts of the lock or diffusers folders")
-    add("--clip", default="small_clip", help="an artifact of the lock or an open_clip folder")
-    add("--table", type=Path, help="default data/measured/generator_use.csv")
     add("--shots", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    add("--seeds", type=int, default=10)
-    add("--per-class", type=int, default=100, help="drawings")
-    add("--guidance", type=float, help="default: the model's own")
-    add("--steps", type=int, help="default: the model's own")
-    add("--threads", type=int, default=2)
-    args = parser.parse_args(argv)
-    table = Path(__file__).resolve().parents[1] / "data" / "measured" / "generator_use.csv"
-    args.table = args.table or table
-    return args
+    add("--guidance", type=float, help="as --steps by default the model's own")
+    return parser.parse_args(argv)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +137,7 @@ def halves(labels: Tensor) -> tuple[Tensor, Tensor]:
     return first, ~first
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, object]]:
+def measure(args: argparse.Namespace) -> None:
     """Draw, encode, train every arm at every number of shots, and write the table."""
     clip = zero_shot.load_clip(args.clip, device="cpu")
     data = examples.load_examples("scenes", profile=PROFILES["mini"], root="eurosat")
@@ -163,14 +153,15 @@ def measure(args: argparse.Namespace) -> list[dict[str, object]]:
         arms += [make_arm(name, real, bank, about, **size) for name, bank, about in extras]
         rows += arm_rows(args, arms, weights, clip, held)
     write_table(args.table, rows)
-    return rows
+    training.say(f"wrote {args.table.name}")
 
 
 def arm_rows(
     args: argparse.Namespace, arms: Sequence[Arm], weights: Tensor, clip: zero_shot.Clip, held: Bank
 ) -> Iterator[dict[str, object]]:
     """Judge the arms of one number of shots; the first is what the others are compared with."""
-    base = None
+    command = training.command_line("measure_use", args, ("work", "models"))
+    base, origin = None, training.origin(command)
     for arm in arms:
         hits, chosen = judge(arm, weights, clip.logit_scale, held)
         base = hits if base is None else base
@@ -184,32 +175,27 @@ def arm_rows(
             **{"verdict": "" if hits is base else metrics.verdict(gain)},
             **{"num_validation": len(held.labels), "seeds": args.seeds, "model": clip.name},
             "settings": " and ".join(f"{c.num_steps} at {c.learning_rate:g}" for c in chosen),
-            **{"commit": commit(), "machine": training.provenance([])["machine"]},
-            "command": f"python -m tools.measure_use --work WORK --models {' '.join(args.models)}",
+            **origin,
             **arm.about,
         }
 
 
 def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write these rows; those of other arms, weights and numbers of shots stay."""
-    new = [{name: text_of(row.get(name)) for name in COLUMNS} for row in rows]
-    keys, kept = {tuple(row[name] for name in KEY) for row in new}, []
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            kept = [row for row in csv.DictReader(file) if tuple(row[k] for k in KEY) not in keys]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted([*kept, *new], key=lambda row: (row["arm"], int(row["shots"]))))
-    training.write_bytes(path, buffer.getvalue().encode())
-    training.say(f"wrote {path.name}")
+
+    def key(row: dict[str, str]) -> tuple[str, ...]:
+        return tuple(row[name] for name in KEY)
+
+    new = [training.as_text(row, COLUMNS) for row in rows]
+    replaced = {key(row) for row in new}
+    kept = [row for row in training.read_rows(path) if key(row) not in replaced]
+    order = sorted([*kept, *new], key=lambda row: (row["arm"], int(row["shots"])))
+    training.write_rows(path, COLUMNS, order)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure everything."""
-    args = parse(argv)
-    torch.set_num_threads(args.threads)
-    measure(args)
+    training.run_script(parse(argv), measure)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,9 @@ class Console:
                 self.redrawn, self.line = True, ""
             else:
                 self.line += part
-        if self.redrawn:
-            self._show_progress()
+        is_due = self.clock() - self.logged_at >= self.seconds_between
+        if self.redrawn and is_due and self._has_news():
+            self._log()
         self.stream.flush()
 
     def say(self, text: str) -> None:
@@ -74,19 +75,17 @@ class Console:
         self.logged_at = -float("inf")
 
     def _end_line(self) -> None:
-        if not self.redrawn or (self.line.strip() and self.line != self.logged):
-            self._log(self.line)
+        if not self.redrawn or self._has_news():
+            self._log()
         self._begin_line()
 
-    def _show_progress(self) -> None:
-        due = self.clock() - self.logged_at >= self.seconds_between
-        if due and self.line.strip() and self.line != self.logged:
-            self._log(self.line)
-            self.logged, self.logged_at = self.line, self.clock()
+    def _has_news(self) -> bool:
+        return bool(self.line.strip()) and self.line != self.logged
 
-    def _log(self, line: str) -> None:
+    def _log(self) -> None:
         if not self.animated:
-            self.stream.write(f"{line.rstrip()}\n")
+            self.stream.write(f"{self.line.rstrip()}\n")
+        self.logged, self.logged_at = self.line, self.clock()
 
 
 class InterruptedRunError(Exception):

@@ -21,11 +21,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-import mini_earth
 from course_utils import runtime
 from course_utils.metrics import accuracy, per_class_recall
 from tools import training
-from tools.training import Captioned
+from tools.training import Captioned, options
 
 SIZE = 64  # pixels
 EUROSAT = runtime.data_root() / "eurosat_course"  # which no generator sees
@@ -36,26 +35,12 @@ SMOOTHING = 0.05  # of the labels
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    settings = {"minutes": 15.0, "batch": 64, "learning_rate": 2e-3}
+    parser = training.make_parser(__doc__, [*options.RUN, *options.RENDERS], **settings)
     add = parser.add_argument
     add("--on", required=True, choices=("eurosat", "mini_earth"))
-    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs, the judge")
-    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--minutes", type=float, default=15.0)
-    add("--steps", type=int, default=1_000_000)
-    add("--batch", type=int, default=64)
     add("--widths", type=int, nargs="+", default=list(WIDTHS), help="channels of each stage")
-    add("--renders", type=int, default=48_000)
-    add("--validation-renders", type=int, default=1_500)
-    add("--learning-rate", type=float, default=2e-3)
-    add("--seed", type=int, default=0)
-    add("--device")
-    add("--threads", type=int, default=2)
-    add("--processes", type=int, default=2, help="that render at a time")
     return parser.parse_args(argv)
-
-
-# --- The network ------------------------------------------------------------------------------
 
 
 class Judge(nn.Module):
@@ -92,11 +77,7 @@ def build(widths: Sequence[int], class_names: Sequence[str], *, seed: int = 0) -
 
 
 def load_judge(folder: Path) -> tuple[Judge, dict]:
-    """Read a judge and its record from ``WORK/judge_<on>``.
-
-    Raises:
-        FileNotFoundError: it was never trained.
-    """
+    """Read a judge and its record from ``WORK/judge_<on>``, where it must have been trained."""
     if not (folder / "judge.json").is_file():
         on = folder.name.removeprefix("judge_")
         raise FileNotFoundError(f"no judge in {folder}: run python -m tools.train_judge --on {on}")
@@ -115,15 +96,8 @@ def see(judge: Judge, images: Tensor) -> tuple[Tensor, Tensor]:
     return judge.head(features).argmax(dim=1).cpu(), features.cpu()
 
 
-# --- Data -------------------------------------------------------------------------------------
-
-
 def load_split(args: argparse.Namespace) -> tuple[Captioned, Captioned]:
-    """Return (training, validation): the parts that ship, or two streams of renders.
-
-    Raises:
-        ValueError: a style is not for training.
-    """
+    """Return (training, validation): the parts that ship, or two streams of renders."""
     if args.on == "eurosat":
         read = partial(training.read_captioned, size=SIZE, allow_eurosat=True)
         parts = ("train", "validation")
@@ -138,17 +112,14 @@ def label_numbers(data: Captioned, class_names: Sequence[str]) -> Tensor:
 
 def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     """Turn by quarters, mirror, and change the light a little; in [0, 1]."""
-    views = training.random_views(images, generator, size=SIZE, scale=(1.0, 1.0)).images
+    views = training.random_views(images, generator, scale=(1.0, 1.0)).images
     return training.jitter_colors(views, generator, strength=JITTER)
-
-
-# --- The run ----------------------------------------------------------------------------------
 
 
 def measure(judge: Judge, data: Captioned) -> dict[str, float]:
     """Measure the share of images recognized, over all and by class."""
     labels = label_numbers(data, judge.class_names)
-    said, _ = see(judge.eval(), data.images)
+    said, _ = see(judge, data.images)
     num_classes = len(judge.class_names)
     by_class = per_class_recall(said, labels, num_classes=num_classes).tolist()
     numbers = {"accuracy": accuracy(said, labels)}
@@ -157,12 +128,11 @@ def measure(judge: Judge, data: Captioned) -> dict[str, float]:
 
 def train(args: argparse.Namespace) -> Path:
     """Train until the budget is used and write the averaged weights with what they are worth."""
-    device, folder = training.pick_training_device(args.device), args.work / f"judge_{args.on}"
+    device, folder = training.training_device(args), args.work / f"judge_{args.on}"
     past, held = load_split(args)
     class_names = sorted({*past.labels, *held.labels})
     labels = label_numbers(past, class_names)
     net = build(args.widths, class_names, seed=args.seed).to(device)
-    averaged = build(args.widths, class_names).to(device)
     num = sum(p.numel() for p in net.parameters())
     training.say(f"judge of {args.on}: {num:,} weights, {len(past)} images, {len(held)} held aside")
 
@@ -176,48 +146,29 @@ def train(args: argparse.Namespace) -> Path:
         said = {"accuracy": (logits.argmax(dim=1) == truth).float().mean().item()}
         return F.cross_entropy(logits.float(), truth, label_smoothing=SMOOTHING), said
 
-    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
-        averaged.load_state_dict(state)
-        numbers = measure(averaged, held)
-        training.say(f"held aside: {numbers['accuracy']:.4f} recognized")
-        return numbers
-
-    budget = training.Budget(
-        minutes=args.minutes,
-        steps=args.steps,
-        learning_rate=args.learning_rate,
-        weight_decay=0.05,
-    )
-    state = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    evaluate = partial(measure, data=held)
+    budget = training.budget_of(args, weight_decay=0.05)
+    judge = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    weights = {k: v.cpu().contiguous() for k, v in judge.state_dict().items()}
+    runtime.write_atomically(folder / "judge.safetensors", save(weights))
     sizes = {"num_training": len(past), "num_validation": len(held)}
-    numbers = evaluate(state)  # of the last weights: none are picked
-    weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-    training.write_bytes(folder / "judge.safetensors", save(weights))
-    training.write_json(folder / "judge.json", record(args, class_names, numbers, sizes))
+    numbers = evaluate(judge)  # of the last weights: none are picked
+    training.write_json(folder / "judge.json", record(args, judge, numbers) | sizes)
     return folder
 
 
-def record(
-    args: argparse.Namespace,
-    class_names: Sequence[str],
-    numbers: dict[str, float],
-    sizes: dict[str, int],
-) -> dict[str, object]:
+def record(args: argparse.Namespace, judge: Judge, numbers: dict[str, float]) -> dict[str, object]:
     """Say what the judge is, what it was trained on, and how often it is right."""
-    run = torch.load(
-        args.work / f"judge_{args.on}" / "checkpoint.pt", map_location="cpu", weights_only=True
-    )
+    run = training.read_checkpoint(args.work / f"judge_{args.on}")
+    names = ["batch", "learning_rate", "seed"]
+    names += ["renders", "styles"] if args.on == "mini_earth" else []
     files = [EUROSAT / "eurosat_course_train.parquet"] if args.on == "eurosat" else []
-    settings = {key: getattr(args, key) for key in ("batch", "learning_rate", "seed")}
-    command = f"python -m tools.train_judge --on {args.on} --work WORK"
-    settings["command"] = f"{command} --minutes {args.minutes:g}"
-    if args.on == "mini_earth":
-        settings |= {"renders": args.renders, "styles": list(args.styles)}
+    command = training.command_line("train_judge", args, ("on", "work", "minutes"))
+    settings = {name: getattr(args, name) for name in names} | {"command": command}
     return {
         "on": args.on,
         "widths": list(args.widths),
-        "class_names": list(class_names),
-        **sizes,
+        "class_names": list(judge.class_names),
         "validation": {k: None if np.isnan(v) else v for k, v in numbers.items()},
         "steps": run["step"],
         "minutes": run["used"] / 60,

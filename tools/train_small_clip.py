@@ -15,6 +15,7 @@ Source:
 import argparse
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 import mini_earth
+from course_utils.runtime import write_atomically
 from tools import training
-from tools.training import Captioned
+from tools.training import MEAN, STD, Captioned, cards, options, tokenize
 
-MEAN, STD = 0.5, 0.25
 CONTEXT_LENGTH = 40
 EVAL_TEMPLATES = (
     "a satellite photo of {}.",
@@ -44,12 +45,11 @@ EVAL_TEMPLATES = (
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    training.add_run_options(parser, name="small_clip", minutes=36.0, batch=128)
-    add = parser.add_argument
-    add("--layers", type=int, nargs=4, default=[2, 2, 3, 1])
-    add("--width", type=int, default=32)
-    add("--embed-dim", type=int, default=192)
+    settings = {"name": "small_clip", "minutes": 36.0, "batch": 128, "renders": 24_000}
+    parser = training.make_parser(__doc__, [*options.SHIPPED, "real_share"], **settings)
+    parser.add_argument("--layers", type=int, nargs=4, default=[2, 2, 3, 1])
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--embed-dim", type=int, default=192)
     return parser.parse_args(argv)
 
 
@@ -83,58 +83,25 @@ def build(config: dict, device: torch.device, seed: int) -> nn.Module:
     return net.to(device)
 
 
-# --- Data -------------------------------------------------------------------------------------
-
-
 def augmented(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
     """Draw views of some rows; renders already vary in scale, and a disaster may be local."""
     scale = (0.45, 1.0) if data.source == "mini_earth" else (0.25, 1.0)
     images = data.images[torch.from_numpy(rows)]
-    views = training.random_views(images, generator, size=64, scale=scale).images
+    views = training.random_views(images, generator, scale=scale).images
     views = training.soften(views, generator, share=0.35)
     views = training.jitter_colors(views, generator, strength=1.0)
     return training.drop_colors(views, generator, share=0.08)
 
 
 def normalized(images: Tensor) -> Tensor:
-    """From [0, 1] to what the image tower takes."""
-    return ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
-
-
-class Batches:
-    """Draw augmented images, captions, and who is a positive of whom, by step."""
-
-    def __init__(self, sources: list[Captioned], tokenizer: CLIPTokenizer, args) -> None:
-        self.sources, self.tokenizer, self.args = sources, tokenizer, args
-
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return normalized images, token ids, and positives (bool, batch x batch)."""
-        rng, generator = training.step_draws(self.args.seed, step)
-        images, captions, labels = [], [], []
-        batch, share = self.args.batch, self.args.real_share
-        for data, rows in training.draw_rows(self.sources, rng, batch=batch, real_share=share):
-            images.append(augmented(data, rows, generator))
-            captions += [training.compose_caption(data, i, rng) for i in rows]
-            labels += [data.labels[i] for i in rows]
-        tokens = tokenize(self.tokenizer, captions)
-        return normalized(torch.cat(images)), tokens, same_ground(labels, captions)
+    """From [0, 1] to what the image tower takes, in the memory order that it likes."""
+    return training.normalized(images).contiguous(memory_format=torch.channels_last)
 
 
 def same_ground(labels: Sequence[str], captions: Sequence[str]) -> Tensor:
     """Say who is a positive of whom (bool, n n): the same class, or the same caption."""
     same = [np.unique(np.array(what), return_inverse=True)[1] for what in (labels, captions)]
     return torch.from_numpy(np.logical_or(*(w[:, None] == w[None, :] for w in same)))
-
-
-def tokenize(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """Encode texts as ``open_clip.get_tokenizer`` does for a folder with this tokenizer."""
-    return tokenizer(
-        list(texts),
-        return_tensors="pt",
-        max_length=tokenizer.model_max_length,
-        padding="max_length",
-        truncation=True,
-    ).input_ids
 
 
 def unified_contrast(logits: Tensor, positives: Tensor) -> Tensor:
@@ -151,18 +118,13 @@ def unified_contrast(logits: Tensor, positives: Tensor) -> Tensor:
     return (F.cross_entropy(logits, by_row) + F.cross_entropy(logits.T, by_column)) / 2
 
 
-# --- Measuring --------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def image_features(net: nn.Module, data: Captioned, device: torch.device) -> Tensor:
     """Encode whole images at 64 pixels, unit rows."""
     rows = []
     for images in data.images.split(128):
-        pixels = F.interpolate(
-            images.float().to(device) / 255, size=64, mode="bicubic", antialias=True
-        ).clamp(0, 1)
-        rows.append(net.encode_image(normalized(pixels), normalize=True).float().cpu())
+        pixels = normalized(training.whole_images(images.to(device)))
+        rows.append(net.encode_image(pixels, normalize=True).float().cpu())
     return torch.cat(rows)
 
 
@@ -195,7 +157,6 @@ def measure(
     net: nn.Module, tokenizer: CLIPTokenizer, sources: list[Captioned], device: torch.device
 ) -> dict[str, float]:
     """Measure zero-shot and few-shot accuracy on the validation parts."""
-    net.eval()
     numbers: dict[str, float] = {}
     for data in sources:
         features, labels = image_features(net, data, device), np.array(data.labels)
@@ -215,53 +176,37 @@ def measure(
     return numbers
 
 
-# --- Running ----------------------------------------------------------------------------------
-
-
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
-    device, folder = training.pick_training_device(args.device), args.work / args.name
+    device, folder = training.training_device(args), args.work / args.name
     sources, held = training.load_sources(args)
     record = training.run_record(args, held)
     texts = [s for data in sources for row in data.sentences for s in row]
     tokenizer = training.tokenizer_in(folder / "tokenizer", texts, max_length=CONTEXT_LENGTH)
     config = model_config(args, len(tokenizer))
-    net, judge = build(config, device, args.seed), build(config, device, args.seed)
-    batches = Batches(sources, tokenizer, args)
+    net = build(config, device, args.seed)
+    draw = partial(training.draw_pairs, look=augmented, say_of=training.compose_caption)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
-        images, tokens, positives = (part.to(device) for part in batches(step))
+        images, captions, labels = draw(args, sources, step)
+        inputs = normalized(images).to(device), tokenize(tokenizer, captions).to(device)
+        positives = same_ground(labels, captions).to(device)
         net.logit_scale.data.clamp_(0, math.log(100))
         with training.autocast(device):
-            image_rows, text_rows, scale = net(images, tokens)
+            image_rows, text_rows, scale = net(*inputs)
         logits = scale.float() * image_rows.float() @ text_rows.float().T
         matched = positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean().item()
         return unified_contrast(logits, positives), {"matched": matched, "scale": scale.item()}
 
-    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
-        judge.load_state_dict(state)
-        numbers = measure(judge, tokenizer, held, device)
-        training.say(", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
-        return numbers
-
-    state = training.fit(
-        net, loss_at, folder=folder, budget=training.budget_of(args), evaluate=evaluate
-    )
-    training.write_metrics(folder, evaluate(state), config=config, record=record)
+    evaluate = partial(measure, tokenizer=tokenizer, sources=held, device=device)
+    budget = training.budget_of(args, weight_decay=0.05)
+    averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
+    training.write_metrics(folder, record, evaluate(averaged), config=config)
 
 
-def export(args: argparse.Namespace) -> Path:
-    """Write the model folder from the last checkpoint: weights in half precision, words, card."""
-    source, folder = args.work / args.name, args.models / args.name
-    metrics, state = training.read_run(args)
-    write_weights(folder, state, metrics["config"], source / "tokenizer")
-    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
-    return folder
-
-
-def write_weights(folder: Path, state: dict[str, Tensor], config: dict, tokenizer: Path) -> None:
+def write_open_clip(folder: Path, state: dict[str, Tensor], config: dict) -> None:
     """Write what open_clip reads of a model's folder; weights in half precision."""
-    training.write_bytes(folder / "open_clip_model.safetensors", save(training.halved(state)))
+    write_atomically(folder / "open_clip_model.safetensors", save(training.halved(state)))
     preprocess = {
         "size": 64,
         "mean": [MEAN] * 3,
@@ -269,66 +214,21 @@ def write_weights(folder: Path, state: dict[str, Tensor], config: dict, tokenize
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    training.write_json(
-        folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess}
-    )
-    for path in tokenizer.iterdir():
-        training.write_bytes(folder / path.name, path.read_bytes())
+    settings = {"model_cfg": config, "preprocess_cfg": preprocess}
+    training.write_json(folder / "open_clip_config.json", settings)
 
 
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    run, vision = metrics["provenance"], metrics["config"]["vision_cfg"]
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    held = ", ".join(f"{n} of {source}" for source, n in run["num_validation"].items())
-    files = "\n".join(f"- `{f}` (SHA-256 {digest})" for f, digest in run["files"].items())
-    return f"""# {name}
-
-A small CLIP ({millions:.1f} million parameters) for 64 x 64 overhead images, made for this course
-so that every notebook runs offline on two cores. It is a teaching model: expect far less of it than
-of CLIP, RemoteCLIP or Git-RSCLIP.
-
-It loads as any open_clip folder, `open_clip.create_model_and_transforms("local-dir:FOLDER")` and
-`open_clip.get_tokenizer("local-dir:FOLDER")`. Weights are stored in half precision and are single
-precision when loaded. Image tower: ModifiedResNet, layers {tuple(vision["layers"])}, width
-{vision["width"]}. Text tower: 3 layers of width 128, {metrics["config"]["text_cfg"]["vocab_size"]}
-byte-level tokens, lower case, {CONTEXT_LENGTH} tokens at most, English.
-
-## What it saw
-
-- UC Merced Land Use with the sentences of UCM-captions, all but the last tenth of each class:
-{files}
-- {run["renders"]} renders of `mini_earth` in the styles {", ".join(run["styles"])}, with captions
-  (world version {run["mini_earth"]}).
-
-It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both. Its
-vocabulary knows their class names, which are public.
-
-## How it was trained
-
-`python -m tools.train_small_clip`, {metrics["steps"]} steps of {run["batch"]} in
-{metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
-averaged weights) on {run["machine"]}, torch {run["torch"]}. Image-text contrast in which captions
-of the same class are positives of each other (UniCL, Yang et al. 2022).
-
-## Measured quality
-
-On the validation part ({held}). UC Merced's held-out images show the same photographs as its
-training images: *seen scenes*, no test accuracy. The renders are fresh and in the training styles.
-The probe is a logistic regression on features of that many images a class, five draws.
-
-{training.table(metrics["validation"], ("validation", "accuracy"))}
-
-## Licence and sources
-
-For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
-"meant for research purposes". UCM-captions: Qu et al. 2016, research use; the sentences were
-trained on and are not reproduced. Renders: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    vision, text = (metrics["config"][f"{part}_cfg"] for part in ("vision", "text"))
+    fields = {"vision": vision, "text": text, "layers": tuple(vision["layers"])}
+    fields |= {"name": name, "millions": millions, "header": ("validation", "accuracy")}
+    return cards.card("small_clip", metrics, **fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
+    export = partial(training.export_run, write=write_open_clip, card=card)
     training.run_script(parse(argv), train, export)
 
 

@@ -15,11 +15,12 @@ Source:
 """
 
 import argparse
+import copy
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,23 +31,8 @@ from transformers import CLIPTokenizer
 
 import mini_earth
 from tools import training
-from tools.train_small_clip import (
-    MEAN,
-    STD,
-    same_ground,
-    tokenize,
-    unified_contrast,
-    write_weights,
-)
-from tools.train_small_mae import (
-    data_lines,
-    held_words,
-    light_views,
-    normalized,
-    training_lines,
-    whole_images,
-)
-from tools.training import Captioned
+from tools.train_small_clip import same_ground, unified_contrast, write_open_clip
+from tools.training import MEAN, STD, Captioned, cards, normalized, options, tokenize, whole_images
 
 CONTEXT_LENGTH = 24
 PAD = "!"  # id 0, as in CLIP's vocabulary; no caption holds one
@@ -56,9 +42,9 @@ CAPTION_WEIGHT = 2.0
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    training.add_run_options(parser, name="small_coca", minutes=66.0, batch=64)
-    parser.set_defaults(real_share=0.2)
+    settings = {"name": "small_coca", "minutes": 66.0, "batch": 64, "renders": 24_000}
+    names = [*options.SHIPPED, "real_share"]
+    parser = training.make_parser(__doc__, names, real_share=0.2, **settings)
     add = parser.add_argument
     add("--layers", type=int, nargs=3, default=[4, 2, 2], help="of image tower, text, decoder")
     add("--width", type=int, nargs=2, default=[192, 128], help="of the image tower, of the text")
@@ -109,9 +95,6 @@ def build(config: dict, device: torch.device, seed: int) -> CoCa:
     return net.to(device)
 
 
-# --- Data -------------------------------------------------------------------------------------
-
-
 def without_foreign_sentences(data: Captioned) -> Captioned:
     """Say of real photographs only what this script says: class phrases in its own frames."""
     if data.source == "mini_earth":
@@ -121,6 +104,11 @@ def without_foreign_sentences(data: Captioned) -> Captioned:
         for label in set(data.labels)
     }
     return replace(data, sentences=tuple(said[label] for label in data.labels))
+
+
+def say_of(data: Captioned, row: int, rng: np.random.Generator) -> str:
+    """Draw one of an image's sentences."""
+    return data.sentences[row][rng.integers(len(data.sentences[row]))]
 
 
 def losses(net: CoCa, images: Tensor, tokens: Tensor, positives: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,18 +124,9 @@ def caption_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=0)
 
 
-# --- Measuring --------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def caption_greedily(net: CoCa, tokenizer: CLIPTokenizer, images: Tensor) -> list[str]:
-    """Say what images show: from the start token on always the likeliest next token.
-
-    Args:
-        net: of this script.
-        tokenizer: of the same run.
-        images: in [0, 1], n c h w.
-    """
+    """Say what images in [0, 1] show: from the start token on always the likeliest next token."""
     pixels = normalized(images)
     seen = net(pixels)
     known = {"image_latent": seen["image_features"], "image_embs": seen["image_embs"]}
@@ -173,7 +152,7 @@ def named_share(said: Sequence[str], labels: Sequence[str], phrases: dict) -> fl
 @torch.no_grad()
 def perplexity(net: CoCa, tokenizer: CLIPTokenizer, data: Captioned, order: Tensor) -> float:
     """Return the perplexity of each image's first sentence given the image ``order`` puts there."""
-    images, total, count = whole_images(data)[order], 0.0, 0
+    images, total, count = whole_images(data.images)[order], 0.0, 0
     tokens = tokenize(tokenizer, [row[0] for row in data.sentences])
     for pixels, part in zip(images.split(128), tokens.split(128), strict=True):
         out = net(normalized(pixels), part)
@@ -184,22 +163,14 @@ def perplexity(net: CoCa, tokenizer: CLIPTokenizer, data: Captioned, order: Tens
 
 def measure(
     net: CoCa, tokenizer: CLIPTokenizer, held: Sequence[Captioned], known: set[str]
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """Measure captions of the validation parts, and what is left of it with shuffled images.
+) -> dict[str, float]:
+    """Measure captions of parts held aside, and what is left of it with shuffled images.
 
-    Args:
-        net: of this script.
-        tokenizer: of the same run.
-        held: parts that it was not trained on.
-        known: captions that it was trained on, without spaces.
-
-    Returns:
-        The numbers, and the captions of each source.
+    ``known`` are the captions that it was trained on, without spaces.
     """
-    net.eval()
-    numbers, captions = {}, {}
+    numbers = {}
     for data in held:
-        images, rng = whole_images(data), np.random.default_rng(5)
+        images, rng = whole_images(data.images), np.random.default_rng(5)
         said = [s for part in images.split(256) for s in caption_greedily(net, tokenizer, part)]
         labels = np.array(data.labels)
         is_event = np.isin(labels, mini_earth.DISASTERS)
@@ -208,145 +179,64 @@ def measure(
                 continue
             here, key = list(np.array(said)[rows]), f"{data.source} {what}: class named"
             numbers[key] = named_share(here, labels[rows], data.phrases)
-            numbers[f"{key}, images shuffled"] = float(
-                np.mean(
-                    [
-                        named_share(here, rng.permutation(labels[rows]), data.phrases)
-                        for _ in range(20)
-                    ]
-                )
-            )
+            others = [rng.permutation(labels[rows]) for _ in range(20)]
+            shares = [named_share(here, other, data.phrases) for other in others]
+            numbers[f"{key}, images shuffled"] = float(np.mean(shares))
         straight, shuffled = torch.arange(len(data)), torch.from_numpy(rng.permutation(len(data)))
         key = f"{data.source}: perplexity"
         numbers[key] = perplexity(net, tokenizer, data, straight)
         numbers[f"{key}, images shuffled"] = perplexity(net, tokenizer, data, shuffled)
         in_training = np.mean([s.replace(" ", "") in known for s in said])
         numbers[f"{data.source}: verbatim in training"] = float(in_training)
-        captions[data.source] = said
-    return numbers, captions
-
-
-# --- Running ----------------------------------------------------------------------------------
+    return numbers
 
 
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
-    device, folder = training.pick_training_device(args.device), args.work / args.name
+    device, folder = training.training_device(args), args.work / args.name
     parts = training.load_sources(args)
     sources, held = ([without_foreign_sentences(data) for data in part] for part in parts)
     texts = sorted({s for data in sources for row in data.sentences for s in row})
     known = {text.replace(" ", "") for text in texts}
-    tokenizer = training.tokenizer_in(
-        folder / "tokenizer", texts, max_length=CONTEXT_LENGTH, pad_token=PAD
-    )
+    sizes = {"max_length": CONTEXT_LENGTH, "pad_token": PAD}
+    tokenizer = training.tokenizer_in(folder / "tokenizer", texts, **sizes)
     config = model_config(args, len(tokenizer))
     net = build(config, device, args.seed)
-    averaged = build(config, torch.device("cpu"), args.seed)
+    draw = partial(training.draw_pairs, look=training.light_views, say_of=say_of)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
-        rng, generator = training.step_draws(args.seed, step)
-        images, captions, labels = [], [], []
-        for data, rows in training.draw_rows(
-            sources, rng, batch=args.batch, real_share=args.real_share
-        ):
-            images.append(light_views(data, rows, generator))
-            captions += [data.sentences[i][rng.integers(len(data.sentences[i]))] for i in rows]
-            labels += [data.labels[i] for i in rows]
+        images, captions, labels = draw(args, sources, step)
         net.logit_scale.data.clamp_(0, math.log(100))
-        pixels, tokens = normalized(torch.cat(images)), tokenize(tokenizer, captions)
+        pixels, tokens = normalized(images), tokenize(tokenizer, captions)
         inputs = (part.to(device) for part in (pixels, tokens, same_ground(labels, captions)))
         with training.autocast(device):
             contrast, caption = losses(net, *inputs)
         numbers = {"contrast": contrast.item(), "caption": caption.item()}
         return contrast + CAPTION_WEIGHT * caption, numbers
 
-    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
-        averaged.load_state_dict(state)
-        few = [data.take(range(0, len(data), 4)) for data in held]
-        numbers, captions = measure(averaged, tokenizer, few, known)
-        training.write_json(folder / "captions.json", captions)
-        training.say(", ".join(f"{key} {value:.3f}" for key, value in numbers.items()))
-        return numbers
+    def evaluate(averaged: CoCa, every: int = 4) -> dict[str, float]:
+        some = [data.take(range(0, len(data), every)) for data in held]
+        return measure(copy.deepcopy(averaged).cpu(), tokenizer, some, known)
 
-    state = training.fit(
-        net, loss_at, folder=folder, budget=training.budget_of(args), evaluate=evaluate
-    )
-    averaged.load_state_dict(state)
-    numbers, captions = measure(averaged, tokenizer, held, known)
-    training.write_json(folder / "captions.json", captions)
+    budget = training.budget_of(args, weight_decay=0.05)
+    averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     record = training.run_record(args, held)
-    training.write_metrics(folder, numbers, config=config, record=record)
+    training.write_metrics(folder, record, evaluate(averaged, every=1), config=config)
 
 
-def export(args: argparse.Namespace) -> Path:
-    """Write the model folder from the last checkpoint: weights in half precision, words, card."""
-    source, folder = args.work / args.name, args.models / args.name
-    metrics, state = training.read_run(args)
-    write_weights(folder, state, metrics["config"], source / "tokenizer")
-    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
-    return folder
-
-
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    config, run = metrics["config"], metrics["provenance"]
-    vision, text, decoder = (config[f"{part}_cfg"] for part in ("vision", "text", "multimodal"))
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    return f"""# {name}
-
-A small CoCa ({millions:.1f} million parameters) that says in a short English sentence what a
-64 x 64 overhead image shows, made for this course so that every notebook runs offline on two cores.
-It is a teaching model: it knows a few hundred words and makes the mistakes that the table counts;
-`laion/CoCa-ViT-B-32-laion2B-s13B-b90k` has 254 million parameters and has seen two billion pairs.
-
-It loads as any open_clip folder, `open_clip.create_model("local-dir:FOLDER")` and
-`open_clip.get_tokenizer("local-dir:FOLDER")`. Images: 64 x 64, color in [0, 1], less {MEAN},
-divided by {STD}. Weights are stored in half precision and are single precision when loaded. Image
-tower: ViT, {vision["layers"]} layers of width {vision["width"]}, patches of 8, an attention pool of
-{vision["attn_pooler_queries"] - 1} tokens for the decoder and one for the contrast; text tower:
-{text["layers"]} layers, decoder: {decoder["layers"]} layers of width {text["width"]};
-{text["vocab_size"]} byte-level tokens, lower case, {CONTEXT_LENGTH} tokens at most, padded with
-id 0. A caption is best taken greedily (the likeliest next token until the end token):
-`CoCa.generate` of open_clip 3.3 does not run beside transformers 5.
-
-## What it saw
-
-- Photographs of UC Merced Land Use, all but the last tenth of each class, with the names of their
-  classes in {len(FRAMES)} frames of this project's. The sentences of UCM-captions, which lie in the
-  same file, were not used: a captioner would reproduce them.
-{data_lines(run)}
-The renders came with the world's own captions.
-
-## How it was trained
-
-{training_lines("train_small_coca", metrics)} Image-text contrast in which captions of the same
-class are positives of each other (UniCL, Yang et al. 2022), and {CAPTION_WEIGHT:.0f} times the
-cross-entropy of the next token (Yu et al. 2022, arXiv:2205.01917); crops, quarter turns, mirrors
-and a little of other light.
-
-## Measured quality
-
-On the validation part ({held_words(run)}), with greedy captions. *Class named*: the share of
-captions that hold one of the phrases of the image's class (`mini_earth.SCENE_PHRASES` and
-`DISASTER_PHRASES`, for UC Merced those of `tools/training/words.py`) as whole words without the
-article; phrases that two classes share count for both. *Images shuffled*: the same captions, each
-beside the class of another image of its group, 20 times. *Perplexity*: by token, of one true
-caption an image, beside its own image or another one. *Verbatim*: the share of captions that are
-word for word among the training captions; it makes few new sentences. UC Merced's held-out images
-show the same photographs as its training images: *seen scenes*, no test accuracy. The renders are
-fresh and in the training styles.
-
-{training.table(metrics["validation"], ("validation", "value"))}
-
-## Licence and sources
-
-For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
-"meant for research purposes". Renders and captions: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    parts = {"vision": "vision", "text": "text", "decoder": "multimodal"}
+    fields = {part: metrics["config"][f"{key}_cfg"] for part, key in parts.items()}
+    fields |= {"pooled": fields["vision"]["attn_pooler_queries"] - 1, "num_frames": len(FRAMES)}
+    fields |= {"mean": MEAN, "std": STD, "caption_weight": CAPTION_WEIGHT}
+    fields |= {"name": name, "millions": millions, "header": ("validation", "value")}
+    return cards.card("small_coca", metrics, **fields)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
+    export = partial(training.export_run, write=write_open_clip, card=card)
     training.run_script(parse(argv), train, export)
 
 

@@ -12,19 +12,19 @@ Source:
 """
 
 import argparse
+import copy
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from torch import Tensor
 from transformers import ViTImageProcessor, ViTMAEConfig, ViTMAEForPreTraining
 
 from tools import training
-from tools.train_small_clip import MEAN, STD
-from tools.training import Captioned
+from tools.training import MEAN, STD, Captioned, cards, normalized, options, whole_images
 
 SIZE, PATCH = 64, 8
 NUM_PATCHES = (SIZE // PATCH) ** 2
@@ -32,11 +32,11 @@ NUM_PATCHES = (SIZE // PATCH) ** 2
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    training.add_run_options(parser, name="small_mae", minutes=62.0, batch=128)
-    add = parser.add_argument
-    add("--layers", type=int, nargs=2, default=[6, 3], help="of encoder and decoder")
-    add("--width", type=int, nargs=2, default=[192, 128], help="of encoder and decoder")
+    settings = {"name": "small_mae", "minutes": 62.0, "batch": 128, "renders": 24_000}
+    parser = training.make_parser(__doc__, [*options.SHIPPED, "real_share"], **settings)
+    both = {"type": int, "nargs": 2, "help": "of encoder and decoder"}
+    parser.add_argument("--layers", default=[6, 3], **both)
+    parser.add_argument("--width", default=[192, 128], **both)
     return parser.parse_args(argv)
 
 
@@ -79,44 +79,16 @@ def sine_places(side: int, width: int) -> Tensor:
     return torch.cat([along.repeat(side, 1), along.repeat_interleave(side, dim=0)], dim=1)
 
 
-# --- Data -------------------------------------------------------------------------------------
-
-
-def light_views(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
-    """Draw views of some rows in [0, 1]: crops, turns, mirrors, and a little of other light."""
-    scale = (0.6, 1.0) if data.source == "mini_earth" else (0.35, 1.0)
-    images = data.images[torch.from_numpy(rows)]
-    views = training.random_views(images, generator, size=SIZE, scale=scale).images
-    return training.jitter_colors(views, generator, strength=0.4)
-
-
-def normalized(images: Tensor) -> Tensor:
-    """From [0, 1] to what the network takes."""
-    return (images - MEAN) / STD
-
-
-def whole_images(data: Captioned) -> Tensor:
-    """Show whole images at 64 pixels, in [0, 1]."""
-    pixels = data.images.float() / 255
-    return F.interpolate(pixels, size=SIZE, mode="bicubic", antialias=True).clamp(0, 1)
-
-
 def mask_noise(num: int, seed: int) -> Tensor:
     """Draw what decides the masks: of each image the quarter with the lowest numbers is seen."""
     return torch.rand(num, NUM_PATCHES, generator=torch.Generator().manual_seed(seed))
-
-
-# --- Measuring --------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def draw_again(net: ViTMAEForPreTraining, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Return what the network draws for all patches, in [0, 1], and the mask of pixels (n 1 h w).
 
-    Args:
-        net: of this script.
-        images: in [0, 1].
-        noise: of ``mask_noise``.
+    Images are in [0, 1], the noise is that of ``mask_noise``.
     """
     out = net(normalized(images), noise=noise)
     drawn = (net.unpatchify(out.logits) * STD + MEAN).clamp(0, 1)
@@ -164,137 +136,69 @@ class Judge:
     def __init__(self, held: Sequence[Captioned]) -> None:
         self.parts, self.fills = {}, {}
         for data in held:
-            images, noise = whole_images(data), mask_noise(len(data), seed=3)
+            images, noise = whole_images(data.images), mask_noise(len(data), seed=3)
             mask = pixel_mask((noise.argsort(dim=1).argsort(dim=1) >= NUM_PATCHES // 4).float())
             self.parts[data.source] = (images, noise)
-            for name, fill in FILLS.items():
-                error = masked_error(fill(images, mask), images, mask)
-                self.fills[f"{data.source}, {name}"] = error
+            self.fills[data.source] = {
+                f"{data.source}, {name}": masked_error(fill(images, mask), images, mask)
+                for name, fill in FILLS.items()
+            }
 
     def __call__(self, net: ViTMAEForPreTraining) -> dict[str, float]:
         """Return the squared error under the masks, of the network and of the fills."""
-        net.eval()
         numbers = {}
         for source, (images, noise) in self.parts.items():
             pairs = zip(images.split(128), noise.split(128), strict=True)
-            drawn, mask = map(
-                torch.cat, zip(*(draw_again(net, *pair) for pair in pairs), strict=True)
-            )
+            found = zip(*(draw_again(net, *pair) for pair in pairs), strict=True)
+            drawn, mask = map(torch.cat, found)
             numbers[f"{source}, small_mae"] = masked_error(drawn, images, mask)
-            numbers |= {k: v for k, v in self.fills.items() if k.startswith(f"{source}, ")}
+            numbers |= self.fills[source]
         return numbers
-
-    def sheet(self, net: ViTMAEForPreTraining, path: Path) -> None:
-        """Draw the first images of each part: true, as seen, drawn, and interpolated."""
-        rows = []
-        for images, noise in self.parts.values():
-            images, noise = images[:10], noise[:10]
-            drawn, mask = draw_again(net, images, noise)
-            seen = images * (1 - mask)
-            fill = interpolated_fill(images, mask)
-            rows += [images, seen + 0.5 * mask, seen + drawn * mask, fill]
-        training.sheet(rows, path)
-
-
-# --- Running ----------------------------------------------------------------------------------
 
 
 def train(args: argparse.Namespace) -> None:
     """Train until the budget is used, measure, and leave ``metrics.json`` in the work folder."""
-    device, folder = training.pick_training_device(args.device), args.work / args.name
+    device, folder = training.training_device(args), args.work / args.name
     sources, held = training.load_sources(args)
     config, judge = model_config(args), Judge(held)
-    net, averaged = build(config, device, args.seed), build(config, torch.device("cpu"), args.seed)
+    net = build(config, device, args.seed)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rng, generator = training.step_draws(args.seed, step)
         drawn = training.draw_rows(sources, rng, batch=args.batch, real_share=args.real_share)
-        images = torch.cat([light_views(data, rows, generator) for data, rows in drawn])
+        images = torch.cat([training.light_views(*some, generator) for some in drawn])
         noise = torch.rand(len(images), NUM_PATCHES, generator=generator)
         with training.autocast(device):
             loss = net(normalized(images).to(device), noise=noise.to(device)).loss
         return loss, {}
 
-    def evaluate(state: dict[str, Tensor]) -> dict[str, float]:
-        averaged.load_state_dict(state)
-        numbers = judge(averaged)
-        judge.sheet(averaged, folder / "sheet.png")
-        training.say(", ".join(f"{key} {value:.4f}" for key, value in numbers.items()))
-        return numbers
+    def evaluate(averaged: ViTMAEForPreTraining) -> dict[str, float]:
+        return judge(copy.deepcopy(averaged).cpu())
 
-    state = training.fit(
-        net, loss_at, folder=folder, budget=training.budget_of(args), evaluate=evaluate
-    )
+    budget = training.budget_of(args, weight_decay=0.05)
+    averaged = training.fit(net, loss_at, folder=folder, budget=budget, evaluate=evaluate)
     record = training.run_record(args, held)
-    training.write_metrics(folder, evaluate(state), config=config, record=record)
+    training.write_metrics(folder, record, evaluate(averaged), config=config)
 
 
-def export(args: argparse.Namespace) -> Path:
-    """Write the model folder from the last checkpoint: weights in half precision, and the card."""
-    folder = args.models / args.name
-    metrics, state = training.read_run(args)
-    net = build(metrics["config"], torch.device("cpu"), seed=0)
+def write_transformers(folder: Path, state: dict[str, Tensor], config: dict) -> None:
+    """Write what transformers reads of a model's folder; weights in half precision."""
+    net = build(config, torch.device("cpu"), seed=0)
     net.save_pretrained(folder, state_dict=training.halved(state))
-    processor = ViTImageProcessor(
-        size={"height": SIZE, "width": SIZE}, image_mean=[MEAN] * 3, image_std=[STD] * 3
-    )
+    size, colors = {"height": SIZE, "width": SIZE}, {"image_mean": [MEAN] * 3}
+    processor = ViTImageProcessor(size=size, image_std=[STD] * 3, **colors)
     processor.save_pretrained(folder)
-    training.write_bytes(folder / "README.md", card(args.name, metrics, state).encode())
-    return folder
 
 
-def card(name: str, metrics: dict, state: dict[str, Tensor]) -> str:
-    """Compose the model card; every number comes from the run."""
-    config, numbers = metrics["config"], metrics["validation"]
-    millions = sum(v.numel() for v in state.values()) / 1e6
-    sources = dict.fromkeys(key.split(",")[0] for key in numbers)
-    verdicts = "\n".join(f"- {verdict(source, numbers)}" for source in sources)
-    errors = {key: f"{value:.4f}" for key, value in numbers.items()}
-    return f"""# {name}
-
-A small masked autoencoder ({millions:.1f} million parameters) for 64 x 64 overhead images, made for
-this course so that every notebook runs offline on two cores. Of 64 patches of 8 x 8 pixels it sees
-16 and draws the others. It is a teaching model: `facebook/vit-mae-base` has 86 million parameters
-in its encoder alone and has seen ImageNet.
-
-It loads as any folder of transformers, `ViTMAEForPreTraining.from_pretrained("FOLDER")`; the
-encoder is that model's `.vit`, and with `mask_ratio=0.0` as a second argument it sees all patches.
-Images: 64 x 64, color in [0, 1], less {MEAN}, divided by {STD} (`preprocessor_config.json` says so
-too). `forward(pixel_values, noise=noise)` with noise of n x 64 sees the 16 patches of each image
-where the noise is lowest, so that a mask can be repeated. Weights are stored in half precision and
-are single precision when loaded. Encoder: {config["num_hidden_layers"]} layers of width
-{config["hidden_size"]}; decoder: {config["decoder_num_hidden_layers"]} layers of width
-{config["decoder_hidden_size"]}; the loss is that of pixels, not of normalized patches.
-
-## What it saw
-
-- Photographs of UC Merced Land Use, all but the last tenth of each class, no label and no sentence:
-{data_lines(metrics["provenance"])}
-
-## How it was trained
-
-{training_lines("train_small_mae", metrics)} The mean squared error of the pixels under the mask
-(He et al. 2022, arXiv:2111.06377); crops, quarter turns, mirrors and a little of other light.
-
-## Measured quality
-
-Mean squared error under the mask, colors in [0, 1], one fixed mask an image, on the validation part
-({held_words(metrics["provenance"])}). UC Merced's held-out images show the same photographs as its
-training images: *seen scenes*. The renders are fresh and in the training styles. Beside it two
-fills by hand: the mean color of what is seen of the image, and colors interpolated linearly between
-the seen pixels (the nearest one beyond them).
-
-{training.table(errors, ("validation", "squared error"))}
-
-{verdicts}
-
-What it draws is smooth: of several pictures that fit what is seen, the mean has the least error.
-
-## Licence and sources
-
-For research and teaching. UC Merced Land Use: Yang and Newsam 2010, public-domain USGS imagery,
-"meant for research purposes". Renders: by this project.
-"""
+def card(name: str, metrics: dict, millions: float) -> str:
+    """Compose the model card."""
+    numbers = metrics["validation"]
+    verdicts = [f"- {verdict(name, numbers)}" for name in metrics["provenance"]["num_validation"]]
+    fields = {"name": name, "millions": millions, "config": metrics["config"]}
+    fields |= {"mean": MEAN, "std": STD, "verdicts": "\n".join(verdicts)}
+    header = ("validation", "squared error")
+    fields["table"] = cards.table({key: f"{value:.4f}" for key, value in numbers.items()}, header)
+    return cards.card("small_mae", metrics, header=header, **fields)
 
 
 def verdict(source: str, numbers: dict[str, float]) -> str:
@@ -305,31 +209,9 @@ def verdict(source: str, numbers: dict[str, float]) -> str:
     return f"{source}: {said}, with {own / fills:.2f} of that one's error."
 
 
-def data_lines(run: dict) -> str:
-    """Say in a card which files and renders a model has seen, and what it never saw."""
-    files = "\n".join(f"  - `{f}` (SHA-256 {digest})" for f, digest in run["files"].items())
-    return f"""{files}
-- {run["renders"]} renders of `mini_earth` in the styles {", ".join(run["styles"])} (world version
-  {run["mini_earth"]}).
-
-It has never seen EuroSAT, nor `mini_earth.TEST_STYLE`: the training script refuses both."""
-
-
-def training_lines(script: str, metrics: dict) -> str:
-    """Say in a card with which command, for how long and on what a model was trained."""
-    run = metrics["provenance"]
-    return f"""`python -m tools.{script}`, {metrics["steps"]} steps of {run["batch"]} in
-{metrics["minutes"]:.0f} minutes (seed {run["seed"]}, learning rate {run["learning_rate"]}, AdamW,
-averaged weights) on {run["machine"]}, torch {run["torch"]}."""
-
-
-def held_words(run: dict) -> str:
-    """Say in a card how many images of each source were set aside."""
-    return ", ".join(f"{num} of {source}" for source, num in run["num_validation"].items())
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, then write the folder; or only write it."""
+    export = partial(training.export_run, write=write_transformers, card=card)
     training.run_script(parse(argv), train, export)
 
 

@@ -18,10 +18,8 @@ from course_utils.runtime import write_atomically
 def updated_lock(data: Path) -> dict:
     """Give the content of ``data``'s lock with files and sizes as they are in ``data``.
 
-    An entry whose folder is not there keeps what it has: it may ship elsewhere, or not yet.
-
-    Raises:
-        SystemExit: a folder has no entry; role, license and source are for a person to write.
+    An entry whose folder is not there keeps what it has: it may ship elsewhere, or not yet. A
+    folder without an entry ends the program: role, license and source are for a person to write.
     """
     lock = json.loads((data / LOCK_FILE).read_text(encoding="utf-8"))
     folders = [path for path in sorted((data / "models").glob("[!.]*")) if path.is_dir()]

@@ -1,93 +1,47 @@
-"""What the training scripts share: data, words, augmentation, a loop, what is written.
+# ruff: noqa: F401  (one name for what the scripts share)
+"""What the tools share: data, words, augmentation, a loop, what is written.
 
 Nothing here is part of the course package: authors run it, learners get what it made.
 """
 
 from tools.training.data import (
     EUROSAT_CLASSES,
-    SHARD,
     Captioned,
     compose_caption,
     google_level,
-    image_hash,
     read_captioned,
     record_seen,
-    refuse_eurosat,
     refuse_test_style,
     render_both,
     render_views,
     split_last_tenth,
 )
-from tools.training.files import halved, provenance, say, sheet, table, write_bytes, write_json
-from tools.training.loop import (
-    Budget,
-    Ema,
-    Optimizer,
-    autocast,
-    fit,
-    is_hidden_matrix,
-    learning_rate,
-    pick_training_device,
-    step_draws,
-)
+from tools.training.files import halved, machine, provenance, say, say_numbers, sheet, write_json
+from tools.training.loop import Budget, Optimizer, autocast, fit, learning_rate, step_draws
+from tools.training.options import REPO, command_line, make_parser
 from tools.training.runs import (
-    add_run_options,
     budget_of,
+    draw_pairs,
     draw_rows,
+    export_run,
     load_sources,
-    read_run,
+    read_checkpoint,
     run_record,
     run_script,
-    training_files,
+    training_device,
     write_metrics,
 )
-from tools.training.views import Views, drop_colors, jitter_colors, random_views, soften
-from tools.training.vocabulary import tokenizer_in, train_tokenizer
-
-__all__ = [
-    "EUROSAT_CLASSES",
-    "SHARD",
-    "Budget",
-    "Captioned",
-    "Ema",
-    "Optimizer",
-    "Views",
-    "add_run_options",
-    "autocast",
-    "budget_of",
-    "compose_caption",
-    "draw_rows",
-    "drop_colors",
-    "fit",
-    "google_level",
-    "halved",
-    "image_hash",
-    "is_hidden_matrix",
-    "jitter_colors",
-    "learning_rate",
-    "load_sources",
-    "pick_training_device",
-    "provenance",
-    "random_views",
-    "read_captioned",
-    "read_run",
-    "record_seen",
-    "refuse_eurosat",
-    "refuse_test_style",
-    "render_both",
-    "render_views",
-    "run_record",
-    "run_script",
-    "say",
-    "sheet",
-    "soften",
-    "split_last_tenth",
-    "step_draws",
-    "table",
-    "tokenizer_in",
-    "train_tokenizer",
-    "training_files",
-    "write_bytes",
-    "write_json",
-    "write_metrics",
-]
+from tools.training.tables import as_text, origin, read_rows, text_of, write_rows
+from tools.training.views import (
+    MEAN,
+    STD,
+    Views,
+    drop_colors,
+    jitter_colors,
+    light_views,
+    normalized,
+    random_views,
+    soften,
+    whole_images,
+)
+from tools.training.vocabulary import tokenize, tokenizer_in

@@ -18,19 +18,16 @@ from PIL import Image
 from torch import Tensor
 
 import mini_earth
+from course_utils.runtime import write_atomically
 from tools.training import words
-from tools.training.files import say, write_bytes
+from tools.training.files import say
 
 SHARD = 250  # views rendered and written at a time, so that a killed run loses seconds
 EUROSAT_CLASSES = frozenset(words.EUROSAT_PHRASES)
 
 
 def refuse_test_style(styles: Sequence[str]) -> tuple[str, ...]:
-    """Return ``styles`` if the shipped models may see all of them.
-
-    Raises:
-        ValueError: one is the style that the lab tests on, or not a training style at all.
-    """
+    """Return ``styles`` if the shipped models may see all of them, else raise a ValueError."""
     if wrong := [style for style in styles if style not in mini_earth.TRAIN_STYLES]:
         raise ValueError(
             f"the shipped models must never see {', '.join(wrong)}: the lab tests on it or it is "
@@ -41,39 +38,26 @@ def refuse_test_style(styles: Sequence[str]) -> tuple[str, ...]:
     return tuple(styles)
 
 
-def refuse_eurosat(path: Path) -> None:
-    """Raise if a training file is EuroSAT, by its name or by its class names.
-
-    Raises:
-        ValueError: it is; only the ``-eurosat`` generator may see it.
-    """
-    names = set(_class_names(path))
-    if "eurosat" in path.name.lower() or len(names & EUROSAT_CLASSES) > 5:
-        raise ValueError(
-            f"{path.name} is EuroSAT, which this model must never see: it is measured on it; "
-            "only small_text2image_eurosat is trained with it"
-        )
-
-
 def _class_names(path: Path) -> list[str]:
     metadata = pq.read_schema(path).metadata or {}
     features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     return list(features.get("label", {}).get("names", []))
 
 
-def image_hash(data: bytes) -> int:
-    """Name an image file by the first 8 bytes of its SHA-256, as a big-endian number."""
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
-
-
 def record_seen(files: Sequence[Path], path: Path) -> None:
-    """Add every image of these training files to the list of what the models have seen."""
-    tables = [pq.read_table(file, columns=["image"])["image"].to_pylist() for file in files]
-    seen = {image_hash(image["bytes"]) for table in tables for image in table}
+    """Add every image of these training files to the list of what the models have seen.
+
+    An image file is named by the first 8 bytes of its SHA-256, as a big-endian number.
+    """
+    seen = {
+        int.from_bytes(hashlib.sha256(image["bytes"]).digest()[:8], "big")
+        for file in files
+        for image in pq.read_table(file, columns=["image"])["image"].to_pylist()
+    }
     before = np.load(path) if path.is_file() else np.empty(0, np.uint64)
     buffer = io.BytesIO()
     np.save(buffer, np.union1d(before, np.array(sorted(seen), np.uint64)))
-    write_bytes(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 @dataclass(frozen=True)
@@ -112,20 +96,22 @@ class Captioned:
 def read_captioned(path: Path, *, size: int, allow_eurosat: bool = False) -> Captioned:
     """Read a training file: ``image`` (bytes), ``label`` (int) and, if it has them, ``captions``.
 
-    Args:
-        path: a parquet file.
-        size: side in pixels to resize to; UC Merced's 0.3 m are at 256 pixels, EuroSAT's 10 m
-            at 64.
-        allow_eurosat: only for the generator that stands in for one that has seen the world.
+    EuroSAT is known by its name or by its class names. UC Merced's 0.3 m are at 256 pixels,
+    EuroSAT's 10 m at 64; images are resized to ``size``.
 
     Raises:
-        ValueError: the file is EuroSAT and ``allow_eurosat`` is not set.
+        ValueError: it is EuroSAT, which only the generator that stands in for one that has seen
+            the world may see.
     """
-    if not allow_eurosat:
-        refuse_eurosat(path)
+    names = _class_names(path)
+    is_eurosat = "eurosat" in path.name.lower() or len(EUROSAT_CLASSES.intersection(names)) > 5
+    if is_eurosat and not allow_eurosat:
+        raise ValueError(
+            f"{path.name} is EuroSAT, which this model must never see: it is measured on it; "
+            "only small_text2image_eurosat is trained with it"
+        )
     table = pq.read_table(path)
-    names = _class_names(path) or [str(k) for k in range(max(table["label"].to_pylist()) + 1)]
-    is_eurosat = len(set(names) & EUROSAT_CLASSES) > 5
+    names = names or [str(k) for k in range(max(table["label"].to_pylist()) + 1)]
     phrases = words.EUROSAT_PHRASES if is_eurosat else words.UC_MERCED_PHRASES
     images = [_decode(cell["bytes"], size) for cell in table["image"].to_pylist()]
     labels = tuple(names[k] for k in table["label"].to_pylist())
@@ -158,13 +144,8 @@ def split_last_tenth(data: Captioned) -> tuple[Captioned, Captioned]:
     return data.take(keep), data.take(sorted(held))
 
 
-def _render_shard(
-    path: Path, seed: int, num: int, styles: tuple[str, ...], size: int, disaster_share: float
-) -> None:
-    stream = mini_earth.sample_views(
-        num, styles=styles, seed=seed, size=size, disaster_share=disaster_share
-    )
-    views = list(stream)
+def _render_shard(path: Path, num: int, size: int, settings: dict) -> None:
+    views = list(mini_earth.sample_views(num, size=size, **settings))
     meta = [
         {
             "label": (view.disaster or view.scene_class).replace("_", ""),
@@ -177,7 +158,7 @@ def _render_shard(
     ]
     buffer = io.BytesIO()
     np.savez(buffer, images=np.stack([view.image for view in views]), meta=json.dumps(meta))
-    write_bytes(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def render_views(
@@ -192,28 +173,18 @@ def render_views(
 ) -> Captioned:
     """Render training views into a cache in ``work``, or read them from there.
 
-    Args:
-        num: how many.
-        styles: keys of the training styles.
-        seed: of the stream; shard i of the cache has its own seed derived from it.
-        work: folder for caches; never in the repository.
-        size: side in pixels.
-        processes: rendering at a time; 0 renders in this process.
-        disaster_share: share of views after a disaster.
-
-    Raises:
-        ValueError: ``styles`` holds the lab's test style.
+    ``seed`` is that of the stream, from which each shard of the cache has its own; with no
+    ``processes`` this one renders.
     """
     styles = refuse_test_style(styles)
     what = (mini_earth.__version__, styles, seed, size, SHARD, disaster_share)
-    key = hashlib.sha256(repr(what).encode()).hexdigest()
-    folder = work / f"renders_{key[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = work / f"renders_{hashlib.sha256(repr(what).encode()).hexdigest()[:12]}"
     jobs = []
-    for index in range(-(-num // SHARD)):
-        count = min(SHARD, num - index * SHARD)
-        path = folder / f"{index:05d}_{count}.npz"
-        jobs.append((path, 100_000 * seed + index, count, styles, size, disaster_share))
+    for index, start in enumerate(range(0, num, SHARD)):
+        count = min(SHARD, num - start)
+        settings = {"seed": 100_000 * seed + index, "styles": styles}
+        settings["disaster_share"] = disaster_share
+        jobs.append((folder / f"{index:05d}_{count}.npz", count, size, settings))
     todo = [job for job in jobs if not job[0].is_file()]
     if processes and todo:
         say(f"rendering {len(todo)} of {len(jobs)} shards of {SHARD} views")
@@ -225,15 +196,12 @@ def render_views(
     return _read_shards([job[0] for job in jobs])
 
 
-def render_both(args: argparse.Namespace) -> tuple[Captioned, Captioned]:
-    """Render what generators learn from, scenes for the most part, and fresh views of the kind.
-
-    Raises:
-        ValueError: ``args.styles`` holds a style that is not for training.
-    """
-    styles = refuse_test_style(args.styles)
-    options = {"styles": styles, "work": args.work, "processes": args.processes}
-    render = partial(render_views, disaster_share=0.3, **options)
+def render_both(
+    args: argparse.Namespace, *, disaster_share: float = 0.3
+) -> tuple[Captioned, Captioned]:
+    """Render what models learn from, and fresh views of the kind; generators see few disasters."""
+    settings = {"styles": args.styles, "work": args.work, "processes": args.processes}
+    render = partial(render_views, disaster_share=disaster_share, **settings)
     return render(args.renders, seed=1), render(args.validation_renders, seed=2)
 
 
@@ -263,14 +231,7 @@ def google_level(meters_per_pixel: float) -> int:
 def compose_caption(
     data: Captioned, index: int, rng: np.random.Generator, *, sentence_share: float = 0.5
 ) -> str:
-    """Say one thing of an image: a full sentence, or a class name in a template.
-
-    Args:
-        data: where the image comes from.
-        index: its row.
-        rng: draws which sentence, template and article.
-        sentence_share: share of sentences, where there are any.
-    """
+    """Say one thing of image ``index``: a full sentence, or a class name in a template."""
     sentences, label = data.sentences[index], data.labels[index]
     if sentences and rng.random() < sentence_share:
         return sentences[rng.integers(len(sentences))]

@@ -1,4 +1,4 @@
-"""What training scripts write: whole files, sheets, tables, and what decided a run."""
+"""What training scripts write: lines, whole files, sheets, and what decided a run."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import mini_earth
+from course_utils.runtime import write_atomically
 
 
 def say(line: str) -> None:
@@ -24,17 +25,14 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(data)
-    draft.replace(path)
+def say_numbers(what: str, numbers: Mapping[str, float]) -> None:
+    """Print what was measured in one line."""
+    say(f"{what}: " + ", ".join(f"{key} {value:.4f}" for key, value in numbers.items()))
 
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON whole or not at all."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -56,33 +54,25 @@ def sheet(rows: Sequence[Tensor], path: Path, *, zoom: int = 2) -> None:
     widest = max(line.shape[2] for line in lines)
     lines = [F.pad(line, (0, widest - line.shape[2])) for line in lines]
     pixels = (torch.cat(lines, dim=1).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    image = Image.fromarray(pixels)
-    buffer = io.BytesIO()
-    image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST).save(
-        buffer, format="PNG"
-    )
-    write_bytes(path, buffer.getvalue())
+    image, buffer = Image.fromarray(pixels), io.BytesIO()
+    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+    image.save(buffer, format="PNG")
+    write_atomically(path, buffer.getvalue())
+
+
+def machine() -> str:
+    """Name the kind of this machine."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{os.cpu_count()} cores, {platform.machine()}, {gpu}"
 
 
 def provenance(files: Sequence[Path], **settings: object) -> dict[str, object]:
     """Record what decided a run: command, machine, versions, file hashes, settings."""
     return {
         "command": shlex.join(["python", "-m", "tools." + Path(sys.argv[0]).stem]),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {_accelerator()}",
+        "machine": machine(),
         "torch": torch.__version__,
         "mini_earth": mini_earth.__version__,
         "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         **settings,
     }
-
-
-def _accelerator() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-
-
-def table(numbers: dict[str, object], header: tuple[str, str]) -> str:
-    """Format measured numbers as a Markdown table."""
-    lines = [f"| {header[0]} | {header[1]} |", "| --- | ---: |"]
-    for name, value in numbers.items():
-        lines.append(f"| {name} | {f'{value:.3f}' if isinstance(value, float) else value} |")
-    return "\n".join(lines)

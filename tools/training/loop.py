@@ -1,5 +1,6 @@
 """A training loop that can be stopped and continued."""
 
+import copy
 import csv
 import io
 import math
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tools.training.files import say, write_bytes
+from course_utils.runtime import write_atomically
+from tools.training.files import say, say_numbers
 
 
 @dataclass(frozen=True)
@@ -38,49 +40,29 @@ class Budget:
     print_every: float = 30.0  # seconds
 
 
-class Ema:
-    """A running mean of a network's weights and buffers, which is what ships."""
-
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in net.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, net: nn.Module, step: int) -> None:
-        """Move towards the network; faster at the start, to forget the first weights."""
-        rate = 1 - min(self.decay, (1 + step) / (10 + step))
-        for key, value in net.state_dict().items():
-            if value.is_floating_point():
-                self.state[key].lerp_(value, rate)
-            else:
-                self.state[key].copy_(value)
-
-
 def fit(
     net: nn.Module,
     loss_at: Callable[[int], tuple[Tensor, dict[str, float]]],
     *,
     folder: Path,
     budget: Budget,
-    evaluate: Callable[[dict[str, Tensor]], dict[str, float]] | None = None,
-) -> dict[str, Tensor]:
-    """Train ``net`` until the budget is used, from the last checkpoint in ``folder`` if any.
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+) -> nn.Module:
+    """Train ``net`` until the budget is used; return it with averaged weights, in eval mode.
 
     Args:
         net: on its device.
         loss_at: from the step's number to (loss, further numbers to log); everything that it
             draws must follow from the step, so that a resumed run sees what it would have seen.
-        folder: for ``checkpoint.pt``, ``loss.csv`` and ``validation.csv``.
+        folder: for ``checkpoint.pt``, from which a run goes on, ``loss.csv``, ``validation.csv``.
         budget: when to end and how fast to learn.
-        evaluate: from averaged weights to numbers; called at each fifth of the budget.
-
-    Returns:
-        The averaged weights.
+        evaluate: from the averaged network to numbers; called at each fifth of the budget.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = Optimizer(net, budget)
-    ema = Ema(net, budget.ema_decay)
-    step, used, judged = _restore(folder, net, ema, optimizer)
+    parts = {"net": net, "ema": copy.deepcopy(net).requires_grad_(False).eval()}
+    parts["optimizer"] = optimizer
+    step, used, judged = _restore(folder, parts)
     began, saved, printed, recent = time.monotonic() - used, used, used, []
     net.train()
     while (done := max(step / budget.steps, used / (60 * budget.minutes))) < 1:
@@ -88,26 +70,75 @@ def fit(
         loss, extra = loss_at(step)
         if not torch.isfinite(loss):
             raise RuntimeError(f"the loss is {loss.item()} at step {step}; lower --learning-rate")
-        optimizer.zero_grad()
+        net.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         step += 1
-        ema.update(net, step)
+        _average(parts["ema"], net, min(budget.ema_decay, (1 + step) / (10 + step)))
         used = time.monotonic() - began
         recent.append({"loss": loss.item(), **extra})
         if used - printed > budget.print_every or step == budget.steps:
             printed = used
             _report(folder, budget, recent, step=step, used=used)
         if evaluate and int(5 * done) > judged:
-            judged = int(5 * done)
-            _append(folder / "validation.csv", {"step": step, **evaluate(ema.state)})
-            net.train()
+            judged, numbers = int(5 * done), evaluate(parts["ema"])
+            say_numbers(f"{folder.name} validation", numbers)
+            _append(folder / "validation.csv", {"step": step, **numbers})
         if used - saved > budget.save_every:
             saved = used
-            _save(folder, net, ema, optimizer, progress=(step, used, judged))
-    _save(folder, net, ema, optimizer, progress=(step, used, judged))
-    return ema.state
+            _save(folder, parts, step=step, used=used, judged=judged)
+    _save(folder, parts, step=step, used=used, judged=judged)
+    return parts["ema"]
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, net: nn.Module, decay: float) -> None:
+    """Move the averaged network, its floating-point buffers included, towards the network."""
+    means = averaged.state_dict()
+    for key, value in net.state_dict().items():
+        if value.is_floating_point():
+            means[key].lerp_(value, 1 - decay)
+        else:
+            means[key].copy_(value)
+
+
+def _save(folder: Path, parts: dict, **progress: float) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    buffer = io.BytesIO()
+    torch.save(state | progress, buffer)
+    write_atomically(folder / "checkpoint.pt", buffer.getvalue())
+
+
+def _restore(folder: Path, parts: dict) -> tuple[int, float, int]:
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return 0, 0.0, 0
+    device = next(parts["net"].parameters()).device
+    state = torch.load(path, map_location=device, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    step, used, judged = (state[name] for name in ("step", "used", "judged"))
+    say(f"{folder.name}: continuing at step {step}, {used / 60:.1f} minutes in")
+    return step, used, judged
+
+
+def _report(folder: Path, budget: Budget, recent: list[dict], *, step: int, used: float) -> None:
+    means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
+    _append(folder / "loss.csv", {"step": step, "seconds": round(used, 1), **means})
+    left = max(0.0, min(60 * budget.minutes - used, (budget.steps - step) * used / step))
+    pace = f"{1000 * used / step:.0f} ms/step, {left / 60:.1f} min left"
+    say_numbers(f"{folder.name} step {step}, {pace}", means)
+    recent.clear()
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    is_new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def learning_rate(budget: Budget, *, step: int, done: float) -> float:
@@ -130,7 +161,7 @@ class Optimizer:
 
     def __init__(self, net: nn.Module, budget: Budget) -> None:
         named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-        self.hidden = [p for name, p in named if budget.has_muon and is_hidden_matrix(name, p)]
+        self.hidden = [p for name, p in named if budget.has_muon and _is_hidden_matrix(name, p)]
         ids = {id(p) for p in self.hidden}
         rest = [p for _, p in named if id(p) not in ids]
         groups = [
@@ -147,12 +178,6 @@ class Optimizer:
         """Set the learning rate of the next step."""
         for group in (group for part in self.parts for group in part.param_groups):
             group["lr"] = rate
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        self.parts[0].zero_grad(set_to_none=True)
-        for p in self.hidden:
-            p.grad = None
 
     def step(self) -> None:
         """Change the network by its gradients."""
@@ -174,67 +199,16 @@ class Optimizer:
             group["fused"], group["foreach"] = True, None
 
 
-def is_hidden_matrix(name: str, parameter: Tensor) -> bool:
+def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:
     """Tell a matrix or kernel between hidden layers from embeddings and from both ends."""
     ends = ("embedding", "conv_in", "conv_out")
     return parameter.ndim > 1 and not any(end in name for end in ends)
-
-
-def _save(folder: Path, net: nn.Module, ema: Ema, optimizer, *, progress: tuple) -> None:
-    step, used, judged = progress
-    buffer = io.BytesIO()
-    state = {
-        "net": net.state_dict(),
-        "ema": ema.state,
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "used": used,
-        "judged": judged,
-    }
-    torch.save(state, buffer)
-    write_bytes(folder / "checkpoint.pt", buffer.getbuffer())
-
-
-def _restore(folder: Path, net: nn.Module, ema: Ema, optimizer) -> tuple[int, float, int]:
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
-        return 0, 0.0, 0
-    state = torch.load(path, map_location=next(net.parameters()).device, weights_only=True)
-    net.load_state_dict(state["net"])
-    ema.state = state["ema"]
-    optimizer.load_state_dict(state["optimizer"])
-    say(f"{folder.name}: continuing at step {state['step']}, {state['used'] / 60:.1f} minutes in")
-    return state["step"], state["used"], state["judged"]
-
-
-def _report(folder: Path, budget: Budget, recent: list[dict], *, step: int, used: float) -> None:
-    means = {key: float(np.mean([row[key] for row in recent])) for key in recent[0]}
-    _append(folder / "loss.csv", {"step": step, "seconds": round(used, 1), **means})
-    left = max(0.0, min(60 * budget.minutes - used, (budget.steps - step) * used / step))
-    numbers = " ".join(f"{key} {value:.4f}" for key, value in means.items())
-    pace = f"{1000 * used / step:.0f} ms/step, {left / 60:.1f} min left"
-    say(f"{folder.name} step {step} {numbers} {pace}")
-    recent.clear()
-
-
-def _append(path: Path, row: dict[str, float]) -> None:
-    is_new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def step_draws(seed: int, step: int) -> tuple[np.random.Generator, torch.Generator]:
     """Make the generators of one step; they do not depend on the steps before."""
     rng = np.random.default_rng([seed, step])
     return rng, torch.Generator().manual_seed(int(rng.integers(1 << 62)))
-
-
-def pick_training_device(prefer: str | None) -> torch.device:
-    """Return the asked-for device, else a GPU if there is one."""
-    return torch.device(prefer or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @contextmanager

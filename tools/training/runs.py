@@ -1,71 +1,60 @@
-"""From a script's options to its files, for the models that see UC Merced and renders."""
+"""From a script's options to its files, for the models that ship."""
 
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import mini_earth
+from course_utils.runtime import write_atomically
 from tools.training.data import (
     Captioned,
     read_captioned,
     record_seen,
     refuse_test_style,
-    render_views,
+    render_both,
     split_last_tenth,
 )
-from tools.training.files import provenance, say, write_json
-from tools.training.loop import Budget
+from tools.training.files import provenance, say, say_numbers, write_json
+from tools.training.loop import Budget, step_draws
+
+DECISIVE = ("stage", "seed", "batch", "real_share", "renders", "styles", "learning_rate")
 
 
-def add_run_options(
-    parser: argparse.ArgumentParser, *, name: str, minutes: float, batch: int
-) -> None:
-    """Add what the command lines of models that see UC Merced and renders have in common."""
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with train/*.parquet")
-    add("--work", type=Path, required=True, help="folder for caches, checkpoints, logs")
-    add("--file", nargs="+", default=["ucmerced_captions_train.parquet"], help="in DATA/train")
-    add("--styles", nargs="+", default=list(mini_earth.TRAIN_STYLES), help="of mini_earth")
-    add("--name", default=name, help="of the run and of the model folder")
-    add("--models", type=Path, default=Path(__file__).parents[1] / "data" / "models")
-    add("--export", action="store_true", help="only write the folder from the last checkpoint")
-    add("--minutes", type=float, default=minutes)
-    add("--steps", type=int, default=1_000_000)
-    add("--batch", type=int, default=batch)
-    add("--real-share", type=float, default=0.3, help="of UC Merced in a batch")
-    add("--renders", type=int, default=24_000)
-    add("--validation-renders", type=int, default=1_500)
-    add("--learning-rate", type=float, default=1e-3)
-    add("--seed", type=int, default=0)
-    add("--device")
-    add("--threads", type=int, default=2)
-    add("--processes", type=int, default=2, help="that render at a time")
+def training_device(args: argparse.Namespace) -> torch.device:
+    """Return the asked-for device, else a GPU if there is one."""
+    return torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def training_files(args: argparse.Namespace) -> list[Path]:
-    """List the files that a run reads."""
-    return [args.data / "train" / name for name in args.file]
+def budget_of(args: argparse.Namespace, **settings: object) -> Budget:
+    """Make the budget that the options ask for."""
+    asked = {"minutes": args.minutes, "steps": args.steps, "learning_rate": args.learning_rate}
+    return Budget(**asked, **settings)
 
 
-def load_sources(args: argparse.Namespace) -> tuple[list[Captioned], list[Captioned]]:
-    """Return (training, validation): UC Merced at 96 pixels, and renders at 64.
+# --- What is seen -----------------------------------------------------------------------------
 
-    Raises:
-        ValueError: a file is EuroSAT, or a style is not for training.
-    """
-    styles = refuse_test_style(args.styles)
-    files = training_files(args)
-    parts = [split_last_tenth(read_captioned(path, size=96)) for path in files]
+
+def load_sources(
+    args: argparse.Namespace, *, allow_eurosat: bool = False, disaster_share: float = 0.5
+) -> tuple[list[Captioned], list[Captioned]]:
+    """Return (training, validation): each file, UC Merced at 96 pixels, then renders at 64."""
+    refuse_test_style(args.styles)
+    files, parts = _files(args), []
+    for path in files:
+        size = 64 if "eurosat" in path.name else 96
+        data = read_captioned(path, size=size, allow_eurosat=allow_eurosat)
+        parts.append(split_last_tenth(data))
     record_seen(files, args.models.parent / "train_hashes.npy")
-    render = partial(render_views, styles=styles, work=args.work, processes=args.processes)
-    renders, fresh = render(args.renders, seed=1), render(args.validation_renders, seed=2)
-    return [*(part[0] for part in parts), renders], [*(part[1] for part in parts), fresh]
+    parts.append(render_both(args, disaster_share=disaster_share))
+    return [past for past, _ in parts], [held for _, held in parts]
+
+
+def _files(args: argparse.Namespace) -> list[Path]:
+    return [args.data / "train" / name for name in args.file]
 
 
 def draw_rows(
@@ -78,58 +67,90 @@ def draw_rows(
         yield data, rng.integers(len(data), size=count)
 
 
+def draw_pairs(
+    args: argparse.Namespace,
+    sources: Sequence[Captioned],
+    step: int,
+    *,
+    look: Callable[[Captioned, np.ndarray, torch.Generator], Tensor],
+    say_of: Callable[[Captioned, int, np.random.Generator], str],
+) -> tuple[Tensor, list[str], list[str]]:
+    """Draw a step's views in [0, 1], a caption of each, and their labels.
+
+    ``look`` draws views of some rows, ``say_of`` says something of one; renders come last.
+    """
+    rng, generator = step_draws(args.seed, step)
+    images, captions, labels = [], [], []
+    for data, rows in draw_rows(sources, rng, batch=args.batch, real_share=args.real_share):
+        images.append(look(data, rows, generator))
+        captions += [say_of(data, i, rng) for i in rows]
+        labels += [data.labels[i] for i in rows]
+    return torch.cat(images), captions, labels
+
+
+# --- What is left -----------------------------------------------------------------------------
+
+
 def run_record(args: argparse.Namespace, held: Sequence[Captioned]) -> dict[str, object]:
-    """Record what decided a run with the options of ``add_run_options``."""
-    return provenance(
-        training_files(args),
-        seed=args.seed,
-        batch=args.batch,
-        real_share=args.real_share,
-        renders=args.renders,
-        styles=list(args.styles),
-        learning_rate=args.learning_rate,
-        num_validation={data.source: len(data) for data in held},
-    )
+    """Record what decided a run."""
+    settings = {key: value for key, value in vars(args).items() if key in DECISIVE}
+    num_validation = {data.source: len(data) for data in held}
+    return provenance(_files(args), **settings, num_validation=num_validation)
 
 
 def write_metrics(
-    folder: Path, validation: dict[str, float], *, config: dict, record: dict[str, object]
+    folder: Path, record: dict, validation: dict[str, float], *, run: Path | None = None, **more
 ) -> None:
-    """Write what a card is made of, beside the checkpoint: numbers, time and provenance."""
-    checkpoint = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    """Write what a card is made of into ``metrics.json``: numbers, time and provenance.
+
+    The checkpoint is in ``run``, if not in ``folder``; ``more`` is what else has to be known.
+    """
+    checkpoint = read_checkpoint(run or folder)
     metrics = {
         "validation": validation,
-        "config": config,
+        **more,
         "steps": checkpoint["step"],
         "minutes": checkpoint["used"] / 60,
         "provenance": record,
     }
+    say_numbers(f"{folder.name} at the end", validation)
     write_json(folder / "metrics.json", metrics)
 
 
-def budget_of(args: argparse.Namespace) -> Budget:
-    """Make the budget that the options of ``add_run_options`` ask for."""
-    return Budget(
-        minutes=args.minutes, steps=args.steps, learning_rate=args.learning_rate, weight_decay=0.05
-    )
+def read_checkpoint(folder: Path) -> dict:
+    """Read the last checkpoint of a run; ``ema`` are the averaged weights."""
+    return torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+
+
+def export_run(
+    args: argparse.Namespace,
+    write: Callable[[Path, dict[str, Tensor], dict], None],
+    card: Callable[[str, dict, float], str],
+) -> None:
+    """Write a model's folder from the last checkpoint, with the run's tokenizer if it has one.
+
+    ``write`` puts averaged weights and their configuration into a folder; ``card`` composes the
+    card from the name, the metrics and the million weights.
+    """
+    folder, run = args.models / args.name, args.work / args.name
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    state = read_checkpoint(run)["ema"]
+    write(folder, state, metrics["config"])
+    for path in (run / "tokenizer").glob("*"):
+        write_atomically(folder / path.name, path.read_bytes())
+    millions = sum(value.numel() for value in state.values()) / 1e6
+    write_atomically(folder / "README.md", card(args.name, metrics, millions).encode())
+    say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
 
 
 def run_script(
     args: argparse.Namespace,
-    train: Callable[[argparse.Namespace], None],
-    export: Callable[[argparse.Namespace], Path],
+    work: Callable[[argparse.Namespace], object],
+    export: Callable[[argparse.Namespace], object] | None = None,
 ) -> None:
-    """Train, then write the model's folder and say how large it is; or only write it."""
+    """Do a script's work, then write what is shipped; with ``--export`` only write it."""
     torch.set_num_threads(args.threads)
-    if not args.export:
-        train(args)
-    folder = export(args)
-    say(f"wrote {folder}: {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.1f} MB")
-
-
-def read_run(args: argparse.Namespace) -> tuple[dict, dict[str, Tensor]]:
-    """Read (metrics, averaged weights) of a run."""
-    folder = args.work / args.name
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    return metrics, state["ema"]
+    if not vars(args).get("export"):
+        work(args)
+    if export:
+        export(args)

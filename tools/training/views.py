@@ -1,10 +1,16 @@
-"""Augmentation on tensors, a batch at a time."""
+"""Augmentation on tensors, a batch at a time, and what the networks take."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tools.training.data import Captioned
+
+MEAN, STD = 0.5, 0.25  # of what the small CLIP, MAE and CoCa take
+SIZE = 64  # pixels of what every model sees
 
 
 @dataclass(frozen=True)
@@ -18,15 +24,11 @@ class Views:
 
 
 def random_views(
-    images: Tensor, generator: torch.Generator, *, size: int, scale: tuple[float, float]
+    images: Tensor, generator: torch.Generator, *, size: int = SIZE, scale: tuple[float, float]
 ) -> Views:
-    """Crop, turn and mirror each image at random and show it at ``size`` pixels.
+    """Crop, turn and mirror each square uint8 image at random and show it at ``size`` pixels.
 
-    Args:
-        images: uint8, n c h w, square.
-        generator: on the CPU.
-        size: side of the result.
-        scale: share of the area that a crop keeps, from and to.
+    A crop keeps a share of the area between the two of ``scale``.
     """
     num = len(images)
     area = torch.empty(num).uniform_(*scale, generator=generator)
@@ -67,12 +69,9 @@ def soften(images: Tensor, generator: torch.Generator, *, share: float) -> Tenso
 
 
 def jitter_colors(images: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
-    """Change light, haze and sensor of each image: gamma, gain, contrast, saturation, noise.
+    """Change light, haze and sensor of images in [0, 1]: gamma, gain, saturation, contrast, noise.
 
-    Args:
-        images: in [0, 1], n c h w.
-        generator: on the CPU.
-        strength: 1 bridges sensors; 0 changes nothing.
+    Strength 1 bridges sensors; 0 changes nothing.
     """
     num, device = len(images), images.device
 
@@ -95,3 +94,21 @@ def drop_colors(images: Tensor, generator: torch.Generator, *, share: float) -> 
     """Show a share of the images in gray."""
     chosen = torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device) < share
     return torch.where(chosen, images.mean(dim=1, keepdim=True).expand_as(images), images)
+
+
+def light_views(data: Captioned, rows: np.ndarray, generator: torch.Generator) -> Tensor:
+    """Draw views of some rows in [0, 1]: crops, turns, mirrors, and a little of other light."""
+    scale = (0.6, 1.0) if data.source == "mini_earth" else (0.35, 1.0)
+    views = random_views(data.images[torch.from_numpy(rows)], generator, scale=scale).images
+    return jitter_colors(views, generator, strength=0.4)
+
+
+def whole_images(images: Tensor) -> Tensor:
+    """Show whole uint8 images at 64 pixels, in [0, 1]."""
+    pixels = images.float() / 255
+    return F.interpolate(pixels, size=SIZE, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def normalized(images: Tensor) -> Tensor:
+    """From [0, 1] to what the small CLIP, MAE and CoCa take."""
+    return (images - MEAN) / STD

@@ -4,6 +4,8 @@ Class names are public knowledge; no image of EuroSAT is needed to know that it 
 called "permanent crop". A model that has never met the words could not be asked about them.
 """
 
+from pathlib import Path
+
 # The general prompts, each with {} for a phrase that may or may not carry its article.
 TEMPLATES: tuple[str, ...] = (
     "{}",
@@ -72,52 +74,8 @@ EUROSAT_PHRASES: dict[str, tuple[str, ...]] = {
     "SeaLake": ("sea lake", "a sea or lake", "sea or lake", "open water"),
 }
 
-_PLACES = """
-annual crop permanent crop herbaceous vegetation highway road industrial buildings pasture
-residential buildings river sea lake forest annualcrop permanentcrop herbaceousvegetation sealake
-airplane airport baseball diamond basketball court beach bridge chaparral church circular farmland
-cloud commercial area dense residential desert freeway golf course ground track field harbor
-industrial area intersection island meadow medium residential mobile home park mountain overpass
-palace parking lot railway railway station rectangular farmland roundabout runway sea ice ship
-snowberg sparse residential stadium storage tank storagetanks storage tanks tennis court terrace
-thermal power station wetland agricultural baseballdiamond denseresidential golfcourse
-mediumresidential mobilehomepark parkinglot sparseresidential tenniscourt bare land center park
-playground pond port resort school square viaduct farmland cropland vineyard orchard olive grove
-rice paddy greenhouse plantation grassland shrubland brushland savanna tundra steppe heath marsh
-swamp mangrove lagoon delta estuary reservoir canal dam coast shore cliff valley hill volcano crater
-glacier snow ice dune sand rock quarry mine oil field wind farm solar panels factory warehouse
-construction site landfill cemetery university hospital town village city suburb downtown street
-alley driveway path trail bicycle pavement pier dock marina boat yacht container crane train tram
-bus truck car vehicle roof house villa hut barn silo tower chimney pipeline fence wall garden lawn
-swimming pool fountain fields furrow hedge irrigation tractor harvest woodland canopy tree trees
-bush grass reed plant plants crop crops soil mud water waves foam
-"""
-_EVENTS = """
-earthquake flooding flood tsunami volcano volcanic eruption wildfire bush fire wind hurricane
-tornado typhoon cyclone storm landslide drought disaster damage damaged destroyed collapsed
-destruction debris rubble ruins burnt burned burning scar smoke ash lava flooded inundated muddy
-submerged swept away torn off scattered aftermath before after event pre-event post-event
-no-damage minor-damage major-damage un-classified intact undamaged minor major emergency tarpaulin
-tent camp evacuated affected hit struck caused by
-"""
-_WORDS = """
-a an the this that there here it is are was with without and or of in on at by to from for near
-beside between behind over under around along across through above below next some many few
-several lots two three four five six seven eight nine ten one piece part center centered middle
-corner edge side left right top bottom north south east west northern southern eastern western
-region temperate mediterranean tropical arid alpine coastal rural urban continental subtropical
-boreal semi-arid humid dry green season early late spring summer autumn fall winter sunny cloudy
-hazy clear morning evening shadow bright dark light pale deep dense sparse medium high low large
-small big tiny long short wide narrow straight curved winding round circular rectangular square
-parallel regular irregular neatly arranged scattered parked surrounded bare empty full open closed
-old new flat steep white black gray grey red orange yellow brown beige blue turquoise golden
-colorful satellite aerial airborne overhead remote sensing sentinel landsat drone photo photograph
-image imagery picture view scene snapshot resolution seen taken shows showing google level meters
-texture pattern texture rows row line lines stripes grid patch patches land use cover class type
-"""
+# Places, events and other words of captions, and the zoom levels.
 VOCABULARY: tuple[str, ...] = (
-    *_PLACES.split(),
-    *_EVENTS.split(),
-    *_WORDS.split(),
+    *Path(__file__).with_name("vocabulary.txt").read_text(encoding="utf-8").split(),
     *(f"{level}_GOOGLE_LEVEL_" for level in range(10, 19)),
 )
