@@ -45,6 +45,10 @@ def test_tests_see_test_data_and_none_of_the_callers_settings(tmp_path):
     env = course.test_environment(given, tmp_path)
     assert (env["PATH"], env["COURSE_TEST_DATA"]) == ("p", "t")
     assert "COURSE_PROFILE" not in env
+    assert env["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert course.test_environment({"OMP_WAIT_POLICY": "ACTIVE"}, tmp_path)["OMP_WAIT_POLICY"] == (
+        "ACTIVE"
+    )
     assert Path(env["COURSE_OUT"]).parent == Path(env["COURSE_CACHE"]).parent == tmp_path
 
 

@@ -64,10 +64,15 @@ def caller_environment(environ: Mapping[str, str], folder: Path) -> dict[str, st
 
 
 def test_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Drop the caller's course settings, which must not decide a test; begin with empty caches."""
+    """Drop the caller's course settings, which must not decide a test; begin with empty caches.
+
+    Threads that wait for each other sleep: on a busy machine, those that spin take the time that the
+    others need, and a cell ran into its limit.
+    """
     ours = [name for name in environ if name.startswith("COURSE_") and name != "COURSE_TEST_DATA"]
     kept = {name: value for name, value in environ.items() if name not in ours}
-    return {**kept, "COURSE_OUT": str(folder / "out"), "COURSE_CACHE": str(folder / "cache")}
+    own = {"COURSE_OUT": str(folder / "out"), "COURSE_CACHE": str(folder / "cache")}
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, **own}
 
 
 def lab(env: dict[str, str]) -> int:
