@@ -66,8 +66,8 @@ def caller_environment(environ: Mapping[str, str], folder: Path) -> dict[str, st
 def test_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Drop the caller's course settings, which must not decide a test; begin with empty caches.
 
-    Threads that wait for each other sleep: on a busy machine, those that spin take the time that the
-    others need, and a cell ran into its limit.
+    Threads that wait for each other sleep: on a busy machine, those that spin take the time that
+    the others need, and a cell ran into its limit.
     """
     ours = [name for name in environ if name.startswith("COURSE_") and name != "COURSE_TEST_DATA"]
     kept = {name: value for name, value in environ.items() if name not in ours}
