@@ -196,7 +196,7 @@ def test_a_folder_of_the_wrong_shape_is_explained_in_a_sentence(tmp_path, tidy_f
         read_folder(tidy_folder / "River")  # images directly in the folder
     for name in ("AnnualCrop", "storage_tanks2"):
         shutil.rmtree(tidy_folder / name)
-    with pytest.raises(ValueError, match=r"single class folder, 'River'.* a folder of its own"):
+    with pytest.raises(ValueError, match=r"single class, 'River'.* a folder of its own"):
         read_folder(tidy_folder)
 
 

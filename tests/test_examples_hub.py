@@ -587,3 +587,9 @@ def test_a_real_archive_gives_what_its_folder_gives(test_data, tmp_path):
             archive.write(file, os.path.join("AID", file.relative_to(test_data / "AID_150px")))
     found = load_scenes(path, cache=tmp_path / "cache")
     assert labels_by_content(found) == labels_by_content(load_scenes(test_data / "AID_150px"))
+
+
+def test_a_table_of_one_class_is_refused_as_a_folder_is(tmp_path):
+    write_repository(tmp_path / "repo", ["only"], {"train": 4})
+    with pytest.raises(ValueError, match="single class, 'only'"):
+        load_scenes(tmp_path / "repo")

@@ -11,7 +11,7 @@ from typing import Any
 
 from course_utils import hub
 from course_utils.examples.classes import read_scene_classes
-from course_utils.examples.folders import Progress, part_of
+from course_utils.examples.folders import Progress, is_visible, part_of
 from course_utils.examples.records import CaptionedImage, CaptionSet
 from course_utils.examples.tables import read_rows
 from course_utils.images import SUFFIXES
@@ -181,7 +181,7 @@ def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
     """List the images of a folder and below by name without ending; links are not followed."""
     files: dict[str, list[Path]] = {}
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        folders[:] = sorted(filter(is_visible, folders))
         for path in (Path(parent, name) for name in sorted(names)):
             is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
             if is_image and not path.is_symlink():

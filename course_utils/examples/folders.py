@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.examples.classes import CLASSES_FILE, composed, read_phrases, read_scene_classes
-from course_utils.examples.records import Example, LabelledImages
+from course_utils.examples.records import PARTS, Example, LabelledImages
 from course_utils.examples.tables import read_labelled
 from course_utils.images import SUFFIXES, ImageError, load_image
 from course_utils.texts import text
@@ -20,7 +20,8 @@ from course_utils.texts import text
 Progress = Callable[[Iterable, int], Iterable]
 MAX_BYTES = 1 << 29  # of an image file; 89 million pixels of three bytes are half of that
 MIN_IMAGES = 3  # one each to train, validate and test
-TEST, VALIDATION, TRAIN = "test", "validation", "train"  # an image in several counts for the first
+TRAIN, VALIDATION, TEST = PARTS
+_KEPT_FIRST = (TEST, VALIDATION, TRAIN, "")  # where copies of an image lie in several parts
 _PART_NAMES = {
     **dict.fromkeys(("train", "training", "trainset", "trainval", "fit"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "validate", "validating"), VALIDATION),
@@ -82,11 +83,6 @@ def read_folder(
         return _gather(found, order, root, skipped, progress)
     top, folders = _find_classes(tree, root)
     names = sorted({composed(folder.name) for _, folder in folders})
-    if len(names) == 1:
-        raise ValueError(
-            f"{root} holds a single class folder, {names[0]!r}, but classes are to be told apart; "
-            "put the images of every class into a folder of its own"
-        )
     inside = [
         _File(path, path.relative_to(root).as_posix(), composed(folder.name), part)
         for part, folder in folders
@@ -99,7 +95,8 @@ def read_folder(
         for path in sorted(beside)
         if path.name != CLASSES_FILE
     ]
-    return _gather(inside, names, root, skipped, progress, tables=(root, top))
+    words = next((f / CLASSES_FILE for f in (root, top) if (f / CLASSES_FILE).exists()), None)
+    return _gather(inside, names, root, skipped, progress, words=words)
 
 
 @dataclass(frozen=True)
@@ -120,12 +117,12 @@ def _walk(root: Path, skipped: list[str]) -> Tree:
     tree: Tree = {}
     for parent, folders, files in os.walk(root):
         here = Path(parent)
-        folders[:] = sorted(filter(_is_visible, folders), key=composed)
+        folders[:] = sorted(filter(is_visible, folders), key=composed)
         for name in [name for name in folders if (here / name).is_symlink()]:
             folders.remove(name)
             skipped.append(text("skipped.link", file=(here / name).relative_to(root).as_posix()))
         kept = []
-        for path in (here / name for name in sorted(filter(_is_visible, files))):
+        for path in (here / name for name in sorted(filter(is_visible, files))):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 skipped.append(text("skipped.link", file=path.relative_to(root).as_posix()))
             else:
@@ -134,7 +131,8 @@ def _walk(root: Path, skipped: list[str]) -> Tree:
     return tree
 
 
-def _is_visible(name: str) -> bool:
+def is_visible(name: str) -> bool:
+    """Tell a learner's files from those that systems leave."""
     return not name.startswith((".", "__"))  # "__MACOSX" comes with archives packed on a Mac
 
 
@@ -230,19 +228,22 @@ def _gather(
     skipped: list[str],
     progress: Progress,
     *,
-    tables: Sequence[Path] = (),
+    words: Path | None = None,
 ) -> LabelledImages:
-    """Open all files and make examples of those that can be used."""
+    """Open all files and make examples of those that can be used; ``words`` is a table of them."""
+    if len(names) == 1:
+        raise ValueError(
+            f"{root} holds a single class, {names[0]!r}, but classes are to be told apart; "
+            "put the images of every class into a folder of its own"
+        )
     known = next((c for c in read_scene_classes().values() if c.matches(names)), None)
     labels = known.labels_of(names, where=str(root)) if known else range(len(names))
     label_of = dict(zip(names, labels, strict=True))
     class_names = known.class_names if known else tuple(names)
-    own = [folder / CLASSES_FILE for folder in tables if (folder / CLASSES_FILE).exists()]
-    in_order = sorted(names, key=label_of.__getitem__)
-    if known and not own:
+    if known and words is None:
         phrases = known.phrases
     else:
-        phrases = read_phrases(own[0] if own else root / CLASSES_FILE, in_order)
+        phrases = read_phrases(words or root / CLASSES_FILE, sorted(names, key=label_of.get))
     copies: dict[str, list[int]] = defaultdict(list)
     for i, (digest, reason) in enumerate(progress(_look(files), len(files))):
         if reason:
@@ -297,7 +298,7 @@ def _keep(copies: Iterable[list[int]], files: Sequence[_File], skipped: list[str
             names = ", ".join(files[i].name for i in same)
             skipped.append(text("skipped.same_across_classes", files=names))
             continue
-        first = min(same, key=lambda i: ([TEST, VALIDATION, TRAIN, ""].index(files[i].part), i))
+        first = min(same, key=lambda i: (_KEPT_FIRST.index(files[i].part), i))
         for i in same:
             if i != first:
                 values = {"file": files[i].name, "first": files[first].name}

@@ -11,6 +11,8 @@ from PIL import Image
 
 from course_utils.images import load_image
 
+PARTS = ("train", "validation", "test")  # of a split
+
 
 @dataclass(frozen=True, eq=False)  # pixel arrays have no truth value, so examples are not compared
 class Example:

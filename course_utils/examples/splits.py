@@ -7,11 +7,10 @@ from itertools import repeat
 import numpy as np
 import torch
 
-from course_utils.examples.records import Example, LabelledImages
+from course_utils.examples.records import PARTS, Example, LabelledImages
 from course_utils.runtime import seeded
 from course_utils.texts import text
 
-PARTS = ("train", "validation", "test")
 SHARES = (0.5, 0.1, 0.4)  # where the course draws the parts
 Parts = tuple[tuple[Example, ...], ...]
 
