@@ -207,7 +207,10 @@ def show_grid(
         )
     labels = [plain("\n".join(textwrap.wrap(label, 24)[:5])) for label in row_labels]
     cell = _cell_inches(labels, len(column_labels))
-    names = [plain(textwrap.fill(label, max(6, int(cell / 0.09)))) for label in column_labels]
+    names = [
+        plain(textwrap.fill(label.replace("_", " "), max(6, int(cell / 0.09))))
+        for label in column_labels
+    ]
     return _draw_table(images, labels, names, below=plain(column_title), caption=caption)
 
 
