@@ -2,19 +2,27 @@
 
 import io
 import math
+import stat
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 WHITE = 255
+MAX_BYTES = 1 << 29  # of a file; 89 million pixels of three bytes are half of that
+FLAT = 64  # 16-bit values of which nearly all lie within a quarter of their range
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_NUMBERS = {2: " with a sign", 3: " in floating point", 5: " in complex numbers"}
 
 
 class ImageError(ValueError):
@@ -34,22 +42,28 @@ def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.
         name: what error messages call it; the file name by default.
 
     Returns:
-        An image of mode RGB, decoded to the last pixel.
+        An image of mode RGB, decoded to the last pixel. What a learner must know of how it was
+        read is in its ``info["remark"]``, a key of `texts`: ``images.flat``, 16-bit values that
+        fill less than a quarter of their range, or ``images.pages``, more pages than the first.
 
     Raises:
         ImageError: empty, truncated, not an image, too large (Pillow's guard against decompression
-            bombs, 89 million pixels) or of a kind whose value range is undefined.
-        OSError: the file cannot be opened.
+            bombs, 89 million pixels), or bands and bits that are no grey or RGB picture, such as
+            the 13 bands of a satellite.
+        OSError: the file cannot be opened (`read_file`).
     """
     path = Path(source) if isinstance(source, str) else source
-    data = path if isinstance(path, bytes) else path.read_bytes()
+    data = path if isinstance(path, bytes) else read_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to disturb a learner
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                image.load()  # a broken picture must fail here, where nothing forgives it
-                return _as_rgb(_upright(image))
+            try:
+                return _decode(data)
+            except ValueError:  # also of long texts in a sound PNG
+                if not data.startswith(_PNG_START):
+                    raise
+                return _decode(_without_texts(data))
     except Exception as error:  # Pillow's decoders raise nearly every type on broken bytes
         reason = _reason(error, data)
         if name is None:
@@ -57,6 +71,105 @@ def load_image(source: Path | str | bytes, *, name: str | None = None) -> Image.
         raise ImageError(
             f"{name} is not a readable image ({reason}); delete it or replace it"
         ) from error
+
+
+def read_file(path: Path) -> bytes:
+    """Read the file of an image.
+
+    Raises:
+        OSError: it cannot be read, is a pipe or a device, which would never end, or is larger than
+            an image can be.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "it is no file")
+    if status.st_size > MAX_BYTES:
+        raise OSError(0, f"{status.st_size / 1e9:,.1f} GB, more than an image has")
+    return path.read_bytes()
+
+
+def _decode(data: bytes) -> Image.Image:
+    tags = _tiff_tags(data)
+    if tags and not _has_colors(tags):
+        raise ValueError(
+            f"it has {_bands(tags)}, which have no agreed range and order as colors; choose one "
+            "band or three and save them as a picture of 8 bits"
+        )
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        is_deep = image.format in ("PNG", "TIFF") and ";16" in str(image.tile)
+        is_animated = image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False)
+        has_pages = _has_pages(data, tags) if tags else is_animated
+        image.load()  # a broken picture must fail here, where nothing forgives it
+        picture = _as_rgb(_upright(image))
+    if has_pages:
+        picture.info["remark"] = "images.pages"
+    elif is_deep and np.ptp(np.percentile(picture, (1, 99))) < FLAT:
+        picture.info["remark"] = "images.flat"
+    return picture
+
+
+Tags = TiffImagePlugin.ImageFileDirectory_v2
+
+
+def _tiff_tags(data: bytes, at: int | None = None) -> Tags | None:
+    """Read the tags of a TIFF at an offset, by default of its first page; None without any."""
+    if data[:4] not in _TIFF_STARTS:
+        return None
+    with suppress(Exception):  # what is broken, Pillow will say
+        tags = Tags(data[: 16 if 43 in data[2:4] else 8])
+        file = io.BytesIO(data)
+        file.seek(tags.next if at is None else at)
+        tags.load(file)
+        return tags
+    return None
+
+
+def _several(tags: Tags, tag: int, default: int) -> tuple[int, ...]:
+    value = tags.get(tag, default)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _has_colors(tags: Tags) -> bool:
+    """Tell whether a TIFF is grey, RGB or CMYK, with transparency or without, of 8 or 16 bits.
+
+    Several bands of 16 bits that lie one after the other are refused: Pillow mixes them up.
+    """
+    bands, bits = tags.get(277, 1), max(_several(tags, 258, 1))
+    num_colors = bands - sum(kind in (1, 2) for kind in _several(tags, 338, 0))
+    is_picture = num_colors in (1, 3) or (num_colors == 4 and tags.get(262) == 5)
+    is_counted = {*_several(tags, 339, 1)} <= {1, 4}  # without a sign, or not said
+    return is_picture and is_counted and (bits <= 8 or (bits == 16 and not _is_apart(tags)))
+
+
+def _is_apart(tags: Tags) -> bool:
+    return tags.get(277, 1) > 1 and tags.get(284) == 2
+
+
+def _bands(tags: Tags) -> str:
+    bands, bits = tags.get(277, 1), sorted({*_several(tags, 258, 1)})
+    numbers = _NUMBERS.get(_several(tags, 339, 1)[0], "")
+    apart = ", one after the other" if _is_apart(tags) else ""
+    return f"{bands} band{'s' * (bands > 1)} of {' and '.join(map(str, bits))} bits{numbers}{apart}"
+
+
+def _has_pages(data: bytes, first: Tags) -> bool:
+    """Tell whether a second page is as large as the first; overviews and masks are none."""
+    second = _tiff_tags(data, first.next) if first.next else None
+    return second is not None and all(
+        second.get(tag, default) == first.get(tag, default)
+        for tag, default in ((254, 0), (256, 0), (257, 0))
+    )
+
+
+def _without_texts(png: bytes) -> bytes:
+    """Leave out texts and color profile, which Pillow limits; pixels do not need them."""
+    kept, start = [_PNG_START], len(_PNG_START)
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if png[start + 4 : start + 8] not in _PNG_TEXTS:
+            kept.append(png[start:end])
+        start = end
+    return b"".join(kept)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -67,11 +180,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image)
-        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise ValueError("its pixel values have no agreed range; save it with 8 or 16 bits")
-        image = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    if image.mode.startswith("I"):
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -79,7 +189,12 @@ def _reason(error: Exception, data: bytes) -> str:
     if not data:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):
-        return "its content is no JPEG, PNG, TIFF, BMP or WebP"
+        tags = _tiff_tags(data)
+        return (
+            f"it is a TIFF with {_bands(tags)} of a kind that cannot be read; save it as PNG"
+            if tags
+            else "its content is no JPEG, PNG, TIFF, BMP or WebP"
+        )
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it has more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
     return str(error) or type(error).__name__

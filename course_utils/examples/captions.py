@@ -3,14 +3,14 @@
 import json
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from course_utils import hub
-from course_utils.examples.classes import read_scene_classes
+from course_utils.examples.classes import composed, read_scene_classes
 from course_utils.examples.folders import Progress, is_visible, part_of
 from course_utils.examples.records import CaptionedImage, CaptionSet
 from course_utils.examples.tables import read_rows
@@ -79,17 +79,18 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
 
     Args:
         path: the JSON file, or a folder that has it under its usual name.
-        images: a folder with the images, searched with all folders below; by default what lies
-            beside the file under a usual name. For UCM-Captions it may be UC Merced in its own
-            layout, see `ucmerced_stem`. Endings may differ (``.tif`` in the file,
-            ``.jpg`` in the folder).
+        images: a folder with the images, searched with all folders below: by the path that is
+            listed, then by the name, then without ending; by default what lies beside the file
+            under a usual name. For UCM-Captions it may be UC Merced in its own layout, see
+            `ucmerced_stem`. Endings may differ (``.tif`` in the file, ``.jpg`` in the folder).
 
     Returns:
         The images in the order of the file, with sentences only where there is no folder.
 
     Raises:
         CaptionsError: there is no such file or folder, broken JSON, another schema, an image that
-            is listed twice, an empty sentence, an unknown split, a folder with none of the images.
+            is listed twice or fits two files, an empty sentence, an unknown split, a folder with
+            none of the images.
 
     Source:
         RSICD: Lu et al. 2018 (arXiv:1712.07835). UCM-Captions, Sydney-Captions: Qu et al. 2016,
@@ -97,14 +98,17 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
     """
     path = _json_file(Path(path).expanduser())
     name, found = _read_file(path)
-    folder = _image_folder(path, images)
-    if folder is not None:
-        files = _files_by_stem(folder)
-        found = tuple(replace(each, path=_find(each, files)) for each in found)
+    names = {
+        file: _names_of(file, folder, path.parent)
+        for folder in _image_folders(path, images)
+        for file in _files_below(folder)
+    }
+    places = _find_files(found, names)
+    found = tuple(replace(each, path=place) for each, place in zip(found, places, strict=True))
     missing = [each.file_name for each in found if not each.has_image]
     if images is not None and len(missing) == len(found):
         raise CaptionsError(
-            f"{folder} has none of the {len(found)} images of {name}, such as {missing[0]}; "
+            f"{images} has none of the {len(found)} images of {name}, such as {missing[0]}; "
             "give the folder that holds them"
         )
     return CaptionSet(name, found, _notes_on(name, found))
@@ -127,29 +131,37 @@ def _notes_on(name: str, found: Sequence[CaptionedImage]) -> tuple[str, ...]:
 
 def _read_tables(paths: Sequence[Path], name: str, progress: Progress) -> CaptionSet:
     """Read Parquet files with the columns ``filename``, ``captions`` and ``image``."""
-    found = []
+    found: list[CaptionedImage] = []
     for path in progress(paths, len(paths)):
         split = path.stem.split("-")[0]
         try:
             rows = list(read_rows(path, _COLUMNS))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise CaptionsError(f"{path} cannot be read ({error}); fetch it again") from error
-        for row in rows:
-            if missing := [column for column in _COLUMNS if not row.get(column)]:
-                raise CaptionsError(f"{path}: {', '.join(missing)} missing in a row")
-            file_name = PurePosixPath(row["filename"].replace("\\", "/")).name
-            found.append(
-                CaptionedImage(
-                    file_name=file_name,
-                    captions=tuple(caption.strip() for caption in row["captions"]),
-                    source=name,
-                    split=part_of(split) or "",
-                    original_split=split,
-                    class_name=_class_of(file_name, name),
-                    data=row["image"],
-                )
-            )
+        for number, row in enumerate(rows):
+            found.append(_from_row(row, name, split, f"{path}: row {number}"))
+    if not found:
+        raise CaptionsError(f"{', '.join(map(str, paths))}: no image is listed; fetch them again")
+    _refuse_repeated(found, paths[0].parent)
     return CaptionSet(name, tuple(found), _notes_on(name, found))
+
+
+def _from_row(row: dict[str, Any], name: str, split: str, where: str) -> CaptionedImage:
+    if missing := [column for column in _COLUMNS if not row.get(column)]:
+        raise CaptionsError(f"{where}: {', '.join(missing)} missing in a row")
+    file_name = PurePosixPath(_text_in(row, "filename", where).replace("\\", "/")).name
+    captions, image = row["captions"], row["image"]
+    if not isinstance(captions, list):
+        captions = [captions]
+    return CaptionedImage(
+        file_name=file_name,
+        captions=tuple(_text_in({"captions": each}, "captions", where) for each in captions),
+        source=name,
+        split=part_of(split) or "",
+        original_split=split,
+        class_name=_class_of(file_name, name),
+        **{"path" if isinstance(image, Path) else "data": image},
+    )
 
 
 def _json_file(path: Path) -> Path:
@@ -164,39 +176,93 @@ def _json_file(path: Path) -> Path:
     return found[0]
 
 
-def _image_folder(path: Path, images: str | Path | None) -> Path | None:
+def _image_folders(path: Path, images: str | Path | None) -> list[Path]:
     if images is None:
         beside = (path.parent / name for name in IMAGE_FOLDERS)
-        return next((folder for folder in beside if folder.is_dir()), None)
+        return [folder for folder in beside if folder.is_dir()]
     folder = Path(images).expanduser()
     if not folder.is_dir():
         raise CaptionsError(
             f"there is no folder {folder} of images (an archive has to be extracted first); "
             "give another, or leave it out to read sentences only"
         )
-    return folder
+    return [folder]
 
 
-def _files_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """List the images of a folder and below by name without ending; links are not followed."""
-    files: dict[str, list[Path]] = {}
+def _files_below(folder: Path) -> Iterator[Path]:
+    """List the files in a folder and below; links are not followed, and pipes are none."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(filter(is_visible, folders))
-        for path in (Path(parent, name) for name in sorted(names)):
-            is_image = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-            if is_image and not path.is_symlink():
-                files.setdefault(path.stem.lower(), []).append(path)
-    return files
+        for path in (Path(parent, name) for name in sorted(filter(is_visible, names))):
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
-def _find(image: CaptionedImage, files: dict[str, list[Path]]) -> Path | None:
-    """Find an image by its name, ending as listed if possible; a name never leads elsewhere."""
-    name = PurePosixPath(image.file_name.replace("\\", "/"))
-    found: Sequence[Path] = files.get(name.stem.lower(), ())
-    if not found and image.source == UCM:
-        found = files.get(ucmerced_stem(image.file_name), ())
-    same = [path for path in found if path.suffix.lower() == name.suffix.lower()]
-    return next(iter([*same, *found]), None)
+def _names_of(file: Path, *roots: Path) -> list[PurePosixPath]:
+    """Name a file as seen from each folder around it."""
+    around = [root for root in roots if file.is_relative_to(root)]
+    return [PurePosixPath(composed(file.relative_to(root).as_posix())) for root in around]
+
+
+_RULES: tuple[Callable[[PurePosixPath], str], ...] = (
+    str,
+    lambda name: name.name,
+    lambda name: str(name.parent / name.stem),
+    lambda name: name.stem,
+)
+
+
+def _find_files(
+    images: Sequence[CaptionedImage], names: dict[Path, list[PurePosixPath]]
+) -> list[Path | None]:
+    """Find the file of each image: by its path, by its name, then both without ending.
+
+    A file that one rule has found is no other image's by the next. Names are compared as they are
+    written, and where that finds nothing, without regard to capitals; they never lead to a file
+    that is not among these.
+
+    Raises:
+        CaptionsError: two files fit an image, or two images a file.
+    """
+    listed = [PurePosixPath(composed(each.file_name.replace("\\", "/"))) for each in images]
+    found: list[Path | None] = [None] * len(images)
+    for rule in _RULES:
+        index: dict[str, set[tuple[str, Path]]] = defaultdict(set)
+        for file in names.keys() - set(found):
+            if rule in _RULES[:2] or file.suffix.lower() in SUFFIXES:
+                for name in map(rule, names[file]):
+                    index[name.casefold()].add((name, file))
+        for i in [i for i, file in enumerate(found) if file is None]:
+            found[i] = _only_one(images[i], rule(listed[i]), index)
+            if rule is _RULES[-1] and not found[i] and images[i].source == UCM:
+                found[i] = _only_one(images[i], ucmerced_stem(images[i].file_name), index)
+        _refuse_shared(images, found)
+    return found
+
+
+def _only_one(
+    image: CaptionedImage, key: str, index: dict[str, set[tuple[str, Path]]]
+) -> Path | None:
+    fitting = index.get(key.casefold(), set())
+    files = {file for name, file in fitting if name == key} or {file for _, file in fitting}
+    if len(files) > 1:
+        raise CaptionsError(
+            f"{image.file_name} of {image.source} fits several files: "
+            f"{', '.join(sorted(map(str, files)))}; keep one, or list the image with its folder"
+        )
+    return next(iter(files), None)
+
+
+def _refuse_shared(images: Sequence[CaptionedImage], found: Sequence[Path | None]) -> None:
+    for file, count in Counter(filter(None, found)).items():
+        if count > 1:
+            both = [
+                image.file_name for image, own in zip(images, found, strict=True) if own == file
+            ]
+            raise CaptionsError(
+                f"{' and '.join(both)} of {images[0].source} fit the same file {file}; "
+                "list each image once, with its folder"
+            )
 
 
 def _read_file(path: Path) -> tuple[str, tuple[CaptionedImage, ...]]:
@@ -217,10 +283,14 @@ def _read_file(path: Path) -> tuple[str, tuple[CaptionedImage, ...]]:
     if not entries:
         raise CaptionsError(f"{path} lists no image; use the original file")
     images = tuple(read(e, name, f"{path}: entry {i}") for i, e in enumerate(entries))
+    _refuse_repeated(images, path)
+    return name, images
+
+
+def _refuse_repeated(images: Sequence[CaptionedImage], path: Path) -> None:
     twice = [name for name, n in Counter(each.file_name for each in images).items() if n > 1]
     if twice:
         raise CaptionsError(f"{path}: listed more than once: {', '.join(twice[:5])}; keep one each")
-    return name, images
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -228,8 +298,10 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CaptionsError(f"there is no file {path}; give the JSON file of a caption set")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:  # also of bytes that are no UTF-8
-        raise CaptionsError(f"{path} is no JSON ({error}); download it again") from error
+    except (ValueError, RecursionError) as error:  # also of bytes that are no UTF-8
+        raise CaptionsError(
+            f"{path} is no JSON ({error}); download it again, or write {_WITH_SPLITS}"
+        ) from error
     if not isinstance(content, dict):
         raise CaptionsError(
             f"{path} is no file of captions: expected {_WITH_SPLITS}, or {_WITHOUT}, "

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 from course_utils.runtime import data_root
@@ -126,24 +127,53 @@ def read_phrases(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrases[name] for name in names)
 
 
-def _listed_phrases(path: Path, names: Sequence[str]) -> dict[str, str]:
+def choose_table(paths: Iterable[Path]) -> Path | None:
+    """Choose the ``classes.csv`` among files, in any case; None without one.
+
+    Raises:
+        ValueError: there are several that differ.
+    """
+    tables = [path for path in paths if path.name.lower() == CLASSES_FILE]
+    if len(tables) > 1 and len({path.read_bytes() for path in tables if path.is_file()}) > 1:
+        raise ValueError(f"{' and '.join(map(str, tables))} differ; keep the one that counts")
+    return next(iter(tables), None)
+
+
+def _rows_of(path: Path) -> list[tuple[int, list[str]]]:
+    """Read the rows of a table that are not empty, each with the number of its first line."""
+    if not path.is_file():  # reading from a pipe would never end
+        raise ValueError(f"{path} is no file; write the table there or remove it")
+    rows, line = [], 1
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
-            reader = csv.DictReader(file, restkey="", restval="")
-            columns, rows = reader.fieldnames, [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV file in UTF-8 ({error}); save it as such") from error
-    if not {"name", "phrase"} <= set(columns or ()):
-        raise ValueError(f"{path}: expected columns name,phrase, got {columns}")
+            reader = csv.reader(file, strict=True, skipinitialspace=True)
+            for row in reader:
+                rows.append((line, [cell.strip() for cell in row]))
+                line = reader.line_num + 1
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is no CSV file in UTF-8 ({error}, from line {line}); save it as such"
+        ) from error
+    return [(line, cells) for line, cells in rows if any(cells)]
+
+
+def _listed_phrases(path: Path, names: Sequence[str]) -> dict[str, str]:
+    (_, first), *rows = _rows_of(path) or [(1, None)]
+    columns = [cell.lower() for cell in first or ()]
+    if (columns.count("name"), columns.count("phrase")) != (1, 1):
+        raise ValueError(
+            f"{path}: expected columns name,phrase, got {first}; write them into the first line, "
+            "with a comma between"
+        )
     listed = []
-    for line, row in rows:
-        if any(row.pop("", ())):
+    for line, cells in rows:
+        if any(cell for column, cell in zip_longest(columns, cells, fillvalue="") if not column):
             raise ValueError(
                 f"{path}, line {line}: more columns than in the first line; put a phrase that "
                 'has a comma into quotes ("tanks, round")'
             )
-        if any(value.strip() for value in row.values()):
-            listed.append((composed(row["name"].strip()), row["phrase"].strip()))
+        row = dict(zip_longest(columns, cells, fillvalue=""))
+        listed.append((composed(row["name"]), " ".join(row["phrase"].split())))
     counts, phrases = Counter(name for name, _ in listed), dict(listed)
     for problem, wrong in (
         ("is listed twice", {name for name, count in counts.items() if count > 1}),

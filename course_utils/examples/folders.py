@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.examples.classes import CLASSES_FILE, composed, read_phrases, read_scene_classes
+from course_utils.examples.classes import (
+    CLASSES_FILE,
+    choose_table,
+    composed,
+    read_phrases,
+    read_scene_classes,
+)
 from course_utils.examples.records import PARTS, Example, LabelledImages
 from course_utils.examples.tables import read_labelled
-from course_utils.images import SUFFIXES, ImageError, load_image
+from course_utils.images import SUFFIXES, ImageError, load_image, read_file
 from course_utils.texts import text
 
 Progress = Callable[[Iterable, int], Iterable]
-MAX_BYTES = 1 << 29  # of an image file; 89 million pixels of three bytes are half of that
 MIN_IMAGES = 3  # one each to train, validate and test
 TRAIN, VALIDATION, TEST = PARTS
 _KEPT_FIRST = (TEST, VALIDATION, TRAIN, "")  # where copies of an image lie in several parts
@@ -80,8 +84,9 @@ def read_folder(
     tables = [path for _, files in tree.values() for path in files if path.suffix == ".parquet"]
     if tables and len(_class_like(tree, _unwrapped(tree, root))) < 2:
         found, order = _read_tables(sorted(tables), root)
-        return _gather(found, order, root, skipped, progress)
-    top, folders = _find_classes(tree, root)
+        words = choose_table(path for _, files in tree.values() for path in files)
+        return _gather(found, order, root, skipped, progress, words=words)
+    folders = _find_classes(tree, root)
     names = sorted({composed(folder.name) for _, folder in folders})
     inside = [
         _File(path, path.relative_to(root).as_posix(), composed(folder.name), part)
@@ -89,13 +94,14 @@ def read_folder(
         for path in _files_below(tree, folder)
     ]
     known = {file.content for file in inside}
-    beside = (path for _, files in tree.values() for path in files if path not in known)
+    above = {parent for _, folder in folders for parent in folder.parents}
+    beside = [path for _, files in tree.values() for path in files if path not in known]
+    words = choose_table(path for path in beside if path.parent in above)
     skipped += [
         text("skipped.no_class", file=path.relative_to(root).as_posix())
         for path in sorted(beside)
-        if path.name != CLASSES_FILE
+        if path.name.lower() != CLASSES_FILE or path.parent not in above
     ]
-    words = next((f / CLASSES_FILE for f in (root, top) if (f / CLASSES_FILE).exists()), None)
     return _gather(inside, names, root, skipped, progress, words=words)
 
 
@@ -158,12 +164,8 @@ def _unwrapped(tree: Tree, folder: Path) -> Path:
     return folder
 
 
-def _find_classes(tree: Tree, root: Path) -> tuple[Path, list[tuple[str, Path]]]:
-    """Find the class folders.
-
-    Returns:
-        The folder that holds them, or their parts; and of each its part ("" without a split).
-    """
+def _find_classes(tree: Tree, root: Path) -> list[tuple[str, Path]]:
+    """Find the class folders, each with its part ("" without a split)."""
     top = _unwrapped(tree, root)
     folders = _class_like(tree, top)
     if not folders:
@@ -178,9 +180,9 @@ def _find_classes(tree: Tree, root: Path) -> tuple[Path, list[tuple[str, Path]]]
                 f"set, but there are no class folders in {', '.join(empty)}; put the images of "
                 "each part into one folder per class"
             )
-        return top, [(parts[folder], inner) for folder in folders for inner in inside[folder]]
+        return [(parts[folder], inner) for folder in folders for inner in inside[folder]]
     _refuse_two_readings(tree, folders, parts)
-    return top, [("", folder) for folder in folders]
+    return [("", folder) for folder in folders]
 
 
 def _refuse_two_readings(tree: Tree, folders: list[Path], parts: dict[Path, str | None]) -> None:
@@ -205,7 +207,7 @@ def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[s
     order: list[str] = []
     for path in paths:
         try:
-            rows, names = read_labelled(path)
+            rows, names = read_labelled(path, root)
         except (OSError, ValueError) as error:
             raise ValueError(f"{root}: its Parquet files cannot be read ({error})") from error
         order += [name for name in names if name not in order]
@@ -216,6 +218,8 @@ def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[s
             for number, (name, image) in enumerate(rows)
         ]
     order = order or sorted({file.class_name for file in found})
+    if not order:
+        raise ValueError(f"{root}: there are no rows in its Parquet files; fetch them again")
     if empty := sorted(set(order) - {file.class_name for file in found}):
         raise ValueError(f"{root}: there is no image of the classes {', '.join(empty)}")
     return found, order
@@ -245,7 +249,8 @@ def _gather(
     else:
         phrases = read_phrases(words or root / CLASSES_FILE, sorted(names, key=label_of.get))
     copies: dict[str, list[int]] = defaultdict(list)
-    for i, (digest, reason) in enumerate(progress(_look(files), len(files))):
+    remarks: dict[str, list[str]] = defaultdict(list)
+    for i, (digest, reason) in enumerate(progress(_look(files, remarks), len(files))):
         if reason:
             skipped.append(reason)
         else:
@@ -256,7 +261,12 @@ def _gather(
     _require_images(examples, class_names, root, skipped)
     parts = tuple(file.part for file in kept)
     return LabelledImages(
-        tuple(examples), class_names, phrases, tuple(skipped), parts=parts if all(parts) else ()
+        tuple(examples),
+        class_names,
+        phrases,
+        tuple(skipped),
+        notes=tuple(text(key, num=len(some), file=some[0]) for key, some in remarks.items()),
+        parts=parts if all(parts) else (),
     )
 
 
@@ -266,29 +276,20 @@ def _example(file: _File, label: int) -> Example:
     return Example(label, "real", data=file.content)
 
 
-def _look(files: Sequence[_File]) -> Iterator[tuple[str, str]]:
-    """Open files; give the hash of each, or why it cannot be used."""
+def _look(files: Sequence[_File], remarks: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Open files; give the hash of each, or why it cannot be used; collect remarks on images."""
     for file in files:
         try:
-            data = _bytes_of(file)
-            load_image(data, name=file.name)
+            data = file.content if isinstance(file.content, bytes) else read_file(file.content)
+            image = load_image(data, name=file.name)
         except ImageError as error:
             yield "", text("skipped.unreadable", error=error)
         except OSError as error:
             yield "", text("skipped.not_opened", file=file.name, reason=error.strerror)
         else:
+            if remark := image.info.get("remark"):
+                remarks[remark].append(file.name)
             yield sha256(data).hexdigest(), ""
-
-
-def _bytes_of(file: _File) -> bytes:
-    if isinstance(file.content, bytes):
-        return file.content
-    status = file.content.stat()
-    if not stat.S_ISREG(status.st_mode):  # a pipe would never end
-        raise OSError(0, "it is no file")
-    if status.st_size > MAX_BYTES:
-        raise OSError(0, f"{status.st_size / 1e9:,.1f} GB, more than an image has")
-    return file.content.read_bytes()
 
 
 def _keep(copies: Iterable[list[int]], files: Sequence[_File], skipped: list[str]) -> Iterator[int]:

@@ -194,7 +194,7 @@ def _described(found: LabelledImages, origin: str) -> LabelledImages:
         origin=origin,
         license=hub.read_lock()[classes.key].license,
     )
-    return replace(found, name=classes.title, notes=(note,))
+    return replace(found, name=classes.title, notes=(note, *found.notes))
 
 
 def _unpacked(archive: Path, store: Path) -> Path:
@@ -287,7 +287,8 @@ def load_seen(
     left = dict.fromkeys(data.class_names, per_class)
     seen, num_tested = [], 0
     for class_name, image in rows:
-        example = Example(data.class_names.index(class_name), "real", data=image)
+        place = {"path" if isinstance(image, Path) else "data": image}
+        example = Example(data.class_names.index(class_name), "real", **place)
         if example.digest() in test:
             num_tested += 1
         elif left[class_name]:

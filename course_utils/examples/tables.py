@@ -8,82 +8,160 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from course_utils.examples.classes import composed
+
 _BATCH = 256  # rows decoded at once
 _LABEL_NAMES = ("label", "labels", "class", "class_name")  # of a column of texts
+_PATH_NAMES = ("image", "image_path", "path", "file_path", "file", "file_name", "filename")
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 
 
-def read_labelled(path: Path) -> tuple[list[tuple[str, bytes]], tuple[str, ...]]:
+def read_labelled(
+    path: Path, root: Path | None = None
+) -> tuple[list[tuple[str, bytes | Path]], tuple[str, ...]]:
     """Read the labelled images of a Parquet file.
 
     Args:
-        path: has one column of images (bytes, or the path of a file beside it), and one of labels
+        path: has one column of images (their bytes, or the paths of their files), and one of labels
             whose names are in the file's metadata, or of texts called ``label`` or ``class``.
+        root: the folder of the data set, by default that of the file. Paths count from the folder
+            of the file or from this one, and may not leave it.
 
     Returns:
-        Of each row the name of its class and the bytes of its image, empty if there are none; and
-        all names in the order of the labels, empty if the labels are texts.
+        Of each row the name of its class, and of its image the bytes, empty if there are none, or
+        the file, which may be missing; and all names in the order of the labels, empty if the
+        labels are texts.
 
     Raises:
-        ValueError: it is no such file, or a label is none of the data set's.
+        ValueError: it is no such file, a label is none of the data set's, or a path leaves the
+            folder.
         OSError: it cannot be read.
     """
-    schema = pq.read_schema(path)
-    image = _only([field.name for field in schema if _holds_images(field.type)], "images", schema)
-    label, names = _label_column(schema)
+    if not path.is_file():  # reading from a pipe would never end
+        raise ValueError(f"{path.name} is no file")
+    try:
+        schema = pq.read_schema(path)
+        image, (label, names) = _image_column(schema), _label_column(schema)
+    except (pa.ArrowException, ValueError) as error:  # not all of the first are the second
+        raise ValueError(f"{path.name}: {error}") from error
     rows = []
-    for number, row in enumerate(read_rows(path, [image, label])):
+    for number, row in enumerate(read_rows(path, [image, label], root, images=image)):
         value = row[label]
         if names and not (isinstance(value, int) and 0 <= value < len(names)):
             raise ValueError(
                 f"row {number} of {path.stem!r} has the label {value}, expected 0 … "
-                f"{len(names) - 1}; the data set is broken, fetch it again"
+                f"{len(names) - 1}; correct the label or leave out the row"
             )
-        rows.append((names[value] if names else str(value), row[image] or b""))
+        if not names and not (value and value.strip()):
+            raise ValueError(
+                f"row {number} of {path.stem!r} has no label; write one or leave out the row"
+            )
+        rows.append((names[value] if names else composed(value.strip()), row[image]))
     return rows, names
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Read some columns of a Parquet file row by row, images as the bytes of their files."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
-            for row in batch.to_pylist():
-                yield {name: _image_bytes(value, path.parent) for name, value in row.items()}
+def read_rows(
+    path: Path, columns: Sequence[str], root: Path | None = None, *, images: str = "image"
+) -> Iterator[dict[str, Any]]:
+    """Read some columns of a Parquet file row by row.
+
+    Args:
+        path: of the file.
+        columns: their names; those that are not there are passed over.
+        root: see `read_labelled`.
+        images: the column of images, which are given as bytes or as the paths of their files.
+
+    Raises:
+        ValueError: it is damaged, or a path leaves the folder.
+        OSError: it cannot be read.
+    """
+    folders = [path.parent.resolve(), (root or path.parent).resolve()]
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
+                for row in batch.to_pylist():
+                    where = f"row {number} of {path.stem!r}"
+                    if images in row:
+                        row[images] = _image_of(row[images], folders, where)
+                    yield row
+                    number += 1
+    except pa.ArrowException as error:
+        raise ValueError(f"{path.name} is damaged at row {number} ({error})") from error
 
 
-def _image_bytes(value: Any, root: Path) -> Any:
-    """Give the bytes of an image; those of a file only if it lies below the folder."""
-    if not (isinstance(value, dict) and "bytes" in value):
-        return value
-    if value["bytes"] is None and value.get("path"):
-        path = (root / value["path"]).resolve()
-        return path.read_bytes() if path.is_relative_to(root) and path.is_file() else None
-    return value["bytes"]
+def _image_of(value: Any, folders: Sequence[Path], where: str) -> bytes | Path:
+    """Give the bytes of an image, empty if there are none, or its file below the last folder."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, str) and value:
+        places = [(folder / value.replace("\\", "/")).resolve() for folder in folders]
+        inside = [place for place in places if place.is_relative_to(folders[-1])]
+        if not inside:
+            raise ValueError(
+                f"{where} names the file {value!r}, outside of the folder of the data set; put the "
+                "images into it and write their paths from there"
+            )
+        return next(filter(Path.is_file, inside), inside[-1])
+    if value and not isinstance(value, bytes):
+        kind = type(value).__name__
+        raise ValueError(f"{where}: expected the bytes of an image file, got a {kind}")
+    return value or b""
+
+
+def _image_column(schema: pa.Schema) -> str:
+    """Find the column of images, or of the paths of images."""
+    columns = [field.name for field in schema if _holds_images(field.type)]
+    if not columns:
+        named = (field for field in schema if field.name.lower() in _PATH_NAMES)
+        columns = [field.name for field in named if field.type in _TEXTS]
+    advice = "give the files as bytes, or their paths in a column of texts called 'image'"
+    return _only(columns, "images", schema, advice)
 
 
 def _label_column(schema: pa.Schema) -> tuple[str, tuple[str, ...]]:
     """Find the column of labels, and their names."""
-    content = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = content.get("info", {}).get("features", {})
-    labels = {
-        name: tuple(feature["names"])
-        for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
-    if not labels:
-        texts = (pa.string(), pa.large_string())
+    labels = _named_labels(schema)
+    columns = [name for name in schema.names if name in labels]
+    if not columns:
         named = (field for field in schema if field.name.lower() in _LABEL_NAMES)
-        labels = {field.name: () for field in named if field.type in texts}
-    label = _only(list(labels), "labels with names", schema)
-    return label, labels[label]
+        columns = [field.name for field in named if _value_type(field.type) in _TEXTS]
+    advice = "write the name of each image's class into a column of texts called 'label'"
+    label = _only(columns, "labels with names", schema, advice)
+    names = labels.get(label, ())
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected a name of its own for each label, got {', '.join(names)}")
+    return label, names
+
+
+def _named_labels(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """Give the names of the labels of each column that has some, as ``datasets`` writes them."""
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"].items()
+    except (KeyError, TypeError, ValueError, AttributeError):  # no such metadata
+        return {}
+    return {
+        name: tuple(composed(str(each)) for each in feature["names"])
+        for name, feature in features
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        if isinstance(feature.get("names"), list)
+    }
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind  # pandas' categories
 
 
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return any(field.name == "bytes" for field in kind)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        return any(field.name in ("bytes", "path") for field in kind)
+    return kind in _BYTES
 
 
-def _only(columns: list[str], what: str, schema: pa.Schema) -> str:
+def _only(columns: list[str], what: str, schema: pa.Schema, advice: str) -> str:
     if len(columns) != 1:
-        raise ValueError(f"expected one column of {what}, got {columns} among {schema.names}")
+        raise ValueError(
+            f"expected one column of {what}, got {columns} among {schema.names}; {advice}"
+        )
     return columns[0]

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -18,6 +18,8 @@ from shapely import MultiPolygon, Polygon
 
 MAX_BYTES = 50_000_000  # the official labels are far below; a larger file is something else
 POLYGONS = ("POLYGON", "MULTIPOLYGON")
+_FARTHEST = (360.0, 90.0)  # degrees; a tile across the 180th meridian may go on beyond it
+_EXCHANGED = "longitude and latitude are exchanged"
 REPLACE = "restore it from the official archive, or leave the scene out"
 
 
@@ -144,7 +146,8 @@ def read_label(path: Path | str | None, *, max_bytes: int = MAX_BYTES) -> Label:
 
     Raises:
         XbdMissingError: no such file, or the scene's None.
-        XbdError: too large, no JSON, no label, or an entry that `read_buildings` refuses.
+        XbdError: too large, no JSON, no label, an entry that `read_buildings` refuses, or degrees
+            that are none, or in which the latitude comes first.
     """
     return LabelFile(path, max_bytes).label()
 
@@ -202,6 +205,8 @@ class LabelFile:
         buildings, metadata, points = tuple(self.buildings()), self.metadata(), self.degrees()
         if len(points) == 0:  # no polygon, or only empty ones
             return Label(buildings, metadata, None)
+        if _are_exchanged(buildings, points):
+            self._refuse_degrees(_EXCHANGED, points[0])
         center = (points.min(axis=0) + points.max(axis=0)) / 2
         return Label(buildings, metadata, tuple(center.tolist()))
 
@@ -242,8 +247,15 @@ class LabelFile:
         return Metadata(**values)
 
     def degrees(self) -> Float[np.ndarray, "p 2"]:
-        """Give longitude and latitude of every point of ``features.lng_lat``."""
-        return shapely.get_coordinates(self._polygons("lng_lat"))
+        """Give longitude and latitude of every point of ``features.lng_lat``, in this order."""
+        points = shapely.get_coordinates(self._polygons("lng_lat"))
+        is_off, would_be_off = (
+            (np.abs(degrees) > _FARTHEST).any(axis=1) for degrees in (points, points[:, ::-1])
+        )
+        if is_off.any():
+            what = "these are no degrees" if would_be_off.any() else _EXCHANGED
+            self._refuse_degrees(what, points[is_off][0])
+        return points
 
     def _polygons(self, key: str) -> np.ndarray:
         entries = self.features.get(key, [])
@@ -262,8 +274,29 @@ class LabelFile:
             self._refuse(key, i, "expected finite coordinates, got NaN or infinity")
         return polygons
 
+    def _refuse_degrees(self, what: str, point: Float[np.ndarray, "2"]) -> NoReturn:
+        raise XbdError(
+            f"{self.path}: features.lng_lat: {what}; expected longitude (-180 … 180, eastward) "
+            f"before latitude (-90 … 90), got {point[0]:g} {point[1]:g}; correct it or {REPLACE}"
+        )
+
     def _refuse(self, key: str, i: int, reason: str) -> NoReturn:
         raise XbdError(f"{self.path}: features.{key}[{i}]: {reason}; correct it or {REPLACE}")
+
+
+def _are_exchanged(buildings: Sequence[Building], degrees: Float[np.ndarray, "p 2"]) -> bool:
+    """Tell whether latitude stands before longitude, also where both would be possible.
+
+    [first, second] = [x, y] [[a, b], [c, d]], fitted. However a tile is turned, east and north are
+    the mirror image of x to the right and y down, so that b and c have one sign where they are
+    large. If both have grown large with two signs, the coordinates are mirrored once more.
+    """
+    pixels = shapely.get_coordinates([building.polygon for building in buildings])
+    if len(pixels) != len(degrees):
+        return False
+    inputs, found = pixels - pixels.mean(axis=0), degrees - degrees.mean(axis=0)
+    (a, b), (c, d) = np.linalg.lstsq(inputs, found, rcond=None)[0]
+    return bool(-b * c > abs(a * d))
 
 
 _KINDS = {field.name: field.type.__args__[0] for field in fields(Metadata)}
