@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import encoded, noise_image
 from datasets import Dataset, Features, Value
@@ -205,6 +208,71 @@ def test_the_listed_ending_comes_first(tmp_path):
     assert read_captions(path, images=tmp_path / "a").images[0].path.name == "3.tif"
 
 
+@pytest.mark.parametrize(
+    ("listed", "files", "found"),
+    [
+        pytest.param("a/1.jpg b/1.jpg", "a/1.jpg b/1.jpg", "a/1.jpg b/1.jpg", id="path"),
+        pytest.param("b\\1.jpg .\\a\\1.jpg", "a/1.jpg b/1.jpg", "b/1.jpg a/1.jpg", id="windows"),
+        pytest.param("./b/1.jpg", "a/1.jpg b/1.jpg", "b/1.jpg", id="dot"),
+        pytest.param("imgs/b/1.jpg", "a/1.jpg b/1.jpg", "b/1.jpg", id="path from the file"),
+        pytest.param("b/1.tif", "a/1.jpg b/1.jpg", "b/1.jpg", id="path with another ending"),
+        pytest.param("/data/set/1.jpg", "a/1.jpg b/1.png", "a/1.jpg", id="name"),
+        pytest.param("1.jpg", "a/1.png b/1.jpg c/1.tif", "b/1.jpg", id="name before stem"),
+        pytest.param("1.jfif noend", "a/1.jfif noend", "a/1.jfif noend", id="unusual endings"),
+        pytest.param("1.tif", "1.jpg 1.xml", "1.jpg", id="stem of an image"),
+        pytest.param("a.b.tif", "a.jpg a.b.jpg", "a.b.jpg", id="dots"),
+        pytest.param(
+            "River.jpg river.jpg", "river.jpg River.jpg", "River.jpg river.jpg", id="case"
+        ),
+        pytest.param("RIVER.JPG", "river.jpg", "river.jpg", id="other case"),
+        pytest.param("\u00e9.jpg", "e\u0301.jpg", "e\u0301.jpg", id="accent of a mac"),
+        pytest.param("b/1.jpg a/1.jpg", "a/1.jpg", "- a/1.jpg", id="taken by its own entry"),
+    ],
+)
+def test_an_image_is_found_by_path_then_name_then_stem(listed, files, found, tmp_path):
+    for seed, name in enumerate(files.split()):
+        write_picture(tmp_path / "imgs" / name, seed)
+    path = write_set(tmp_path, "Sydney", *map(entry, listed.split(" ")))
+    places = [each.path for each in read_captions(path).images]
+    assert places == [None if n == "-" else tmp_path / "imgs" / n for n in found.split()]
+
+
+@pytest.mark.parametrize(
+    ("listed", "files", "words"),
+    [
+        pytest.param(
+            "1.jpg", "a/1.jpg b/1.jpg", r"1\.jpg .*several.*a/1\.jpg.*b/1\.jpg", id="name"
+        ),
+        pytest.param(
+            "1.tif", "1.jpg 1.png", r"1\.tif .*several files: .*1\.jpg.*1\.png", id="stem"
+        ),
+        pytest.param("A.jpg", "x/a.jpg y/a.JPG", r"A\.jpg .*several files", id="case"),
+        pytest.param("x/1.jpg y/1.jpg", "1.jpg", r"x/1.jpg and y/1.jpg .*same file", id="shared"),
+        pytest.param("1.jpg ./1.jpg", "1.jpg", r"1.jpg and ./1.jpg .*same file", id="twice"),
+        pytest.param("1.tif 1.png", "1.jpg", r"1.tif and 1.png .*same file", id="shared stem"),
+    ],
+)
+def test_what_fits_twice_is_named_and_never_guessed(listed, files, words, tmp_path):
+    for seed, name in enumerate(files.split()):
+        write_picture(tmp_path / "imgs" / name, seed)
+    path = write_set(tmp_path, "Sydney", *map(entry, listed.split()))
+    with pytest.raises(CaptionsError, match=words):
+        read_captions(path)
+
+
+def test_an_image_in_two_of_the_usual_folders_is_named(tmp_path):
+    for seed, name in enumerate(("imgs", "images")):
+        write_picture(tmp_path / name / "1.jpg", seed)
+    with pytest.raises(CaptionsError, match=r"several files: .*images/1.jpg, .*imgs/1.jpg"):
+        read_captions(write_set(tmp_path, "Sydney", entry("1.jpg")))
+
+
+def test_a_pipe_is_no_image(tmp_path):
+    (tmp_path / "imgs").mkdir()
+    os.mkfifo(tmp_path / "imgs" / "1.jpg")
+    assert not read_captions(write_set(tmp_path, "Sydney", entry("1.jpg"))).images[0].has_image
+
+
 def test_a_file_name_never_leads_out_of_the_folder(tmp_path):
     write_picture(tmp_path / "secret.jpg")
     write_picture(tmp_path / "a" / "1.jpg")
@@ -277,7 +345,9 @@ def test_a_wrong_schema_is_said_with_the_file_and_the_entry(case, tmp_path):
         read_captions(path)
 
 
-@pytest.mark.parametrize("data", [b"", b'{"images": [', b"<html>", b'{"images": "\xff"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b'{"images": [', b"<html>", b'{"images": "\xff"}', b"[" * 100_000, b"a,b\n1,2"]
+)
 def test_broken_json_is_said(data, tmp_path):
     (tmp_path / "set.json").write_bytes(data)
     with pytest.raises(CaptionsError, match=r"set\.json is no JSON .*download it again"):
@@ -352,6 +422,37 @@ def test_another_table_than_rsicds_is_refused(tmp_path, the_hub):
     write_table(tmp_path / "repo" / "train.parquet", {"path": ["a.jpg"], "captions": [["one"]]})
     the_hub.folders["arampacha/rsicd"] = tmp_path / "repo"
     with pytest.raises(ValueError, match="filename, image missing in a row"):
+        load_captions("rsicd", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"captions": "a river ."}, None, id="one text"),
+        pytest.param(
+            {"captions": ["a", None]}, "row 0 has no text 'captions'", id="null in a list"
+        ),
+        pytest.param({"captions": ["a", " "]}, "row 0: 'captions' is empty", id="empty"),
+        pytest.param({"captions": None}, "row 0: captions missing", id="null"),
+        pytest.param({"captions": [{"raw": "a"}]}, "row 0 has no text 'captions'", id="struct"),
+        pytest.param({"filename": 7}, "row 0 has no text 'filename'", id="number"),
+        pytest.param({"image": None}, "row 0: image missing", id="no image"),
+        pytest.param(
+            {"image": {"bytes": None, "path": "../../x.jpg"}}, "outside of the folder", id="escape"
+        ),
+    ],
+)
+def test_rows_of_a_table_are_checked_one_by_one(change, words, tmp_path, the_hub):
+    image = {"bytes": encoded(noise_image(1), "JPEG"), "path": None}
+    row = {"filename": "river_1.jpg", "captions": ["a river ."], "image": image} | change
+    (tmp_path / "repo").mkdir()
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "repo" / "train.parquet")
+    the_hub.folders["arampacha/rsicd"] = tmp_path / "repo"
+    if words is None:
+        (image,) = load_captions("rsicd", cache=tmp_path / "cache").images
+        assert image.captions == ("a river .",)
+        return
+    with pytest.raises(CaptionsError, match=words):
         load_captions("rsicd", cache=tmp_path / "cache")
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import LONG_NAME, encoded, noise_image, unusual_images, write_images
+from PIL import Image
 
 from course_utils.examples import (
     Example,
+    load_examples,
     phrase_from_name,
     read_folder,
     split_examples,
@@ -21,7 +23,7 @@ from course_utils.examples import (
     take_per_class,
 )
 from course_utils.images import ImageError
-from course_utils.runtime import seeded
+from course_utils.runtime import Profile, seeded
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 
@@ -346,6 +348,12 @@ def test_a_table_gives_the_phrases_whatever_its_order_and_extra_columns(tidy_fol
         ("name,phrase\nAnnualCrop,a\nRiver\nstorage_tanks2,c\n", "'River' has no phrase"),
         ("name,phrase\nAnnualCrop,a\nRiver,a\nstorage_tanks2,c\n", "AnnualCrop, River different"),
         ("name;phrase\nAnnualCrop;a\n", "expected columns name,phrase"),
+        ("name\tphrase\nAnnualCrop\ta\n", "expected columns name,phrase"),
+        ("name,phrase,phrase\nAnnualCrop,a,b\n", "expected columns name,phrase, got"),
+        ("name,phrase,,\nAnnualCrop,a,,\nRiver,b, c,\n", "line 3: more columns.*quotes"),
+        ("phrase,name\na,AnnualCrop\n\nb, c,River\n", "line 4: more columns.*quotes"),
+        ('name,phrase\nAnnualCrop,"a\nb"\nRiver,b, c\n', "line 4: more columns.*quotes"),
+        ('name,phrase\nAnnualCrop,a\nRiver,"b\nstorage_tanks2,c\n', "from line 3"),
         ("", "expected columns name,phrase, got None"),
     ],
 )
@@ -355,8 +363,72 @@ def test_a_wrong_table_is_refused_with_what_is_wrong(tidy_folder, content, messa
         read_folder(tidy_folder)
 
 
-def test_a_table_in_another_encoding_is_refused(tidy_folder):
-    write_table(tidy_folder, "name,phrase\nRiver,河流\n", "gbk")
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("\n,\n  \n,,,\n", id="empty last rows"),
+        pytest.param("\r\n,\r\n\r\n", id="of windows"),
+        pytest.param("", id="no last line feed"),
+    ],
+)
+def test_empty_rows_spaces_and_capitals_are_passed_over(tidy_folder, content):
+    table = 'Name, Phrase\nAnnualCrop, "a, x"\n\n,\nRiver,  b  \nstorage_tanks2,c' + content
+    write_table(tidy_folder, table)
+    assert read_folder(tidy_folder).phrases == ("a, x", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param(("classes.csv",), id="in the folder"),
+        pytest.param(("set/classes.csv",), id="between"),
+        pytest.param(("set/all/Classes.CSV",), id="beside the parts"),
+        pytest.param(("set/all/train/classes.csv",), id="in a part"),
+        pytest.param(("classes.csv", "set/all/test/classes.csv"), id="two alike"),
+    ],
+)
+def test_a_table_counts_wherever_it_lies_above_the_classes(tmp_path, places):
+    write_parts(tmp_path / "set" / "all", "train", "test")
+    for place in places:
+        (tmp_path / place).write_text("name,phrase\na,sand\nb,water\n")
+    found = read_folder(tmp_path)
+    assert (found.phrases, found.skipped) == (("sand", "water"), ())
+
+
+def test_two_tables_that_differ_are_named(tmp_path):
+    write_parts(tmp_path, "train", "test")
+    write_table(tmp_path, "name,phrase\na,sand\nb,water\n")
+    write_table(tmp_path / "test", "name,phrase\na,sand\nb,sea\n")
+    with pytest.raises(ValueError, match=r"/classes\.csv and .*/test/classes\.csv differ; keep"):
+        read_folder(tmp_path)
+
+
+def test_a_pipe_in_the_place_of_a_table_is_refused(tidy_folder):
+    os.mkfifo(tidy_folder / "classes.csv")
+    with pytest.raises(ValueError, match=r"classes\.csv"):
+        read_folder(tidy_folder)
+
+
+def test_what_must_be_known_of_images_is_in_the_notes(tidy_folder):
+    dark = Image.fromarray(np.full((8, 8), 900, np.uint16))
+    for i in range(2):
+        dark.putpixel((0, i), 1000)
+        (tidy_folder / "River" / f"dark{i}.tif").write_bytes(encoded(dark, "TIFF"))
+    bands = np.zeros((8, 8), np.float32)
+    (tidy_folder / "River" / "float.tif").write_bytes(encoded(Image.fromarray(bands), "TIFF"))
+    found = read_folder(tidy_folder)
+    assert "2 images have 16 bits a value but" in found.notes[-1]
+    assert "River/dark0.tif" in found.notes[-1]
+    assert "River/float.tif" in found.skipped[0]
+    assert "1 band of 32 bits in floating point" in found.skipped[0]
+    notes = load_examples("scenes", profile=Profile(), root=tidy_folder).notes
+    assert any("16 bits a value" in note for note in notes)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "latin-1"])
+def test_a_table_in_another_encoding_is_refused(tidy_folder, encoding):
+    word = "Fläche" if encoding == "latin-1" else "河流"
+    write_table(tidy_folder, f"name,phrase\nRiver,{word}\n", encoding)
     with pytest.raises(ValueError, match=r"no CSV file in UTF-8"):
         read_folder(tidy_folder)
 

@@ -7,9 +7,12 @@ import shutil
 import tarfile
 import zipfile
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import encoded, noise_image, write_images
@@ -19,6 +22,7 @@ from datasets import Image as ImageFeature
 from course_utils import examples, hub
 from course_utils.archives import ArchiveError
 from course_utils.examples import load_scenes, loading, phrase_from_name, read_scene_classes
+from course_utils.examples.tables import read_labelled
 from course_utils.runtime import PROFILES, data_root
 
 
@@ -502,6 +506,148 @@ def test_a_repository_that_is_no_labelled_set_is_refused(rows, features, words, 
     Dataset.from_dict(rows, features=features).to_parquet(str(path))
     with pytest.raises(ValueError, match=words):
         load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
+
+
+def in_bytes(number: int) -> dict[str, object]:
+    return {"bytes": picture(number), "path": None}
+
+
+def in_file(number: int, *, start: str = "") -> dict[str, object]:
+    return {"bytes": None, "path": f"{start}img/{number}.png"}
+
+
+TEXTS = ["A", "B"] * 4
+NAMES = {"label": {"_type": "ClassLabel", "names": ["A", "B"]}}
+
+
+def write_table(
+    root: Path, images: object, labels: object, *, path: str = "d/train.parquet", **names: object
+) -> Path:
+    """Write a table as pandas would, and beside it the files img/0.png … that it may name."""
+    write(root, {f"d/img/{i}.png": picture(i) for i in range(8)} | {"secret.png": picture(99)})
+    table = pa.table({"image": images, "label": labels})
+    if names:
+        info = json.dumps({"info": names} if "features" in names else names)
+        table = table.replace_schema_metadata({"huggingface": info})
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, root / path, row_group_size=3)
+    return root / "d"
+
+
+BYTES = [in_bytes(i) for i in range(8)]
+FILES = [in_file(i) for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "options"),
+    [
+        pytest.param(BYTES, TEXTS, {}, id="pandas struct"),
+        pytest.param([each["bytes"] for each in BYTES], TEXTS, {}, id="bytes"),
+        pytest.param(BYTES, pd.Categorical(TEXTS), {}, id="pandas categories"),
+        pytest.param(BYTES, [f" {name} " for name in TEXTS], {}, id="spaces"),
+        pytest.param(BYTES, [0, 1] * 4, {"features": NAMES}, id="labels with names"),
+        pytest.param(FILES, TEXTS, {}, id="paths in a struct"),
+        pytest.param([each["path"] for each in FILES], TEXTS, {}, id="paths"),
+        pytest.param(FILES, TEXTS, {"path": "d/data/x.parquet"}, id="paths from the root"),
+        pytest.param([each["path"].replace("/", "\\") for each in FILES], TEXTS, {}, id="windows"),
+        pytest.param([*FILES[:4], *BYTES[4:]], TEXTS, {}, id="files and bytes"),
+    ],
+)
+def test_tables_are_read_as_people_write_them(images, labels, options, tmp_path):
+    found = load_scenes(write_table(tmp_path, images, labels, **options))
+    assert found.class_names == ("A", "B")
+    expected = {picture(i): i % 2 for i in range(8)}
+    assert labels_by_content(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        pytest.param(None, "the file is empty", id="null"),
+        pytest.param({"bytes": None, "path": None}, "the file is empty", id="null inside"),
+        pytest.param({"bytes": b"", "path": ""}, "the file is empty", id="empty"),
+        pytest.param(in_file(77), "No such file", id="missing file"),
+        pytest.param({"bytes": b"text", "path": None}, "no JPEG, PNG", id="no image"),
+    ],
+)
+def test_rows_without_an_image_are_left_out_with_the_reason(last, words, tmp_path):
+    found = load_scenes(write_table(tmp_path, [*BYTES[:7], last], TEXTS))
+    assert len(found.examples) == 7
+    (reason,) = [each for each in found.skipped if each.startswith("row 7 of train")]
+    assert words in reason
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "options", "words"),
+    [
+        pytest.param([], [], {}, "one column of images", id="null columns"),
+        pytest.param(
+            pa.array([], pa.binary()), pa.array([], pa.string()), {}, "no rows", id="no rows"
+        ),
+        pytest.param(BYTES, [*TEXTS[:7], None], {}, "row 7 of 'train' has no label", id="null"),
+        pytest.param(BYTES, [*TEXTS[:7], " "], {}, "row 7 of 'train' has no label", id="empty"),
+        pytest.param(
+            BYTES, [0, 1] * 3 + [0, None], {"features": NAMES}, "label None", id="null of names"
+        ),
+        pytest.param(BYTES, [[name] for name in TEXTS], {}, "one column of labels", id="lists"),
+        pytest.param([[1, 2]] * 8, TEXTS, {}, "one column of images", id="pixels"),
+        pytest.param([{"bytes": [1, 2]}] * 8, TEXTS, {}, "got a list", id="bytes as numbers"),
+        pytest.param(BYTES, [0, 1] * 4, {"info": None}, "one column of labels", id="odd metadata"),
+        pytest.param(
+            BYTES, [0, 1] * 4, {"features": {"x": NAMES["label"]}}, "of labels", id="no such column"
+        ),
+        pytest.param(
+            BYTES,
+            [0, 1] * 4,
+            {"features": {"label": {"_type": "ClassLabel", "names": ["A", "A"]}}},
+            "a name of its own",
+            id="one name for two",
+        ),
+        *(
+            pytest.param(
+                [*FILES[:7], {"bytes": None, "path": path}],
+                TEXTS,
+                {},
+                "row 7 .*outside of the folder",
+                id=path,
+            )
+            for path in ("../secret.png", "img/../../secret.png", "..\\secret.png", "/etc/passwd")
+        ),
+        pytest.param(["link.png", *TEXTS[1:]], TEXTS, {}, "outside of the folder", id="link"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_why_in_a_sentence(
+    images, labels, options, words, tmp_path
+):
+    root = write_table(tmp_path, images, labels, **options)
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ValueError, match=rf"Parquet files.*{words}|{words}.*Parquet files"):
+        load_scenes(root)
+
+
+def test_a_pipe_in_the_place_of_a_table_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="is no file"):
+        read_labelled(tmp_path / "train.parquet")
+
+
+def test_damaged_tables_end_in_a_result_or_a_sentence(tmp_path):
+    root = write_table(tmp_path, BYTES, [0, 1] * 4, features=NAMES)
+    whole, rng = (root / "train.parquet").read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        broken = np.frombuffer(whole, np.uint8).copy()
+        start = rng.choice([0, len(whole) - 800])  # anywhere, or in what says how to read it
+        broken[rng.integers(start, len(whole), 5)] = rng.integers(0, 256, 5)
+        (root / "train.parquet").write_bytes(broken.tobytes())
+        with suppress(ValueError):
+            load_scenes(root)
+
+
+def test_words_for_the_classes_of_a_table_may_lie_beside_it(tmp_path):
+    write_repository(tmp_path / "repo", EUROSAT, {"train": 3})
+    rows = "".join(f"{name},my {name}\n" for name in EUROSAT)
+    (tmp_path / "repo" / "data" / "classes.csv").write_text("name,phrase\n" + rows)
+    assert load_scenes(tmp_path / "repo").phrases[-1] == "my SeaLake"
 
 
 def test_an_unknown_set_keeps_the_order_of_its_own_labels(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import encoded, noise_image, unusual_images
-from PIL import Image
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from torchvision.transforms import functional as tv
 from torchvision.utils import make_grid
 
@@ -17,6 +17,30 @@ from course_utils import images, runtime
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
 ALL_BYTES = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+
+
+def tiff(pixels: np.ndarray, *, apart: bool = False, extra: tuple[int, ...] = ()) -> bytes:
+    """Write what Pillow does not: any bands and numbers, side by side or one after the other."""
+    height, width, bands = pixels.shape
+    data = (np.moveaxis(pixels, 2, 0) if apart else pixels).tobytes()
+    strips = bands if apart else 1
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[256], tags[257], tags[259], tags[277] = width, height, 1, bands
+    tags[258] = (8 * pixels.itemsize,) * bands
+    tags[262], tags[284] = 2 if bands in (3, 4) else 1, 2 if apart else 1
+    tags[279] = (len(data) // strips,) * strips
+    tags[339] = ({"u": 1, "i": 2, "f": 3}[pixels.dtype.kind],) * bands
+    if extra:
+        tags[338] = extra
+    tags[278] = height
+    tags[273] = tuple(i * len(data) // strips for i in range(strips))  # from where the tags end
+    buffer = io.BytesIO()
+    tags.save(buffer)
+    return buffer.getvalue() + data
+
+
+def values(dtype: str, bands: int, *, high: int = 100) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, high, (6, 8, bands)).astype(dtype)
 
 
 def test_all_256_bytes_survive_the_round_trips():
@@ -95,10 +119,108 @@ def test_sixteen_bits_are_scaled_by_their_own_maximum():
     assert dark.getpixel((3, 0)) == (32, 32, 32)
 
 
-def test_32_bit_values_without_a_range_are_refused():
-    for values in (np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70000, np.int32)):
-        with pytest.raises(images.ImageError, match="no agreed range"):
-            images.load_image(encoded(Image.fromarray(values), "TIFF"))
+BROKEN_FLOATS = np.full((6, 8, 1), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(tiff(values("u2", 13)), "13 bands of 16 bits", id="sentinel-2"),
+        pytest.param(tiff(values("u2", 13), apart=True), "13 bands of 16 bits", id="apart"),
+        pytest.param(tiff(values("u1", 7)), "7 bands of 8 bits", id="landsat"),
+        pytest.param(tiff(values("u1", 4), extra=(0,)), "4 bands of 8 bits", id="near infrared"),
+        pytest.param(tiff(values("u2", 2)), "2 bands of 16 bits", id="radar"),
+        pytest.param(tiff(values("u2", 3), apart=True), "3 bands of 16 bits, one", id="rgb apart"),
+        pytest.param(tiff(values("i1", 1)), "1 band of 8 bits with a sign", id="signed bytes"),
+        pytest.param(tiff(values("i2", 1)), "1 band of 16 bits with a sign", id="heights"),
+        pytest.param(tiff(values("u4", 1)), "1 band of 32 bits", id="long"),
+        pytest.param(tiff(values("f4", 3)), "3 bands of 32 bits in floating", id="reflectance"),
+        pytest.param(tiff(values("f8", 1)), "1 band of 64 bits in floating", id="double"),
+        pytest.param(tiff(BROKEN_FLOATS), "1 band of 32 bits in floating", id="nan"),
+    ],
+)
+def test_bands_and_bits_that_are_no_picture_are_named(data, words):
+    with pytest.raises(images.ImageError, match=rf"it has {words}.* no agreed range.*8 bits"):
+        images.load_image(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(tiff(values("u1", 3)), id="rgb"),
+        pytest.param(tiff(values("u1", 3), apart=True), id="rgb apart"),
+        pytest.param(tiff(np.dstack([values("u1", 3), values("u1", 1)]), extra=(2,)), id="rgba"),
+        pytest.param(tiff(values("u2", 3) * 256), id="rgb of 16 bits"),
+        pytest.param(encoded(Image.fromarray(values("u1", 3)), "TIFF", big_tiff=True), id="big"),
+        pytest.param(
+            encoded(Image.fromarray(values("u1", 3)), "TIFF", compression="tiff_lzw"), id="lzw"
+        ),
+    ],
+)
+def test_three_bands_are_read_with_and_without_transparency(data):
+    assert np.array_equal(images.load_image(data), values("u1", 3))
+
+
+def frames(file_format: str, *, second: tuple[int, int] = (8, 8)) -> bytes:
+    more = [noise_image(2, size=second)]
+    return encoded(noise_image(1), file_format, save_all=True, append_images=more)
+
+
+ONE_BRIGHT_PIXEL = np.full((20, 20), 3000, np.uint16)
+ONE_BRIGHT_PIXEL[0, 0] = 65535
+
+
+@pytest.mark.parametrize(
+    ("data", "remark"),
+    [
+        pytest.param(tiff(values("u2", 1, high=4096)), "images.flat", id="12 bits in 16"),
+        pytest.param(tiff(values("u2", 3, high=3000)), "images.flat", id="rgb"),
+        pytest.param(tiff(30_000 + values("u2", 1)), "images.flat", id="far from 0"),
+        pytest.param(encoded(Image.fromarray(ONE_BRIGHT_PIXEL), "PNG"), "images.flat", id="png"),
+        pytest.param(tiff(values("u2", 1, high=65536)), None, id="full range"),
+        pytest.param(encoded(Image.new("L", (8, 8)), "TIFF"), None, id="black of 8 bits"),
+        pytest.param(frames("TIFF"), "images.pages", id="pages"),
+        pytest.param(frames("WEBP"), "images.pages", id="animated webp"),
+        pytest.param(frames("PNG"), "images.pages", id="animated png"),
+        pytest.param(frames("TIFF", second=(4, 4)), None, id="an overview is no page"),
+        pytest.param(unusual_images()["camera.jpg"], None, id="a camera's preview"),
+    ],
+)
+def test_what_must_be_known_of_how_an_image_was_read_is_said(data, remark):
+    assert images.load_image(data).info.get("remark") == remark
+
+
+LONG = "x" * 3_000_000  # more than Pillow takes
+
+
+def with_text(**options: object) -> bytes:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", LONG, zip=True)
+    info.add_text("comment", LONG, zip=True)
+    return encoded(noise_image(1), "PNG", pnginfo=info, **options)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(with_text(), id="texts"),
+        pytest.param(encoded(noise_image(1), "PNG", icc_profile=bytes(3_000_000)), id="profile"),
+        pytest.param(with_text(icc_profile=bytes(3_000_000)), id="both"),
+    ],
+)
+def test_a_sound_png_with_large_metadata_is_read_and_a_bomb_is_not(data, monkeypatch):
+    assert images.load_image(data).tobytes() == noise_image(1).tobytes()
+    with pytest.raises(images.ImageError, match=r"[Tt]runcated|broken"):
+        images.load_image(data[:-40])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(images.ImageError, match="million pixels"):
+        images.load_image(data)
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(OSError, match="it is no file"):
+        images.load_image(tmp_path / "pipe.jpg")
 
 
 def test_transparency_is_dropped_and_the_color_under_it_kept():

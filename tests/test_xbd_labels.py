@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 import shapely
 
@@ -295,6 +296,37 @@ def test_a_wrong_geographic_polygon_is_named_where_it_is_needed(tmp_path):
     path = write(tmp_path / PRE, entry(), lng_lat=[entry("POINT (1 2)")])
     assert "features.lng_lat[0]" in complaint(path, read_label)
     assert len(read_buildings(path)) == 1
+
+
+UP, TURNED = ((5e-6, 0), (0, -5e-6)), ((4e-6, -3e-6), (-3e-6, -4e-6))  # degrees of a pixel
+
+
+@pytest.mark.parametrize(
+    ("place", "turn"),
+    [
+        pytest.param((-90.8, 14.4), UP, id="guatemala"),
+        pytest.param((-8.0, 40.0), UP, id="portugal: both orders are on Earth"),
+        pytest.param((85.3, 27.7), UP, id="nepal"),
+        pytest.param((0.1, 0.1), UP, id="the two are equal"),
+        pytest.param((-8.0, 40.0), TURNED, id="turned tile"),
+    ],
+)
+def test_exchanged_longitude_and_latitude_are_noticed(tmp_path, place, turn):
+    pixels = [(10.0, 20.0), (30.0, 20.0), (30.0, 44.0), (10.0, 44.0)]
+    east_north = np.array(pixels) @ np.array(turn) + place
+    box = entry(shapely.Polygon(pixels).wkt)
+    right = entry(shapely.Polygon(east_north).wkt)
+    wrong = entry(shapely.Polygon(east_north[:, ::-1]).wkt)
+    found = read_label(write(tmp_path / PRE, box, lng_lat=[right])).position
+    assert np.abs(np.array(found) - place).max() < 1e-3
+    message = complaint(write(tmp_path / PRE, box, lng_lat=[wrong]), read_label)
+    assert "longitude and latitude are exchanged; expected longitude (-180" in message
+
+
+def test_meters_are_no_degrees(tmp_path):
+    far = entry("POLYGON ((500000 4100000, 500010 4100000, 500010 4100010, 500000 4100000))")
+    message = complaint(write(tmp_path / PRE, entry(), lng_lat=[far]), read_label)
+    assert "these are no degrees; expected longitude" in message
 
 
 def test_everything_at_once_is_what_each_reader_gives(tmp_path):

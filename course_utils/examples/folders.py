@@ -259,14 +259,11 @@ def _gather(
     kept.sort(key=lambda file: label_of[file.class_name])  # else as they were found
     examples = [_example(file, label_of[file.class_name]) for file in kept]
     _require_images(examples, class_names, root, skipped)
+    notes = tuple(text(key, num=len(some), file=some[0]) for key, some in remarks.items())
     parts = tuple(file.part for file in kept)
+    parts = parts if all(parts) else ()
     return LabelledImages(
-        tuple(examples),
-        class_names,
-        phrases,
-        tuple(skipped),
-        notes=tuple(text(key, num=len(some), file=some[0]) for key, some in remarks.items()),
-        parts=parts if all(parts) else (),
+        tuple(examples), class_names, phrases, tuple(skipped), notes=notes, parts=parts
     )
 
 
