@@ -1,9 +1,10 @@
 """What classes are called: by their folders, by a table, and by the data sets that people know."""
 
 import csv
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import zip_longest
@@ -127,13 +128,20 @@ def read_phrases(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrases[name] for name in names)
 
 
-def choose_table(paths: Iterable[Path]) -> Path | None:
-    """Choose the ``classes.csv`` among files, in any case; None without one.
+def choose_table(folders: Collection[Path], files: Iterable[Path]) -> Path | None:
+    """Choose the ``classes.csv``, in any case, among the files of some folders; None without one.
 
     Raises:
-        ValueError: there are several that differ.
+        ValueError: there are several that differ, or something else of that name.
     """
-    tables = [path for path in paths if path.name.lower() == CLASSES_FILE]
+    named = (path for path in files if path.name.lower() == CLASSES_FILE)
+    tables = [path for path in named if path.parent in folders]
+    for folder in set(folders) - {path.parent for path in tables}:
+        if os.path.lexists(folder / CLASSES_FILE):
+            raise ValueError(
+                f"{folder / CLASSES_FILE} cannot be read (it is a folder, or a link that leads out "
+                "of the folder); replace it"
+            )
     if len(tables) > 1 and len({path.read_bytes() for path in tables if path.is_file()}) > 1:
         raise ValueError(f"{' and '.join(map(str, tables))} differ; keep the one that counts")
     return next(iter(tables), None)

@@ -84,7 +84,7 @@ def read_folder(
     tables = [path for _, files in tree.values() for path in files if path.suffix == ".parquet"]
     if tables and len(_class_like(tree, _unwrapped(tree, root))) < 2:
         found, order = _read_tables(sorted(tables), root)
-        words = choose_table(path for _, files in tree.values() for path in files)
+        words = choose_table(tree, [path for _, files in tree.values() for path in files])
         return _gather(found, order, root, skipped, progress, words=words)
     folders = _find_classes(tree, root)
     names = sorted({composed(folder.name) for _, folder in folders})
@@ -94,9 +94,9 @@ def read_folder(
         for path in _files_below(tree, folder)
     ]
     known = {file.content for file in inside}
-    above = {parent for _, folder in folders for parent in folder.parents}
+    above = tree.keys() & {parent for _, folder in folders for parent in folder.parents}
     beside = [path for _, files in tree.values() for path in files if path not in known]
-    words = choose_table(path for path in beside if path.parent in above)
+    words = choose_table(above, beside)
     skipped += [
         text("skipped.no_class", file=path.relative_to(root).as_posix())
         for path in sorted(beside)
