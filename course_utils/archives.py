@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
@@ -19,6 +19,9 @@ from pathlib import Path
 FILE, FOLDER = "a file", "a folder"
 CHUNK = 1 << 22
 _RAR = b"Rar!\x1a\x07"
+_UTF8 = 1 << 11  # the mark of a name in a zip file
+_PADDING = 1 << 26  # bytes after the end of a tar file
+_BOMB = (1 << 30, 200)  # more bytes than this and so many times the archive are no images
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 _NO_SYSTEM_ERROR = (None, errno.EINVAL)  # from gzip and bz2; from a seek to an absurd place
 _TAR_KINDS = {
@@ -94,20 +97,33 @@ def _tar_members(file: BufferedIOBase) -> Iterator[Member]:
         # the library takes a missing, cut or broken header for the end: look what is really there
         if archive.fileobj.tell() - archive.offset < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it ends without the mark that closes a tar file")
+        end = archive.fileobj.tell()
         while chunk := archive.fileobj.read(1 << 20):  # to the end, where gz has its checksum
             if chunk.strip(b"\0"):
                 raise tarfile.ReadError("there is a broken header in its middle")
+            if archive.fileobj.tell() - end > _PADDING:
+                raise tarfile.ReadError("zeros without end follow it")
 
 
 def _zip_members(file: BufferedIOBase) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            kind = FOLDER if info.is_dir() else FILE
+            name = _zip_name(info)
+            kind = FOLDER if name.endswith("/") else FILE
             if stat.S_ISLNK(info.external_attr >> 16):
                 kind = "a symbolic link"
             elif info.flag_bits & 1:
                 kind = "encrypted"
-            yield Member(info.filename, kind, info.file_size, partial(archive.open, info))
+            yield Member(name, kind, info.file_size, partial(archive.open, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Read a name as its maker meant it: Windows has backslashes, Macs do not mark their UTF-8."""
+    name = info.filename.replace("\\", "/")
+    if not info.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            return name.encode("cp437").decode("utf-8")
+    return name
 
 
 def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
@@ -216,8 +232,8 @@ def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
 def extract_files(archive: Path, root: Path) -> int:
     """Extract the files of an archive into the archive's own folders.
 
-    Every name is looked at before the first file is written. Hidden files and what Macs add
-    (``__MACOSX``) are left out. A file that is there in the right size is kept.
+    Every name is looked at before the first file is written. A file that is there in the right
+    size is kept.
 
     Args:
         archive: a tar or zip file.
@@ -227,17 +243,24 @@ def extract_files(archive: Path, root: Path) -> int:
         How many files of the archive are now there.
 
     Raises:
-        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no file.
+        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no file, or far
+            more than such an archive can hold of images.
         OSError: a file cannot be written.
     """
 
     def place_of(member: Member) -> Path | None:
         parts = safe_parts(member, archive.name)
-        hidden = any(part.startswith((".", "__")) for part in parts)
-        return root.joinpath(*parts) if member.kind == FILE and parts and not hidden else None
+        return root.joinpath(*parts) if member.kind == FILE and parts else None
 
+    found, total, least, times = [], 0, *_BOMB
     with open_archive(archive) as (_, members):
-        found = [(path, member.size) for member in members if (path := place_of(member))]
+        for member in members:
+            total += member.size
+            if total > max(least, times * archive.stat().st_size):
+                reason = f"and what is before it have {total / 1e9:,.1f} GB, more than images can"
+                raise ArchiveError(refusal(archive.name, member, reason))
+            if path := place_of(member):
+                found.append((path, member.size))
     if not found:
         raise ArchiveError(f"{archive} holds no files; give another archive")
     require_room(root, found)

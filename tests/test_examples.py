@@ -119,6 +119,7 @@ def test_an_awkward_folder_gives_what_is_usable_and_says_what_was_left_out(awkwa
     assert class_counts(found.examples) == {0: 4, 1: 3, 2: 3, 3: len(unusual_images())}
     reasons = dict(enumerate(sorted(found.skipped)))
     expected = [
+        ("2 hidden files or folders", "over: .ipynb_checkpoints, AnnualCrop/.hidden.jpg"),
         ("AnnualCrop/copy.jpg", "same file as AnnualCrop/0.jpg"),
         ("AnnualCrop/notes.txt", "no JPEG, PNG"),
         ("AnnualCrop/same.png", "SeaLake/same.png: the same file in several classes"),
@@ -164,10 +165,13 @@ def test_images_beside_the_classes_and_other_files_do_no_harm(tidy_folder):
     (tidy_folder / "River" / "folder.png").mkdir()
     found = read_folder(tidy_folder)
     assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
-    assert found.skipped == tuple(
+    hidden, *others = found.skipped
+    assert hidden.startswith("1 hidden")
+    assert hidden.endswith(": __MACOSX")
+    assert others == [
         f"{name}: lies beside the class folders, so it has no class"
         for name in ("preview.jpg", "readme.txt")
-    )
+    ]
 
 
 def test_classes_with_too_few_images_are_all_named_with_the_reasons(tidy_folder):

@@ -173,7 +173,8 @@ def test_a_folder_in_the_official_layout_is_recognized(key, tmp_path):
     expected = {data: names.index(Path(name).parent.name) for name, data in files.items()}
     assert labels_by_content(found) == expected
     assert found.name == read_scene_classes()[key].title
-    (note,) = found.notes
+    note, reading = found.notes
+    assert reading.startswith(f"Read as one folder per class in here/{above}: {len(files)} images")
     assert f"{len(files)} of its {total:,} images" in note
     assert hub.read_lock()[key].license in note
     inner = load_scenes(tmp_path / "here" / above)
@@ -217,7 +218,8 @@ def test_an_archive_of_other_classes_is_read_like_a_folder_of_them(tmp_path):
     found = load_scenes(path, cache=tmp_path / "cache")
     assert found.class_names == ("SeaLake", "tank_2")
     assert found.phrases == ("sea lake", "tank 2")
-    assert (found.name, found.notes) == ("m.zip", ())
+    reading = "Read as one folder per class in m/mine: 6 images of 2 classes (SeaLake, tank_2)."
+    assert (found.name, found.notes) == ("m.zip", (reading,))
 
 
 @pytest.mark.parametrize(
@@ -444,7 +446,9 @@ def test_an_image_in_two_parts_is_kept_for_the_test_only(the_hub, tmp_path):
     found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
     assert Counter(found.parts) == {"train": 7, "test": 9}
     assert "train-00000" in " ".join(found.skipped)
-    assert (found.class_names, found.name, found.notes) == (("A", "B"), "repo", ())
+    assert (found.class_names, found.name) == (("A", "B"), "repo")
+    reading = "Read as Parquet files in repo, train (7), test (9): 16 images of 2 classes (A, B)."
+    assert found.notes == (reading,)
 
 
 def test_a_folder_with_the_files_of_a_repository_needs_no_hub(the_hub, tmp_path, monkeypatch):
@@ -542,7 +546,7 @@ def test_a_class_that_is_missing_in_a_part_is_named():
         skipped=(),
         parts=("train", "train", "validation", "test", "test"),
     )
-    with pytest.raises(ValueError, match="class 'B' has no image in a part"):
+    with pytest.raises(ValueError, match="class 'B' has 0 images in the part validation"):
         examples.split_images(found)
 
 
