@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,10 +20,15 @@ from pathlib import Path
 FILE, FOLDER = "a file", "a folder"
 CHUNK = 1 << 22
 _RAR = b"Rar!\x1a\x07"
+_LONGEST_NAME, _LONGEST_PATH = 250, 2048  # bytes; disks take 255, of which `write_member` needs some
 _UTF8 = 1 << 11  # the mark of a name in a zip file
 _PADDING = 1 << 26  # bytes after the end of a tar file
 _BOMB = (1 << 30, 200)  # more bytes than this and so many times the archive are no images
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_TAR_STARTS = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ": "r:xz", b"]\0\0": "r:xz"}
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(struct.error, UnicodeError, NotImplementedError),  # the last from a compression of Windows
+)
 _NO_SYSTEM_ERROR = (None, errno.EINVAL)  # from gzip and bz2; from a seek to an absurd place
 _TAR_KINDS = {
     tarfile.REGTYPE: FILE,
@@ -80,7 +86,7 @@ def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]
             file.seek(0)
             yield file, _zip_members(file) if start[:2] == b"PK" else _tar_members(file)
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, ValueError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
+        if isinstance(error, ArchiveError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
             raise  # a complaint of the course's, or a full disk and the like
         reason = " ".join(str(error).split())
         raise ArchiveError(
@@ -90,7 +96,10 @@ def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]
 
 
 def _tar_members(file: BufferedIOBase) -> Iterator[Member]:
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
+    start = file.read(max(map(len, _TAR_STARTS)))
+    file.seek(0)
+    mode = next((mode for begin, mode in _TAR_STARTS.items() if start.startswith(begin)), "r:")
+    with tarfile.open(fileobj=file, mode=mode) as archive:
         for info in archive:
             kind = "a sparse file" if info.issparse() else _TAR_KINDS.get(info.type, "unknown")
             yield Member(info.name, kind, info.size, partial(archive.extractfile, info))
@@ -137,7 +146,8 @@ def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
         Folders and file name; together they stay below any folder.
 
     Raises:
-        ArchiveError: anything but a file or folder, or a name that leads out of its folder.
+        ArchiveError: anything but a file or folder, a name that leads out of its folder or that no
+            disk takes.
     """
     if member.kind not in (FILE, FOLDER) or member.size < 0:
         kind = member.kind if member.size >= 0 else f"of {member.size} bytes"
@@ -146,6 +156,9 @@ def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
     is_absolute = member.name.startswith("/") or re.match(r"[A-Za-z]:", member.name)
     if is_absolute or ".." in parts or "\\" in member.name or "\0" in member.name:
         raise ArchiveError(refusal(archive, member, "would be written outside the folder"))
+    lengths = [len(os.fsencode(part)) + 1 for part in parts]
+    if max(lengths, default=0) > _LONGEST_NAME or sum(lengths) > _LONGEST_PATH:
+        raise ArchiveError(refusal(archive, member, "is a name too long for a disk"))
     return tuple(parts)
 
 
@@ -263,5 +276,9 @@ def extract_files(archive: Path, root: Path) -> int:
                 found.append((path, member.size))
     if not found:
         raise ArchiveError(f"{archive} holds no files; give another archive")
+    folders = {folder for path, _ in found for folder in path.parents}
+    if both := [path for path, _ in found if path in folders]:
+        name = both[0].relative_to(root).as_posix()
+        raise ArchiveError(f"{archive} holds {name!r} as a file and as a folder; pack it anew")
     require_room(root, found)
     return sum(1 for _ in extract(archive, place_of))
