@@ -6,11 +6,12 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BufferedIOBase
@@ -19,7 +20,18 @@ from pathlib import Path
 FILE, FOLDER = "a file", "a folder"
 CHUNK = 1 << 22
 _RAR = b"Rar!\x1a\x07"
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+_LONGEST_NAME, _LONGEST_PATH = (
+    250,
+    2048,
+)  # bytes; disks take 255, of which `write_member` needs some
+_UTF8 = 1 << 11  # the mark of a name in a zip file
+_PADDING = 1 << 26  # bytes after the end of a tar file
+_BOMB = (1 << 30, 200)  # more bytes than this and so many times the archive are no images
+_TAR_STARTS = {b"\x1f\x8b": "r:gz", b"BZh": "r:bz2", b"\xfd7zXZ": "r:xz", b"]\0\0": "r:xz"}
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(struct.error, UnicodeError, NotImplementedError),  # the last from a compression of Windows
+)
 _NO_SYSTEM_ERROR = (None, errno.EINVAL)  # from gzip and bz2; from a seek to an absurd place
 _TAR_KINDS = {
     tarfile.REGTYPE: FILE,
@@ -77,7 +89,7 @@ def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]
             file.seek(0)
             yield file, _zip_members(file) if start[:2] == b"PK" else _tar_members(file)
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, ValueError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
+        if isinstance(error, ArchiveError) or getattr(error, "errno", None) not in _NO_SYSTEM_ERROR:
             raise  # a complaint of the course's, or a full disk and the like
         reason = " ".join(str(error).split())
         raise ArchiveError(
@@ -87,27 +99,43 @@ def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]
 
 
 def _tar_members(file: BufferedIOBase) -> Iterator[Member]:
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
+    start = file.read(max(map(len, _TAR_STARTS)))
+    file.seek(0)
+    mode = next((mode for begin, mode in _TAR_STARTS.items() if start.startswith(begin)), "r:")
+    with tarfile.open(fileobj=file, mode=mode) as archive:
         for info in archive:
             kind = "a sparse file" if info.issparse() else _TAR_KINDS.get(info.type, "unknown")
             yield Member(info.name, kind, info.size, partial(archive.extractfile, info))
         # the library takes a missing, cut or broken header for the end: look what is really there
         if archive.fileobj.tell() - archive.offset < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it ends without the mark that closes a tar file")
+        end = archive.fileobj.tell()
         while chunk := archive.fileobj.read(1 << 20):  # to the end, where gz has its checksum
             if chunk.strip(b"\0"):
                 raise tarfile.ReadError("there is a broken header in its middle")
+            if archive.fileobj.tell() - end > _PADDING:
+                raise tarfile.ReadError("zeros without end follow it")
 
 
 def _zip_members(file: BufferedIOBase) -> Iterator[Member]:
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            kind = FOLDER if info.is_dir() else FILE
+            name = _zip_name(info)
+            kind = FOLDER if name.endswith("/") else FILE
             if stat.S_ISLNK(info.external_attr >> 16):
                 kind = "a symbolic link"
             elif info.flag_bits & 1:
                 kind = "encrypted"
-            yield Member(info.filename, kind, info.file_size, partial(archive.open, info))
+            yield Member(name, kind, info.file_size, partial(archive.open, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Read a name as its maker meant it: Windows has backslashes, Macs do not mark their UTF-8."""
+    name = info.filename.replace("\\", "/")
+    if not info.flag_bits & _UTF8:
+        with suppress(UnicodeError):
+            return name.encode("cp437").decode("utf-8")
+    return name
 
 
 def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
@@ -121,7 +149,8 @@ def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
         Folders and file name; together they stay below any folder.
 
     Raises:
-        ArchiveError: anything but a file or folder, or a name that leads out of its folder.
+        ArchiveError: anything but a file or folder, a name that leads out of its folder or that no
+            disk takes.
     """
     if member.kind not in (FILE, FOLDER) or member.size < 0:
         kind = member.kind if member.size >= 0 else f"of {member.size} bytes"
@@ -130,6 +159,9 @@ def safe_parts(member: Member, archive: str) -> tuple[str, ...]:
     is_absolute = member.name.startswith("/") or re.match(r"[A-Za-z]:", member.name)
     if is_absolute or ".." in parts or "\\" in member.name or "\0" in member.name:
         raise ArchiveError(refusal(archive, member, "would be written outside the folder"))
+    lengths = [len(os.fsencode(part)) + 1 for part in parts]
+    if max(lengths, default=0) > _LONGEST_NAME or sum(lengths) > _LONGEST_PATH:
+        raise ArchiveError(refusal(archive, member, "is a name too long for a disk"))
     return tuple(parts)
 
 
@@ -216,8 +248,8 @@ def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
 def extract_files(archive: Path, root: Path) -> int:
     """Extract the files of an archive into the archive's own folders.
 
-    Every name is looked at before the first file is written. Hidden files and what Macs add
-    (``__MACOSX``) are left out. A file that is there in the right size is kept.
+    Every name is looked at before the first file is written. A file that is there in the right
+    size is kept.
 
     Args:
         archive: a tar or zip file.
@@ -227,18 +259,29 @@ def extract_files(archive: Path, root: Path) -> int:
         How many files of the archive are now there.
 
     Raises:
-        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no file.
+        ArchiveError: see `open_archive` and `safe_parts`; or there is no room, or no file, or far
+            more than such an archive can hold of images.
         OSError: a file cannot be written.
     """
 
     def place_of(member: Member) -> Path | None:
         parts = safe_parts(member, archive.name)
-        hidden = any(part.startswith((".", "__")) for part in parts)
-        return root.joinpath(*parts) if member.kind == FILE and parts and not hidden else None
+        return root.joinpath(*parts) if member.kind == FILE and parts else None
 
+    found, total, least, times = [], 0, *_BOMB
     with open_archive(archive) as (_, members):
-        found = [(path, member.size) for member in members if (path := place_of(member))]
+        for member in members:
+            total += member.size
+            if total > max(least, times * archive.stat().st_size):
+                reason = f"and what is before it have {total / 1e9:,.1f} GB, more than images can"
+                raise ArchiveError(refusal(archive.name, member, reason))
+            if path := place_of(member):
+                found.append((path, member.size))
     if not found:
         raise ArchiveError(f"{archive} holds no files; give another archive")
+    folders = {folder for path, _ in found for folder in path.parents}
+    if both := [path for path, _ in found if path in folders]:
+        name = both[0].relative_to(root).as_posix()
+        raise ArchiveError(f"{archive} holds {name!r} as a file and as a folder; pack it anew")
     require_room(root, found)
     return sum(1 for _ in extract(archive, place_of))

@@ -169,7 +169,7 @@ def resolve_path(value: str | Path) -> Path:
     Args:
         value: a path, existing or not; ``~`` is the home folder.
     """
-    return (_caller_folder() / Path(value).expanduser()).resolve()
+    return Path(os.path.realpath(_caller_folder() / os.path.expanduser(value)))  # loops pass
 
 
 def _caller_folder() -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -121,6 +122,7 @@ def test_an_awkward_folder_gives_what_is_usable_and_says_what_was_left_out(awkwa
     assert class_counts(found.examples) == {0: 4, 1: 3, 2: 3, 3: len(unusual_images())}
     reasons = dict(enumerate(sorted(found.skipped)))
     expected = [
+        ("2 hidden files or folders", "over: .ipynb_checkpoints, AnnualCrop/.hidden.jpg"),
         ("AnnualCrop/copy.jpg", "same file as AnnualCrop/0.jpg"),
         ("AnnualCrop/notes.txt", "no JPEG, PNG"),
         ("AnnualCrop/same.png", "SeaLake/same.png: the same file in several classes"),
@@ -166,10 +168,13 @@ def test_images_beside_the_classes_and_other_files_do_no_harm(tidy_folder):
     (tidy_folder / "River" / "folder.png").mkdir()
     found = read_folder(tidy_folder)
     assert found.class_names == ("AnnualCrop", "River", "storage_tanks2")
-    assert found.skipped == tuple(
+    hidden, *others = found.skipped
+    assert hidden.startswith("1 hidden")
+    assert hidden.endswith(": __MACOSX")
+    assert others == [
         f"{name}: lies beside the class folders, so it has no class"
         for name in ("preview.jpg", "readme.txt")
-    )
+    ]
 
 
 def test_classes_with_too_few_images_are_all_named_with_the_reasons(tidy_folder):
@@ -232,6 +237,11 @@ def write_parts(root: Path, *names: str, classes: tuple[str, ...] = ("a", "b")) 
         (("TRAIN", "Valid", "TEST"), ("train", "validation", "test")),
         (("train2017", "val2017"), ("train", "validation")),
         (("1-train/images", "2-test/images"), ("train", "test")),
+        (("trainSet", "hold-out"), ("train", "test")),
+        (("trn", "tst"), ("train", "test")),
+        (("训练集", "验证集", "测试集"), ("train", "validation", "test")),
+        (("train/train", "test/test"), ("train", "test")),
+        (("TrainingImages", "Test Data"), ("train", "test")),
     ],
 )
 def test_parts_of_a_split_have_many_names(names, parts, tmp_path):
@@ -245,7 +255,12 @@ def test_parts_of_a_split_have_many_names(names, parts, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("fold1", "fold2"), ("seg_train", "seg_test"), ("train", "extra"), ("north", "south")]
+    "names",
+    [
+        *(("fold1", "fold2"), ("seg_train", "seg_test"), ("train", "extra"), ("north", "south")),
+        *(("train", "test", "unlabeled"), ("north/images", "south/images"), ("contest", "train")),
+    ],
+    ids=" ".join,
 )
 def test_folders_that_may_be_parts_or_classes_are_refused_with_both_readings(names, tmp_path):
     with pytest.raises(ValueError, match=r"two ways: as the classes .*, or as parts .* are a, b"):
@@ -280,6 +295,54 @@ def test_the_content_decides_what_an_image_is(tidy_folder):
     assert [name.split()[0] for name in found.skipped] == ["River/e.gif", "River/f.svg"]
 
 
+@pytest.mark.parametrize(
+    ("names", "reading"),
+    [
+        ((), "one folder per class in set: 8 images of 2 classes (a, b)."),
+        (("Images",), "one folder per class in set/Images: 8 images of 2 classes (a, b)."),
+        (
+            ("v1/Training", "v1/test"),
+            "the parts of a data set in set/v1, train (Training, 8), test (8): 16 images of 2 "
+            "classes (a, b).",
+        ),
+    ],
+    ids=["classes", "wrapped", "parts"],
+)
+def test_a_note_says_what_a_folder_was_taken_for(names, reading, tmp_path):
+    found = read_folder(write_parts(tmp_path / "set", *(names or ("",))))
+    assert found.notes == (f"Read as {reading}",)
+
+
+def test_parts_that_spell_a_class_in_two_ways_are_refused(tmp_path):
+    write_parts(tmp_path, "train", classes=("SeaLake", "b"))
+    write_parts(tmp_path, "test", classes=("sea_lake", "b"))
+    with pytest.raises(ValueError, match=r"'(SeaLake|sea_lake)' in one .* look like one"):
+        read_folder(tmp_path)
+
+
+def test_hidden_things_are_counted_and_other_names_are_names(tmp_path):
+    for number, name in enumerate(("__background__", "b", ".thumbs", "__MACOSX")):
+        write_images(tmp_path / name, 3, seed=number)
+    (tmp_path / "b" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "b" / "._0.jpg").write_bytes(b"x")
+    found = read_folder(tmp_path)
+    assert found.class_names == ("__background__", "b")
+    (line,) = found.skipped
+    assert line.startswith("4 hidden files or folders")
+    assert line.endswith("over: .thumbs, __MACOSX, b/.DS_Store, …")
+
+
+def test_names_that_are_no_text_are_written_so_that_they_can_be_read(tmp_path):
+    for number, name in enumerate(("caf\udce9", "\udcc4\udce3", "tab\there")):
+        write_images(tmp_path / "\udcff set" / name, 3, seed=number)
+    (tmp_path / "\udcff set" / "caf\udce9" / "\udce9.txt").write_text("x")
+    found = read_folder(tmp_path / "\udcff set")
+    assert found.class_names == ("\\xc4\\xe3", "caf\\xe9", "tab\there")
+    assert found.skipped[0].startswith("caf\\xe9/\\xe9.txt is not a readable image")
+    for said in (*found.notes, *found.skipped, *found.phrases):
+        assert said.encode("utf-8").decode("utf-8").isprintable()
+
+
 def test_a_copy_in_several_parts_is_kept_for_the_test(tmp_path):
     write_parts(tmp_path, "a_test", "train")
     shutil.copy(tmp_path / "train" / "a" / "0.jpg", tmp_path / "a_test" / "a" / "copy.jpg")
@@ -299,6 +362,79 @@ def test_a_pipe_and_a_file_without_end_are_passed_over(tidy_folder):
     )
 
 
+def test_a_folder_below_thousands_of_folders_is_read_and_one_below_more_is_named(tidy_folder):
+    deep = os.open(tidy_folder / "River", os.O_RDONLY)
+    for depth in range(1, 2501):  # a path has at most 4096 bytes, so here one goes step by step
+        os.mkdir("d", dir_fd=deep)
+        above, deep = deep, os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(above)
+        if depth == 1200:
+            with os.fdopen(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=deep), "wb") as file:
+                file.write(encoded(noise_image(950), "JPEG"))
+    os.close(deep)
+    found = read_folder(tidy_folder)
+    subprocess.run(["rm", "-r", tidy_folder / "River" / "d"], check=True)
+    assert class_counts(found.examples)[1] == 11
+    (line,) = found.skipped
+    assert line.startswith("River/d/d/")
+    assert line.endswith("could not be opened (File name too long)")
+
+
+def test_a_folder_that_may_not_be_opened_is_named(tidy_folder, monkeypatch):
+    def scan(path):
+        if Path(path).name == "old":
+            raise PermissionError(13, os.strerror(13), str(path))
+        return scandir(path)
+
+    scandir = os.scandir
+    write_images(tidy_folder / "River" / "old", 2, seed=7)
+    monkeypatch.setattr(os, "scandir", scan)
+    assert read_folder(tidy_folder).skipped == (
+        "River/old: could not be opened (Permission denied)",
+    )
+
+
+@pytest.mark.parametrize("target", ["River/loop.jpg", "River", "..", "/dev/zero", "/"])
+def test_links_to_anything_and_in_circles_are_left_out_with_a_reason(target, tidy_folder):
+    link = tidy_folder / "River" / "loop.jpg"
+    link.symlink_to(tidy_folder / target)
+    found = read_folder(tidy_folder)
+    assert len(found.examples) == 30
+    (line,) = found.skipped
+    assert line.startswith("River/loop.jpg: ")
+
+
+def test_classes_that_are_all_links_are_said_to_be_links(tidy_folder, tmp_path):
+    root = tmp_path / "links"
+    root.mkdir()
+    for folder in tidy_folder.iterdir():
+        (root / folder.name).symlink_to(folder)
+    with pytest.raises(ValueError, match=r"no class folders.*left out: AnnualCrop: a link"):
+        read_folder(root)
+
+
+@pytest.mark.parametrize("part", ["test", "Images/Testing", "val/images", "dev set"])
+def test_a_lone_part_for_testing_or_validation_is_not_trained_on(part, tmp_path):
+    found = read_folder(write_parts(tmp_path, part))
+    assert len(found.examples) == 8
+    with pytest.raises(ValueError, match=r"only (test|validation), none to train on; .* or give"):
+        split_images(found)
+    parts, _ = split_images(read_folder(tmp_path / part))
+    assert all(parts), "given as such it is divided"
+
+
+@pytest.mark.parametrize(
+    ("part", "num", "message"),
+    [("train", 1, "'b' has 1 images in the part train, but 2"), ("test", 0, "'b' has 0 images")],
+)
+def test_a_class_with_too_few_images_in_a_part_is_named_with_the_part(part, num, message, tmp_path):
+    write_parts(tmp_path, "train", "test")
+    for path in sorted((tmp_path / part / "b").iterdir())[num:]:
+        path.unlink()
+    with pytest.raises(ValueError, match=message):
+        split_images(read_folder(tmp_path))
+
+
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_a_missing_part_is_drawn_from_the_training_part(part, tmp_path):
     root = write_parts(tmp_path, "train", part)
@@ -314,6 +450,32 @@ def test_a_missing_part_is_drawn_from_the_training_part(part, tmp_path):
 def test_without_a_training_part_there_is_nothing_to_do(tmp_path):
     with pytest.raises(ValueError, match="none to train on"):
         split_images(read_folder(write_parts(tmp_path, "test", "val")))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "sparse", "link"])
+def test_a_table_that_is_no_file_to_read_is_refused(kind, tidy_folder):
+    path = tidy_folder / "classes.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.touch()
+        os.truncate(path, 1 << 40)
+    with pytest.raises(ValueError, match=r"classes\.csv cannot be read \(.*; replace it"):
+        read_folder(tidy_folder)
+
+
+def test_tables_that_are_not_used_are_named_and_one_that_is_a_pipe_stops_nothing(tmp_path):
+    root = write_parts(tmp_path / "set", "train", "test")
+    write_table(root / "train", "name,phrase\na,x\nb,y\n")
+    assert read_folder(root).skipped[0].startswith("train/classes.csv: lies beside")
+    (tmp_path / "tables").mkdir()
+    os.mkfifo(tmp_path / "tables" / "train.parquet")
+    with pytest.raises(ValueError, match="holds no class folders"):
+        read_folder(tmp_path / "tables")
 
 
 def write_table(root: Path, content: str, encoding: str = "utf-8") -> None:

@@ -1,6 +1,7 @@
 """RESISC45, EuroSAT, UC Merced and AID: the same images and labels, whichever way they come."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from conftest import encoded, noise_image, write_images
 from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 
-from course_utils import examples, hub
+from course_utils import archives, examples, hub
 from course_utils.archives import ArchiveError
 from course_utils.examples import load_scenes, loading, phrase_from_name, read_scene_classes
 from course_utils.examples.tables import read_labelled
@@ -85,8 +86,8 @@ def write(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def write_zip(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
+def write_zip(path: Path, files: dict[str, bytes], **options: int) -> Path:
+    with zipfile.ZipFile(path, "w", **options) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return path
@@ -177,7 +178,8 @@ def test_a_folder_in_the_official_layout_is_recognized(key, tmp_path):
     expected = {data: names.index(Path(name).parent.name) for name, data in files.items()}
     assert labels_by_content(found) == expected
     assert found.name == read_scene_classes()[key].title
-    (note,) = found.notes
+    note, reading = found.notes
+    assert reading.startswith(f"Read as one folder per class in here/{above}: {len(files)} images")
     assert f"{len(files)} of its {total:,} images" in note
     assert hub.read_lock()[key].license in note
     inner = load_scenes(tmp_path / "here" / above)
@@ -221,7 +223,8 @@ def test_an_archive_of_other_classes_is_read_like_a_folder_of_them(tmp_path):
     found = load_scenes(path, cache=tmp_path / "cache")
     assert found.class_names == ("SeaLake", "tank_2")
     assert found.phrases == ("sea lake", "tank 2")
-    assert (found.name, found.notes) == ("m.zip", ())
+    reading = "Read as one folder per class in m/mine: 6 images of 2 classes (SeaLake, tank_2)."
+    assert (found.name, found.notes) == ("m.zip", (reading,))
 
 
 @pytest.mark.parametrize(
@@ -232,6 +235,96 @@ def test_no_archive_writes_outside_of_its_folder(name, tmp_path):
     with pytest.raises(ArchiveError, match="would be written outside the folder"):
         load_scenes(path, cache=tmp_path / "cache")
     assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+
+
+def write_foreign_zip(path: Path, names: list[bytes]) -> Path:
+    """Write a zip file with names that the library would not write."""
+    stand_ins = [f"{i:0{len(name)}}" for i, name in enumerate(names)]
+    data = {
+        other: b"" if name.endswith(b"\\") else picture(i)
+        for i, (other, name) in enumerate(zip(stand_ins, names, strict=True))
+    }
+    content = write_zip(path, data).read_bytes()
+    for stand_in, name in zip(stand_ins, names, strict=True):
+        content = content.replace(stand_in.encode(), name)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "encoding", "classes"),
+    [
+        ("set\\{}\\{}.png", "ascii", ("a", "b")),
+        ("Öde {}/{}.png", "cp437", ("Öde a", "Öde b")),
+        ("农田{}/{}.png", "utf-8", ("农田a", "农田b")),
+    ],
+    ids=["Windows", "DOS", "Mac"],
+)
+def test_zips_of_other_systems_are_read(pattern, encoding, classes, tmp_path):
+    names = [pattern.format(name, i) for name in "ab" for i in range(3)] + ["set\\empty\\"]
+    path = write_foreign_zip(tmp_path / "a.zip", [name.encode(encoding) for name in names])
+    found = load_scenes(path, cache=tmp_path / "cache")
+    assert found.class_names == classes
+    assert len(found.examples) == 6
+
+
+def test_hidden_files_of_an_archive_are_said_and_classes_with_underscores_kept(tmp_path):
+    names = [f"{name}/{i}.png" for name in ("__background__", "b", "__MACOSX") for i in range(3)]
+    path = write_zip(tmp_path / "m.zip", {name: picture(i) for i, name in enumerate(names)})
+    found = load_scenes(path, cache=tmp_path / "cache")
+    assert found.class_names == ("__background__", "b")
+    assert [line.split(" (")[0] for line in found.skipped] == ["1 hidden files or folders"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_bomb_is_not_unpacked(kind, tmp_path, monkeypatch):
+    path, size = tmp_path / f"a.{kind}", 40 << 20
+    monkeypatch.setattr(archives, "_BOMB", (size // 2, 200))
+    if kind == "zip":
+        write_zip(path, {"a/0.bmp": bytes(size)}, compression=zipfile.ZIP_DEFLATED)
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            member = tarfile.TarInfo("a/0.bmp")
+            member.size = size
+            archive.addfile(member, io.BytesIO(bytes(size)))
+    with pytest.raises(ArchiveError, match=r"0\.bmp' and what is before it have 0\.0 GB, more"):
+        load_scenes(path, cache=tmp_path / "cache")
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "a/0.png"], "holds 'a' as a file and as a folder"),
+        (["a/" + "x" * 300], "name too long"),
+        (["d/" * 2000 + "x"], "name too long"),
+    ],
+    ids=["twice", "long", "deep"],
+)
+def test_names_that_no_disk_takes_are_refused(names, words, tmp_path):
+    path = write_zip(tmp_path / "a.zip", {name: picture(1) for name in names})
+    with pytest.raises(ArchiveError, match=words):
+        load_scenes(path, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("start", [b"", b"PK", b"\x1f\x8b", b"BZh9", b"\xfd7zXZ\0"])
+def test_a_sparse_file_of_a_terabyte_is_refused_soon(start, tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(start)
+    os.truncate(path, 1 << 40)
+    with pytest.raises(ArchiveError, match="is no archive, damaged or cut off"):
+        load_scenes(path, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "root", ["loop", "pipe", "x" * 5000, "~nobody-here/x"], ids=lambda n: n[:9]
+)
+def test_a_root_that_is_no_place_is_said_in_a_sentence(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    with pytest.raises(ValueError, match="is neither a folder nor an archive"):
+        load_scenes(root, cache=tmp_path)
 
 
 def test_a_link_in_an_archive_is_refused(tmp_path):
@@ -448,7 +541,9 @@ def test_an_image_in_two_parts_is_kept_for_the_test_only(the_hub, tmp_path):
     found = load_scenes(tmp_path / "repo", cache=tmp_path / "cache")
     assert Counter(found.parts) == {"train": 7, "test": 9}
     assert "train-00000" in " ".join(found.skipped)
-    assert (found.class_names, found.name, found.notes) == (("A", "B"), "repo", ())
+    assert (found.class_names, found.name) == (("A", "B"), "repo")
+    reading = "Read as Parquet files in repo, train (7), test (9): 16 images of 2 classes (A, B)."
+    assert found.notes == (reading,)
 
 
 def test_a_folder_with_the_files_of_a_repository_needs_no_hub(the_hub, tmp_path, monkeypatch):
@@ -688,7 +783,7 @@ def test_a_class_that_is_missing_in_a_part_is_named():
         skipped=(),
         parts=("train", "train", "validation", "test", "test"),
     )
-    with pytest.raises(ValueError, match="class 'B' has no image in a part"):
+    with pytest.raises(ValueError, match="class 'B' has 0 images in the part validation"):
         examples.split_images(found)
 
 

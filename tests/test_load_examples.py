@@ -151,6 +151,21 @@ def test_a_folder_brings_its_own_classes(tmp_path):
     assert len(images_of(splits)) == len(set(images_of(splits))) == 20
 
 
+@pytest.mark.parametrize("num", [3, 25])
+def test_what_was_left_out_is_in_the_notes_and_counted_where_it_is_much(num, tmp_path):
+    root = make_folder(tmp_path / "places", ["SeaLake", "Forest"])
+    for index in range(num):
+        (root / "Forest" / f"note {index}.txt").write_text("x")
+    reading, *notes = examples.load_examples("scenes", profile=TINY, root=root).notes
+    assert (
+        reading
+        == "Read as one folder per class in places: 20 images of 2 classes (Forest, SeaLake)."
+    )
+    lines = [note for note in notes if note.startswith("Forest/note ")]
+    assert len(lines) == min(num, 20)
+    assert [note.split()[0] for note in notes[20:]] == (["5"] if num > 20 else [])
+
+
 @pytest.fixture
 def seen_models(tmp_path):
     """Write a models folder with a tiny Parquet file of labelled images, as the hub has them."""

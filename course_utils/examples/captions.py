@@ -11,9 +11,10 @@ from typing import Any
 
 from course_utils import hub
 from course_utils.examples.classes import composed, read_scene_classes
-from course_utils.examples.folders import Progress, is_visible, part_of
-from course_utils.examples.records import CaptionedImage, CaptionSet
+from course_utils.examples.folders import Progress
+from course_utils.examples.records import CaptionedImage, CaptionSet, part_of
 from course_utils.examples.tables import read_rows
+from course_utils.examples.trees import is_visible
 from course_utils.images import SUFFIXES
 from course_utils.runtime import resolve_path
 from course_utils.texts import text

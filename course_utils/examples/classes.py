@@ -195,7 +195,8 @@ def _listed_phrases(path: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def composed(name: str) -> str:
-    """Write accents in one way: macOS writes "é" as two characters."""
+    """Write a name in one way: macOS has "é" in two characters, and old systems as no UTF-8."""
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", name)
 
 

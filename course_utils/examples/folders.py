@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,23 @@ from course_utils.examples.classes import (
     CLASSES_FILE,
     choose_table,
     composed,
+    phrase_from_name,
     read_phrases,
     read_scene_classes,
 )
-from course_utils.examples.records import PARTS, Example, LabelledImages
+from course_utils.examples.records import PARTS, Example, LabelledImages, part_of
 from course_utils.examples.tables import read_labelled
+from course_utils.examples.trees import (
+    Tree,
+    class_like,
+    files_below,
+    names_of,
+    not_opened,
+    shown,
+    some,
+    unwrapped,
+    walk,
+)
 from course_utils.images import SUFFIXES, ImageError, load_image, read_file
 from course_utils.texts import text
 
@@ -26,28 +39,7 @@ Progress = Callable[[Iterable, int], Iterable]
 MIN_IMAGES = 3  # one each to train, validate and test
 TRAIN, VALIDATION, TEST = PARTS
 _KEPT_FIRST = (TEST, VALIDATION, TRAIN, "")  # where copies of an image lie in several parts
-_PART_NAMES = {
-    **dict.fromkeys(("train", "training", "trainset", "trainval", "fit"), TRAIN),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "validating"), VALIDATION),
-    **dict.fromkeys(("dev", "devel", "development", "eval", "evaluation", "valset"), VALIDATION),
-    **dict.fromkeys(("test", "testing", "tst", "testset", "holdout"), TEST),
-}
-_NO_NAMES = {"set", "image", "images", "img", "imgs", "data", "dataset", "split", "part", "folder"}
-_DOCUMENTS = {  # a folder of nothing but these is no class
-    *(".txt", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
-    *(".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".ipynb", ".m", ".mat", ".sh"),
-    *(".npy", ".npz", ".log", ".bib", ".cfg", ".ini", ".geojson", ".parquet", ".arrow", ".db"),
-    *(".zip", ".tar", ".gz", ".rar", ".7z"),
-}
-
-
-def part_of(name: str) -> str | None:
-    """Name the part of a split that a folder or file is called after; None if it is not.
-
-    ``Training``, ``training_set``, ``train_images`` and ``train2017`` are all ``train``.
-    """
-    words = [word for word in re.findall(r"[a-z]+", name.lower()) if word not in _NO_NAMES]
-    return _PART_NAMES.get(words[0]) if len(words) == 1 else None
+_NUM_NAMED = 10  # of classes, in a note
 
 
 def read_folder(
@@ -60,8 +52,8 @@ def read_folder(
     (`part_of`). The content decides what an image is, not its ending. Left out, each with its
     reason in ``skipped``: files that are no images, further copies of a file in its class (of one
     in several parts that for testing is kept), every copy of a file that lies in several classes,
-    links out of ``root`` or to a folder, files beside the class folders. Hidden files are passed
-    over silently.
+    links out of ``root`` or to a folder, files beside the class folders, what cannot be opened;
+    hidden files are counted in one line. Names are shown as `classes.composed` writes them.
 
     Args:
         root: the folder; a ``classes.csv`` in it or beside the classes gives the words for prompts
@@ -69,40 +61,45 @@ def read_folder(
         progress: wraps the loop over the files, given their number.
 
     Returns:
-        Examples in a fixed order, with ``parts`` where there are any. Classes of a data set that
-        the course knows have its names, order and words.
+        Examples in a fixed order, with ``parts`` where there are any; ``notes`` says what the
+        folder was taken for. Classes of a data set that the course knows have its names, order and
+        words.
 
     Raises:
         ValueError: no folder, nothing of the kind, a single class, a folder that can be read in two
             ways, or classes with under three images.
     """
-    root = Path(root).resolve()
-    if not root.is_dir():
+    root = Path(os.path.realpath(root))
+    if not os.path.isdir(root):
         raise ValueError(f"{root} is no folder; give the folder that holds one folder per class")
     skipped: list[str] = []
-    tree = _walk(root, skipped)
-    tables = [path for _, files in tree.values() for path in files if path.suffix == ".parquet"]
-    if tables and len(_class_like(tree, _unwrapped(tree, root))) < 2:
-        found, order = _read_tables(sorted(tables), root)
-        words = choose_table(tree, [path for _, files in tree.values() for path in files])
-        return _gather(found, order, root, skipped, progress, words=words)
-    folders = _find_classes(tree, root)
-    names = sorted({composed(folder.name) for _, folder in folders})
-    inside = [
-        _File(path, path.relative_to(root).as_posix(), composed(folder.name), part)
-        for part, folder in folders
-        for path in _files_below(tree, folder)
-    ]
-    known = {file.content for file in inside}
-    above = tree.keys() & {parent for _, folder in folders for parent in folder.parents}
-    beside = [path for _, files in tree.values() for path in files if path not in known]
-    words = choose_table(above, beside)
-    skipped += [
-        text("skipped.no_class", file=path.relative_to(root).as_posix())
-        for path in sorted(beside)
-        if path.name.lower() != CLASSES_FILE or path.parent not in above
-    ]
-    return _gather(inside, names, root, skipped, progress, words=words)
+    tree = walk(root, skipped)
+    paths = files_below(tree, root)
+    tables = sorted(path for path in paths if path.suffix.lower() == ".parquet" and path.is_file())
+    if tables and len(class_like(tree, unwrapped(tree, root))) < 2:
+        files, names = _read_tables(tables, root)
+        top, folders, how, known, above = root, [], "data.read_tables", set(tables), set(tree)
+    else:
+        top, folders = _find_classes(tree, root, skipped)
+        names = sorted({composed(folder.name) for _, folder in folders})
+        files = [
+            _File(path, shown(path, root), composed(folder.name), part)
+            for part, folder in folders
+            for path in files_below(tree, folder)
+        ]
+        how = "data.read_parts" if folders[0][0] else "data.read_classes"
+        known = {file.content for file in files}
+        above = tree.keys() & {parent for _, folder in folders for parent in folder.parents}
+    words = choose_table(above, [path for path in paths if path not in known])
+    beside = sorted(set(paths) - known - {words})
+    if how == "data.read_tables" and beside:
+        values = {"num": len(beside), "names": some(shown(path, root) for path in beside)}
+        skipped.append(text("skipped.beside_tables", **values))
+    else:
+        skipped += [text("skipped.no_class", file=shown(path, root)) for path in beside]
+    found = _gather(files, names, root, skipped, progress, words=words)
+    how = text(how, folder=composed(top.relative_to(root.parent).as_posix()))
+    return replace(found, notes=(_reading(found, how, top, folders), *found.notes))
 
 
 @dataclass(frozen=True)
@@ -115,89 +112,70 @@ class _File:
     part: str
 
 
-Tree = dict[Path, tuple[list[Path], list[Path]]]  # folder -> folders and files in it, by name
+def _find_classes(
+    tree: Tree, root: Path, skipped: Sequence[str]
+) -> tuple[Path, list[tuple[str, Path]]]:
+    """Find the class folders.
 
-
-def _walk(root: Path, skipped: list[str]) -> Tree:
-    """List what is below a folder, without hidden things and without links that lead away."""
-    tree: Tree = {}
-    for parent, folders, files in os.walk(root):
-        here = Path(parent)
-        folders[:] = sorted(filter(is_visible, folders), key=composed)
-        for name in [name for name in folders if (here / name).is_symlink()]:
-            folders.remove(name)
-            skipped.append(text("skipped.link", file=(here / name).relative_to(root).as_posix()))
-        kept = []
-        for path in (here / name for name in sorted(filter(is_visible, files))):
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                skipped.append(text("skipped.link", file=path.relative_to(root).as_posix()))
-            else:
-                kept.append(path)
-        tree[here] = ([here / name for name in folders], kept)
-    return tree
-
-
-def is_visible(name: str) -> bool:
-    """Tell a learner's files from those that systems leave."""
-    return not name.startswith((".", "__"))  # "__MACOSX" comes with archives packed on a Mac
-
-
-def _files_below(tree: Tree, folder: Path) -> list[Path]:
-    folders, files = tree[folder]
-    return [*files, *(path for inner in folders for path in _files_below(tree, inner))]
-
-
-def _class_like(tree: Tree, folder: Path) -> list[Path]:
-    """List the folders in a folder, without those that hold documents only."""
-
-    def may_hold_images(inner: Path) -> bool:
-        suffixes = {path.suffix.lower() for path in _files_below(tree, inner)}
-        return not suffixes or not suffixes <= _DOCUMENTS
-
-    return [inner for inner in tree[folder][0] if may_hold_images(inner)]
-
-
-def _unwrapped(tree: Tree, folder: Path) -> Path:
-    """Go down through folders that hold a single one, to that of the classes or parts."""
-    while len(inner := _class_like(tree, folder)) == 1 and _class_like(tree, inner[0]):
-        folder = inner[0]
-    return folder
-
-
-def _find_classes(tree: Tree, root: Path) -> list[tuple[str, Path]]:
-    """Find the class folders, each with its part ("" without a split)."""
-    top = _unwrapped(tree, root)
-    folders = _class_like(tree, top)
+    Returns:
+        The folder that holds them, or their parts; and of each its part ("" without a split). What
+        lies in a lone folder for testing or validation is of that part, and not trained on.
+    """
+    top = unwrapped(tree, root)
+    folders = class_like(tree, top)
     if not folders:
-        raise ValueError(f"{root} holds no class folders; put the images into one folder per class")
+        raise ValueError(
+            f"{root} holds no class folders; put the images into one folder per class"
+            + _reasons(skipped)
+        )
     parts = {folder: part_of(folder.name) for folder in folders}
     if len(folders) > 1 and all(parts.values()):
-        inside = {folder: _class_like(tree, _unwrapped(tree, folder)) for folder in folders}
-        empty = [folder.name for folder in folders if not inside[folder]]
+        inside = {folder: class_like(tree, unwrapped(tree, folder)) for folder in folders}
+        empty = [folder for folder in folders if not inside[folder]]
         if empty:
             raise ValueError(
-                f"{top} holds the parts {', '.join(folder.name for folder in folders)} of a data "
-                f"set, but there are no class folders in {', '.join(empty)}; put the images of "
-                "each part into one folder per class"
+                f"{top} holds the parts {names_of(folders)} of a data "
+                f"set, but there are no class folders in {names_of(empty)}; put the images of "
+                "each part into one folder per class, or give the folder of a part that has them"
             )
-        return [(parts[folder], inner) for folder in folders for inner in inside[folder]]
+        _refuse_two_spellings(top, list(inside.values()))
+        return top, [(parts[folder], inner) for folder in folders for inner in inside[folder]]
     _refuse_two_readings(tree, folders, parts)
-    return [("", folder) for folder in folders]
+    around = (folder for folder in (top, *top.parents) if root in folder.parents)
+    lone = next((folder for folder in around if part_of(folder.name)), None)
+    if lone and part_of(lone.name) != TRAIN:
+        return lone.parent, [(part_of(lone.name), folder) for folder in folders]
+    return top, [("", folder) for folder in folders]
+
+
+def _refuse_two_spellings(top: Path, parts: Sequence[Sequence[Path]]) -> None:
+    """Refuse parts whose classes differ in spelling only, such as ``Forest`` and ``forest``."""
+    names = [{composed(folder.name) for folder in folders} for folders in parts]
+    for one, other in combinations(names, 2):
+        words = {phrase_from_name(name): name for name in one - other}
+        for name in other - one:
+            if first := words.get(phrase_from_name(name)):
+                raise ValueError(
+                    f"{top}: {first!r} in one part and {name!r} in another look like one class; "
+                    "give a class the same name in every part"
+                )
 
 
 def _refuse_two_readings(tree: Tree, folders: list[Path], parts: dict[Path, str | None]) -> None:
     """Refuse folders that may be classes or parts: two have the same folders inside."""
-    inner = {folder: {composed(each.name) for each in tree[folder][0]} for folder in folders}
+    inner = {
+        folder: {composed(each.name) for each in class_like(tree, unwrapped(tree, folder))}
+        for folder in folders
+    }
     for i, first in enumerate(folders):
         for other in folders[i + 1 :]:
             both = sorted(inner[first] & inner[other])
             if len(both) > 1 or (both and (parts[first] or parts[other])):
-                names = ", ".join(folder.name for folder in folders)
                 raise ValueError(
-                    f"{first.parent} can be read in two ways: as the classes {names}, or as parts "
-                    f"of a data set whose classes are {', '.join(both[:5])}. Rename the parts to "
-                    "train, validation and test, or give the folder of one part, or remove the "
-                    "folders inside the classes"
+                    f"{first.parent} can be read in two ways: as the classes {names_of(folders)}, "
+                    f"or as parts of a data set whose classes are {', '.join(both[:5])}. Rename "
+                    "the parts to train, validation and test, or give the folder of one part, or "
+                    "remove the folders inside the classes"
                 )
 
 
@@ -259,7 +237,7 @@ def _gather(
     kept.sort(key=lambda file: label_of[file.class_name])  # else as they were found
     examples = [_example(file, label_of[file.class_name]) for file in kept]
     _require_images(examples, class_names, root, skipped)
-    notes = tuple(text(key, num=len(some), file=some[0]) for key, some in remarks.items())
+    notes = tuple(text(key, num=len(names), file=names[0]) for key, names in remarks.items())
     parts = tuple(file.part for file in kept)
     parts = parts if all(parts) else ()
     return LabelledImages(
@@ -282,11 +260,32 @@ def _look(files: Sequence[_File], remarks: dict[str, list[str]]) -> Iterator[tup
         except ImageError as error:
             yield "", text("skipped.unreadable", error=error)
         except OSError as error:
-            yield "", text("skipped.not_opened", file=file.name, reason=error.strerror)
+            yield "", not_opened(file.name, error)
         else:
             if remark := image.info.get("remark"):
                 remarks[remark].append(file.name)
             yield sha256(data).hexdigest(), ""
+
+
+def _reading(
+    found: LabelledImages, how: str, top: Path, folders: Sequence[tuple[str, Path]]
+) -> str:
+    """Say in one line what a folder was taken for."""
+    counts, called = Counter(found.parts), defaultdict(set)
+    for part, folder in folders:
+        called[part].add(composed(folder.relative_to(top).parts[0]))
+    parts = (
+        f"{part} ({', '.join([*sorted(called[part] - {part}), f'{counts[part]:,}'])})"
+        for part in PARTS
+        if counts[part]
+    )
+    return text(
+        "data.read",
+        how=", ".join([how, *parts]),
+        num=f"{len(found.examples):,}",
+        num_classes=len(found.class_names),
+        classes=some(found.class_names, _NUM_NAMED),
+    )
 
 
 def _keep(copies: Iterable[list[int]], files: Sequence[_File], skipped: list[str]) -> Iterator[int]:
@@ -310,8 +309,12 @@ def _require_images(
     counts = np.bincount([example.label for example in examples], minlength=len(class_names))
     few = [f"{name!r} ({n})" for name, n in zip(class_names, counts, strict=True) if n < MIN_IMAGES]
     if few:
-        reasons = f"; left out: {'; '.join(skipped[:5])}" if skipped else ""
         raise ValueError(
             f"{root}: every class needs {MIN_IMAGES} readable images ({' '.join(SUFFIXES)}), but "
-            f"these have fewer: {', '.join(few)}; add images or remove the folders{reasons}"
+            f"these have fewer: {', '.join(few)}; add images or remove the folders"
+            + _reasons(skipped)
         )
+
+
+def _reasons(skipped: Sequence[str]) -> str:
+    return f"; left out: {'; '.join(skipped[:5])}" if skipped else ""

@@ -1,6 +1,7 @@
 """The one place that picks the images of an experiment: real ones, or the procedural world."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 import mini_earth
 from course_utils import hub
 from course_utils.archives import extract_files
-from course_utils.examples.classes import read_scene_classes
+from course_utils.examples.classes import composed, read_scene_classes
 from course_utils.examples.folders import Progress, read_folder
 from course_utils.examples.records import Example, LabelledImages, Splits
 from course_utils.examples.splits import split_images, take_per_class
@@ -42,6 +43,7 @@ TASKS = {"disasters": _DISASTER_PHRASES, "scenes": _SCENE_PHRASES}
 _STANDS_FOR = {"disasters": "xBD", "scenes": None}
 SHIPPED = {"eurosat": "eurosat_course"}  # what stands for a name in the profile mini
 MANIFEST = ".files.json"  # in the folder of an unpacked archive: what was written
+_NUM_REASONS = 20  # of what was left out, in the notes
 _TRAIN_PER_SHOT = 3  # so that every seed can draw other real images
 _NUM_VALIDATION = 40
 
@@ -163,9 +165,9 @@ def load_scenes(
         Data sets, versions and licences: ``data/artifacts.lock.json``.
     """
     path, known, lock = resolve_path(root), read_scene_classes(), hub.read_lock()
-    if path.is_dir():
+    if os.path.isdir(path):
         return _described(read_folder(path, progress=progress), path.name)
-    if path.is_file():
+    if os.path.isfile(path):
         folder = _unpacked(path, cache_folder(cache) / "scenes")
         return _described(read_folder(folder, progress=progress), path.name)
     key = next((name for name in known if str(root) in (name, lock[name].id)), None)
@@ -185,13 +187,13 @@ def _described(found: LabelledImages, origin: str) -> LabelledImages:
     known = read_scene_classes().values()
     classes = next((each for each in known if each.class_names == found.class_names), None)
     if classes is None:
-        return replace(found, name=origin)
+        return replace(found, name=composed(origin))
     note = text(
         "data.scenes",
         title=classes.title,
         num=f"{len(found.examples):,}",
         total=f"{classes.num_images:,}",
-        origin=origin,
+        origin=composed(origin),
         license=hub.read_lock()[classes.key].license,
     )
     return replace(found, name=classes.title, notes=(note, *found.notes))
@@ -200,18 +202,18 @@ def _described(found: LabelledImages, origin: str) -> LabelledImages:
 def _unpacked(archive: Path, store: Path) -> Path:
     """Unpack an archive once; what was lost from its folder in the cache since is noticed."""
     status = archive.stat()
-    key = derive_seed(str(archive), status.st_size, status.st_mtime_ns)
+    key = derive_seed("in a folder", str(archive), status.st_size, status.st_mtime_ns)
     folder = store / f"{archive.stem}-{key:016x}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=store) as temporary:
             part = Path(temporary, "part")
-            extract_files(archive, part)
+            extract_files(archive, part / archive.stem)
             write_atomically(part / MANIFEST, json.dumps(_sizes(part)).encode())
             with suppress(OSError):  # another run was faster
                 part.rename(folder)
-    return folder
+    return folder / archive.stem
 
 
 def _is_whole(folder: Path) -> bool:
@@ -232,7 +234,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 def _split(found: LabelledImages, classes: Sequence[str] | None, per_class: int | None) -> Splits:
     names = found.class_names[: len(classes) if classes else None]
     (train, validation, test), said = split_images(found, num_classes=len(names))
-    notes = (*found.notes, *said, *found.skipped)
+    notes = (*found.notes, *said, *_reasons(found.skipped))
     if len(names) < len(found.class_names):
         notes += (text("data.some_classes", names=", ".join(names), num=len(found.class_names)),)
     return Splits(
@@ -244,6 +246,14 @@ def _split(found: LabelledImages, classes: Sequence[str] | None, per_class: int 
         name=found.name,
         notes=notes,
     )
+
+
+def _reasons(skipped: Sequence[str]) -> tuple[str, ...]:
+    """Give what was left out, or the first few lines and the number of the others."""
+    more = len(skipped) - _NUM_REASONS
+    if more <= 0:
+        return tuple(skipped)
+    return (*skipped[:_NUM_REASONS], text("skipped.more", num=f"{more:,}"))
 
 
 def _some_per_class(examples: Sequence[Example], num: int) -> tuple[Example, ...]:

@@ -1,6 +1,7 @@
 """Labelled or captioned images and the data sets made of them."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,26 @@ from PIL import Image
 from course_utils.images import load_image
 
 PARTS = ("train", "validation", "test")  # of a split
+_PART_NAMES = {
+    **dict.fromkeys(("train", "training", "trainings", "trn", "trainval", "fit", "训练"), PARTS[0]),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "validating", "验证"), PARTS[1]),
+    **dict.fromkeys(("dev", "devel", "development", "eval", "evaluation"), PARTS[1]),
+    **dict.fromkeys(("test", "tests", "testing", "tst", "holdout", "测试"), PARTS[2]),
+}
+_AROUND = (  # beside the name of a part, longer words first
+    "datasets dataset data subset sets set samples images image imgs img photos pictures pics "
+    "tiles files folder directory dir split part jpeg jpg png tiff tif rgb 数据 样本 图像 图片 集"
+)
+_NO_NAME = re.compile("^(?:{0})+|(?:{0})+$".format(_AROUND.replace(" ", "|")))
+
+
+def part_of(name: str) -> str | None:
+    """Name the part of a split that a folder or file is called after; None if it is not.
+
+    ``Training``, ``training_set``, ``trainImages``, ``train2017`` and ``训练集`` are all ``train``.
+    """
+    letters = re.sub(r"[\W\d_]+", "", name.lower())
+    return _PART_NAMES.get(letters) or _PART_NAMES.get(_NO_NAME.sub("", letters))
 
 
 @dataclass(frozen=True, eq=False)  # pixel arrays have no truth value, so examples are not compared

@@ -1,6 +1,6 @@
 """Splits that nobody has to trust blindly: stratified, groups whole, drawn by a seed."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import repeat
 
@@ -89,13 +89,19 @@ def split_images(
     present = [part for part in PARTS if parts[part]]
     if PARTS[0] not in present:
         raise ValueError(
-            f"{found.name}: there are the parts {', '.join(present)}, but none to train on; "
-            "add a folder train"
+            f"{found.name}: of the parts there is only {' and '.join(present)}, none to train on; "
+            "add a folder train, or give the folder of one part to have its images divided"
         )
-    for label, name in enumerate(found.class_names[:num_classes]):
-        if not all(any(each.label == label for each in parts[part]) for part in present):
-            raise ValueError(f"class {name!r} has no image in a part of the data set's own split")
     drawn = [part for part in PARTS if part == PARTS[0] or part not in present]
+    needed = dict.fromkeys(present, 1) | {PARTS[0]: len(drawn)}
+    for part in present:
+        counts = Counter(each.label for each in parts[part])
+        for label, name in enumerate(found.class_names[:num_classes]):
+            if counts[label] < needed[part]:
+                raise ValueError(
+                    f"{found.name}: class {name!r} has {counts[label]} images in the part {part}, "
+                    f"but {needed[part]} are needed; add images or remove the class"
+                )
     shares = [SHARES[PARTS.index(part)] for part in drawn]
     if len(drawn) > 1:
         fractions = tuple(share / sum(shares) for share in shares)
