@@ -1,6 +1,7 @@
 """What classes are called: by their folders, by a table, and by the data sets that people know."""
 
 import csv
+import io
 import os
 import unicodedata
 from collections import Counter
@@ -10,6 +11,7 @@ from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 
+from course_utils.images import read_file
 from course_utils.runtime import data_root
 
 CLASSES_FILE = "classes.csv"
@@ -142,23 +144,28 @@ def choose_table(folders: Collection[Path], files: Iterable[Path]) -> Path | Non
                 f"{folder / CLASSES_FILE} cannot be read (it is a folder, or a link that leads out "
                 "of the folder); replace it"
             )
-    if len(tables) > 1 and len({path.read_bytes() for path in tables if path.is_file()}) > 1:
+    if len(tables) > 1 and len(set(map(_content, tables))) > 1:
         raise ValueError(f"{' and '.join(map(str, tables))} differ; keep the one that counts")
     return next(iter(tables), None)
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return read_file(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); replace it") from error
+
+
 def _rows_of(path: Path) -> list[tuple[int, list[str]]]:
     """Read the rows of a table that are not empty, each with the number of its first line."""
-    if not path.is_file():  # reading from a pipe would never end
-        raise ValueError(f"{path} is no file; write the table there or remove it")
     rows, line = [], 1
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
-            reader = csv.reader(file, strict=True, skipinitialspace=True)
-            for row in reader:
-                rows.append((line, [cell.strip() for cell in row]))
-                line = reader.line_num + 1
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = _content(path).decode("utf-8-sig")  # Excel writes a byte order mark
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True, skipinitialspace=True)
+        for row in reader:
+            rows.append((line, [cell.strip() for cell in row]))
+            line = reader.line_num + 1
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f"{path} is no CSV file in UTF-8 ({error}, from line {line}); save it as such"
         ) from error
