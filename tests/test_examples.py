@@ -362,22 +362,26 @@ def test_a_pipe_and_a_file_without_end_are_passed_over(tidy_folder):
     )
 
 
-def test_a_folder_below_thousands_of_folders_is_read_and_one_below_more_is_named(tidy_folder):
-    deep = os.open(tidy_folder / "River", os.O_RDONLY)
-    for depth in range(1, 2501):  # a path has at most 4096 bytes, so here one goes step by step
-        os.mkdir("d", dir_fd=deep)
-        above, deep = deep, os.open("d", os.O_RDONLY, dir_fd=deep)
+@pytest.mark.parametrize(
+    ("name", "depth", "is_read"), [("d", 1100, True), ("x" * 200, 25, False)], ids=["deep", "long"]
+)
+def test_an_image_below_very_many_folders_is_read_or_said_to_be_too_far(
+    name, depth, is_read, tidy_folder
+):
+    here = os.open(tidy_folder / "River", os.O_RDONLY)
+    for _ in range(depth):  # a path has at most 4096 bytes, so here one goes step by step
+        os.mkdir(name, dir_fd=here)
+        above, here = here, os.open(name, os.O_RDONLY, dir_fd=here)
         os.close(above)
-        if depth == 1200:
-            with os.fdopen(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=deep), "wb") as file:
-                file.write(encoded(noise_image(950), "JPEG"))
-    os.close(deep)
+    with os.fdopen(os.open("x.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here), "wb") as file:
+        file.write(encoded(noise_image(950), "JPEG"))
+    os.close(here)
     found = read_folder(tidy_folder)
-    subprocess.run(["rm", "-r", tidy_folder / "River" / "d"], check=True)
-    assert class_counts(found.examples)[1] == 11
-    (line,) = found.skipped
-    assert line.startswith("River/d/d/")
-    assert line.endswith("could not be opened (File name too long)")
+    subprocess.run(["rm", "-r", tidy_folder / "River" / name], check=True)
+    assert class_counts(found.examples)[1] == 10 + is_read
+    if not is_read:
+        assert found.skipped[0].startswith(f"River/{name}/{name}")
+        assert found.skipped[0].endswith("could not be opened (File name too long)")
 
 
 def test_a_folder_that_may_not_be_opened_is_named(tidy_folder, monkeypatch):

@@ -66,6 +66,7 @@ class Writer:
         self.entries: list[Entry] = []
         self.num_hidden = 0
         root.mkdir()
+        (root.parent / "outside.jpg").write_bytes(self.image())
 
     def image(self) -> bytes:
         self.number += 1
@@ -114,7 +115,15 @@ class Writer:
         flipped[self.draw.randrange(len(good))] ^= 1 << self.draw.randrange(8)
         gif = encoded(noise_image(1, mode="P"), "GIF")
         files = (good, good, good[: len(good) // 2], bytes(flipped), b"", b"hello", gif, b"<svg/>")
-        links = ("/", "..", "nowhere", path, "/dev/zero", self.root, self.root.parent)
+        links = (
+            "/",
+            "..",
+            "nowhere",
+            path,
+            "/dev/zero",
+            self.root,
+            self.root.parent / "outside.jpg",
+        )
         kind = self.draw.choice(
             (self.file, self.file, self.link, os.mkfifo, os.truncate, self.hide)
         )
@@ -214,7 +223,7 @@ def check_split(found, expected, names, parts) -> None:
             }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["classes", "parts", "two readings"])
 def test_what_is_read_agrees_with_an_independent_count(kind, seed, tmp_path):
     for i in range(5):
@@ -239,7 +248,7 @@ def test_what_is_read_agrees_with_an_independent_count(kind, seed, tmp_path):
             check(writer, names, sorted(set(parts.values())))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_any_folder_ends_in_a_result_or_in_a_sentence_and_no_file_is_lost(seed, tmp_path):
     for i in range(10):
         writer = Writer(tmp_path / str(i), 1000 + 100 * seed + i)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from course_utils.examples.classes import composed
@@ -16,7 +17,19 @@ _DOCUMENTS = {  # a folder of nothing but these is no class
     *(".npy", ".npz", ".log", ".bib", ".cfg", ".ini", ".geojson", ".parquet", ".arrow", ".db"),
     *(".zip", ".tar", ".gz", ".rar", ".7z"),
 }
-Tree = dict[Path, tuple[list[Path], list[Path]]]  # folder -> folders and files in it, by name
+
+
+@dataclass
+class Folder:
+    """What lies in a folder, by name, and whether there is anything below."""
+
+    folders: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    is_empty: bool = True
+    has_documents_only: bool = True
+
+
+Tree = dict[Path, Folder]
 
 
 def walk(root: Path, skipped: list[str]) -> Tree:
@@ -30,7 +43,7 @@ def walk(root: Path, skipped: list[str]) -> Tree:
     waiting, hidden = [root], []
     while waiting:
         here = waiting.pop()
-        folders, files = tree[here] = ([], [])
+        inside = tree[here] = Folder()
         try:
             with os.scandir(here) as entries:
                 found = sorted(entries, key=lambda entry: composed(entry.name))
@@ -44,10 +57,17 @@ def walk(root: Path, skipped: list[str]) -> Tree:
             elif entry.is_symlink() and _leads_away(path, root):
                 skipped.append(text("skipped.link", file=shown(path, root)))
             else:
-                (folders if entry.is_dir(follow_symlinks=False) else files).append(path)
-        waiting += reversed(folders)
+                is_folder = entry.is_dir(follow_symlinks=False)
+                (inside.folders if is_folder else inside.files).append(path)
+        waiting += reversed(inside.folders)
     if hidden:
         skipped.append(text("skipped.hidden", num=len(hidden), names=some(hidden)))
+    for here in reversed(tree.values()):  # the innermost first
+        below = [tree[folder] for folder in here.folders]
+        here.is_empty = not here.files and all(each.is_empty for each in below)
+        here.has_documents_only = all(each.has_documents_only for each in below) and all(
+            path.suffix.lower() in _DOCUMENTS for path in here.files
+        )
     return tree
 
 
@@ -90,20 +110,16 @@ def files_below(tree: Tree, folder: Path) -> list[Path]:
     """List the files in a folder and in those below, in the order of their names."""
     found, waiting = [], [folder]
     while waiting:
-        folders, files = tree[waiting.pop()]
-        found += files
-        waiting += reversed(folders)
+        folder = tree[waiting.pop()]
+        found += folder.files
+        waiting += reversed(folder.folders)
     return found
 
 
 def class_like(tree: Tree, folder: Path) -> list[Path]:
     """List the folders in a folder, without those that hold documents only."""
-
-    def may_hold_images(inner: Path) -> bool:
-        files = files_below(tree, inner)
-        return not files or any(path.suffix.lower() not in _DOCUMENTS for path in files)
-
-    return [inner for inner in tree[folder][0] if may_hold_images(inner)]
+    folders = tree[folder].folders
+    return [each for each in folders if tree[each].is_empty or not tree[each].has_documents_only]
 
 
 def unwrapped(tree: Tree, folder: Path) -> Path:
