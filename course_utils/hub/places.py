@@ -208,12 +208,12 @@ def find_cached(artifact: Artifact, cache: Path) -> Located | None:
             return None
         here = replace(artifact, files=files, num_bytes=sum(sizes.values()))
         named = {"revision": record["revision"], "repository": record["repository"]}
-        return Located(folder, here, "cache", **named, unpinned=_unpinned(artifact, **named))
+        return Located(folder, here, "cache", **named, unpinned=unpinned(artifact, **named))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _unpinned(artifact: Artifact, revision: str | None, repository: str) -> str:
+def unpinned(artifact: Artifact, revision: str | None, repository: str) -> str:
     """Say what is missing in the lock to know that a download is what its authors published."""
     pins = {artifact.revision, *(mirror.partition("@")[2] for mirror in artifact.mirrors)}
     lacks = ["revision"] * (revision is None or revision not in pins)
