@@ -111,8 +111,9 @@ def write_siglip(folder: Path, name: str) -> Callable[[list[Image.Image]], Tenso
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
     def reference(images: list[Image.Image]) -> Tensor:
-        net = transformers.SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
-        processor = transformers.AutoProcessor.from_pretrained(folder)
+        here = {"local_files_only": True, "trust_remote_code": False}
+        net = transformers.SiglipModel.from_pretrained(folder, dtype=torch.float32, **here).eval()
+        processor = transformers.AutoProcessor.from_pretrained(folder, **here)
         inputs = processor(text=PROMPTS, images=images, padding="max_length", return_tensors="pt")
         return net(**inputs).logits_per_image
 

@@ -38,7 +38,11 @@ MOST_MEMORY = 12e9  # bytes; a T4 has 15 GB, of which the system and the noteboo
 def make_pipeline(size: str, device: torch.device) -> StableDiffusionPipeline:
     """Make a pipeline shaped as Text2Earth (arXiv:2501.00895) and Stable Diffusion 2 are."""
     text_width, depth = (1024, 23) if size == "full" else (64, 2)
-    tokenizer = CLIPTokenizer.from_pretrained(hub.locate("small_text2image").root / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(
+        hub.locate("small_text2image").root / "tokenizer",
+        local_files_only=True,
+        trust_remote_code=False,
+    )
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),

@@ -25,7 +25,7 @@ from conftest import noise_image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from course_utils.hub import read_lock
+from course_utils.hub import locate, read_lock
 from course_utils.runtime import data_root
 from course_utils.zero_shot import (
     ACTIVATIONS,
@@ -711,3 +711,158 @@ def test_a_siglip_folder_that_is_wrong_is_refused_and_the_reason_named(damaged, 
         load_clip(str(damaged), device="cpu")
     assert "damaged does not load" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def change(path: Path, *inside: str, **fields: object) -> None:
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    at = content
+    for key in inside:
+        at = at.setdefault(key, {})
+    at.update(fields)
+    write_json(path, content)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+TEXT, IMAGE = ("model_cfg", "text_cfg"), ("model_cfg", "vision_cfg")
+WORDS_READ = (*TEXT, "tokenizer_kwargs")
+OWN = {"AutoTokenizer": ["evil.Own", None], "AutoProcessor": "evil.Own", "AutoModel": "evil.Own"}
+LEADING_OUT = {  # family, file, where in it, fields
+    "trust in tokenizer": (
+        "open_clip",
+        "",
+        (*TEXT, "tokenizer_kwargs"),
+        {"trust_remote_code": True},
+    ),
+    "folder in tokenizer": ("open_clip", "", WORDS_READ, {"subfolder": "x"}),
+    "number in tokenizer": ("open_clip", "", WORDS_READ, {"revision": 1}),
+    "text tower of the hub": ("open_clip", "", TEXT, {"hf_model_name": "roberta-base"}),
+    "image tower of the hub": ("open_clip", "", IMAGE, {"timm_model_name": "hf-hub:evil/x"}),
+    "image tower elsewhere": ("open_clip", "", IMAGE, {"timm_model_name": "local-dir:/etc"}),
+    "weights elsewhere": ("open_clip", "", ("model_cfg",), {"pretrained": "/etc/x.pt"}),
+    "own tokenizer": ("open_clip", "tokenizer_config.json", (), {"auto_map": OWN}),
+    "class of tokenizer": (
+        "open_clip",
+        "tokenizer_config.json",
+        (),
+        {"tokenizer_class": "RagTokenizer"},
+    ),
+    "own network": ("siglip", "config.json", (), {"auto_map": OWN}),
+    "kernel": ("siglip", "config.json", ("vision_config",), {"attn_implementation": "evil/x"}),
+    "trust": ("siglip", "config.json", (), {"trust_remote_code": True}),
+    "own images": ("siglip", "preprocessor_config.json", (), {"auto_map": OWN}),
+    "class of images": ("siglip", "preprocessor_config.json", (), {"image_processor_type": "Own"}),
+    "own processor": ("siglip", "processor_config.json", (), {"processor_class": "OwnProcessor"}),
+    "own words": ("siglip", "tokenizer_config.json", (), {"auto_map": OWN}),
+    "vocabulary elsewhere": ("siglip", "tokenizer_config.json", (), {"vocab_file": "/etc/hosts"}),
+    "tokens elsewhere": ("siglip", "special_tokens_map.json", (), {"vocab_file": "/etc/hosts"}),
+}
+
+
+@pytest.fixture
+def folder_of(damaged: Path, tmp_path: Path):
+    """Give a folder of a family that a test may damage, with code beside that leaves a mark."""
+
+    def copy_of(family: str) -> Path:
+        root = damaged
+        if family == "open_clip":
+            root = shutil.copytree(locate("small_clip").root, tmp_path / "small" / "damaged")
+        mark = f"import pathlib\npathlib.Path({str(tmp_path / 'mark')!r}).touch()\n"
+        (root / "evil.py").write_text(mark)
+        return root
+
+    return copy_of
+
+
+@pytest.mark.parametrize("what", LEADING_OUT)
+def test_a_clip_folder_that_names_code_or_leads_elsewhere_is_refused(folder_of, tmp_path, what):
+    family, file, inside, fields = LEADING_OUT[what]
+    root = folder_of(family)
+    (field,) = fields
+    change(root / (file or "open_clip_config.json"), *inside, **fields)
+    with pytest.raises(ValueError, match=rf"{file or 'open_clip_config.json'}.*{field}") as caught:
+        load_clip(str(root), device="cpu")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_where_a_model_came_from_is_a_note_and_never_followed(folder_of, tmp_path):
+    root = folder_of("open_clip")
+    change(root / "open_clip_config.json", *TEXT, hf_tokenizer_name="evil/repository")
+    change(root / "config.json", auto_map=OWN, model_type="evil")  # timm's, of no use here
+    expected = load_clip(device="cpu").encode_text(PROMPTS)
+    assert torch.equal(load_clip(str(root), device="cpu").encode_text(PROMPTS), expected)
+    assert not (tmp_path / "mark").exists()
+
+
+NEEDED = {  # what is said if it is lost
+    ("open_clip", "open_clip_config.json"): r"no open_clip_config\.json",
+    ("open_clip", "open_clip_model.safetensors"): r"no \*\.safetensors",
+    ("open_clip", "tokenizer.json"): r"tokenizer is missing \(tokenizer\.json, or vocab\.json with",
+    ("siglip", "config.json"): r"no config\.json with model_type",
+    ("siglip", "model.safetensors"): r"no \*\.safetensors",
+    ("siglip", "spiece.model"): r"tokenizer is missing \(.*spiece\.model",
+    ("siglip", "preprocessor_config.json"): r"preprocessor_config\.json is missing",
+}
+
+
+@pytest.mark.parametrize(("family", "name"), NEEDED)
+@pytest.mark.parametrize("damage", ["pointer", "lost"])
+def test_a_file_that_is_lost_or_a_pointer_is_named(folder_of, family, name, damage):
+    root = folder_of(family)
+    (root / "merges.txt").unlink(missing_ok=True)  # tokenizer.json does without
+    words = rf"{name} is a Git LFS pointer"
+    if damage == "pointer":
+        (root / name).write_bytes(POINTER)
+    else:
+        (root / name).unlink()
+        words = NEEDED[family, name]
+    with pytest.raises(ValueError, match=words):
+        load_clip(str(root), device="cpu")
+
+
+@pytest.mark.parametrize("family", ["open_clip", "siglip"])
+@pytest.mark.parametrize("form", ["half", "half beside", "parts", "two", "nan", "inf"])
+def test_clip_weights_are_chosen_by_name_and_are_numbers(folder_of, family, form):
+    root = folder_of(family)
+    (weights,) = root.glob("*.safetensors")
+    expected, state = load_clip(str(root), device="cpu"), load_file(weights)
+    if form in ("nan", "inf"):
+        state[min(key for key in state if state[key].ndim > 1)].view(-1)[0] = float(form)
+    names = {
+        "half": [f"{weights.stem}.fp16"],
+        "half beside": [f"{weights.stem}.fp16", weights.stem],
+        "parts": [f"{weights.stem}-0000{i}-of-00002" for i in (1, 2)],
+        "two": ["best", "last"],
+    }.get(form, [weights.stem])
+    weights.unlink()
+    where = {key: f"{names[i % len(names)]}.safetensors" for i, key in enumerate(state)}
+    for name in names:
+        file = f"{name}.safetensors"
+        inside = {k: v for k, v in state.items() if where[k] == file or form != "parts"}
+        save_file(inside, root / file, metadata={"format": "pt"})
+    if form == "parts":
+        write_json(root / f"{weights.name}.index.json", {"weight_map": where})
+    if form in ("half", "half beside", "parts"):
+        found = load_clip(str(root), device="cpu")
+        assert torch.equal(found.encode_text(PROMPTS), expected.encode_text(PROMPTS))
+        return
+    words = r"best\.safetensors, last\.safetensors" if form == "two" else "are no numbers"
+    with pytest.raises(ValueError, match=words):
+        load_clip(str(root), device="cpu")
+
+
+def test_of_several_pickles_none_is_guessed(folder_of):
+    root = folder_of("open_clip")
+    state = load_file(root / "open_clip_model.safetensors")
+    for name in ("a.pt", "b.pt"):
+        write_state(root / name, state)
+    (root / "open_clip_model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"a\.pt, b\.pt, and it is not said which"):
+        load_clip(str(root), device="cpu")
+
+
+def test_a_tokenizer_with_more_words_than_the_network_is_refused(folder_of):
+    root = folder_of("open_clip")
+    change(root / "open_clip_config.json", *TEXT, hf_tokenizer_name="")  # then open_clip's own
+    with pytest.raises(ValueError, match="its tokenizer is another model's"):
+        load_clip(str(root), device="cpu")

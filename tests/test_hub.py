@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from course_utils import hub
-from course_utils.hub import ArtifactError, locate, read_lock
+from course_utils.hub import ArtifactError, locate, places, read_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENT = {"config.json": b"{}", "unet/weights.safetensors": b"weights"}
@@ -213,6 +217,39 @@ def test_the_courses_own_lock_is_sound():
             assert reference is None or reference in lock
         assert artifact.stand_in is None or lock[artifact.stand_in].stand_in is None
     assert lock[lock["small_text2image_eurosat"].trained_on].role == "data"
+
+
+def test_every_download_is_pinned_or_says_that_it_is_not():
+    for artifact in read_lock().values():
+        if artifact.id is None:
+            continue
+        assert artifact.revision is None or re.fullmatch("[0-9a-f]{40}", artifact.revision)
+        assert artifact.revision or not artifact.files  # checksums are of one revision
+        commit = artifact.revision or "f" * 40
+        said = places.unpinned(artifact, revision=commit, repository="someone/copy")
+        assert ("no revision" in said) == (artifact.revision is None)
+        assert ("no checksums" in said) == (not artifact.files)
+        assert artifact.name in said or (artifact.revision and artifact.files)
+
+
+@pytest.mark.parametrize(
+    ("role", "files", "message"),
+    [
+        ("captioner", {"open_clip_config.json": b'{"hf_model_name": "evil/x"}'}, "hf_model_name"),
+        ("captioner", {"tokenizer_config.json": b'{"auto_map": {"A": "evil.B"}}'}, "auto_map"),
+        ("mae", {"config.json": b'{"trust_remote_code": true}'}, "trust_remote_code"),
+        ("mae", {"config.json": b"version https://git-lfs.github.com/spec/v1"}, "Git LFS pointer"),
+        ("mae", {"pytorch_model.bin": b"pickle"}, "there are no weights"),
+        ("mae", {"model.safetensors": b"<html>"}, "model.safetensors is damaged"),
+        ("mae", {"model.safetensors": save({"w": torch.tensor([math.nan])})}, "no numbers"),
+    ],
+)
+def test_a_folder_that_a_notebook_hands_to_a_library_is_looked_over(tmp_path, role, files, message):
+    lock = {"artifacts": {"net": entry(role, {})}}
+    put(tmp_path / "data", {"artifacts.lock.json": json.dumps(lock).encode()})
+    put(tmp_path / "models" / "net", {"config.json": b"{}", **files})
+    with pytest.raises(ArtifactError, match=rf"models/net is not loaded: .*{message}"):
+        locate("net", data=tmp_path / "data", models=tmp_path / "models")
 
 
 def test_the_courses_own_lock_is_up_to_date():

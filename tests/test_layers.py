@@ -1,6 +1,7 @@
 """Who may import whom, and how large things may be; each check is shown to fail where it should."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -113,6 +114,21 @@ def manner_complaints(source: str):
             yield "postponed annotations hide shapes from jaxtyping"
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) in FORBIDDEN:
             yield f"line {node.lineno} calls {node.func.id}"
+
+
+def loading_complaints(source: str):
+    """Complain about a loader that may ask a hub, run foreign code or open any pickle."""
+    for node in ast.walk(ast.parse(source)):
+        name = getattr(getattr(node, "func", None), "attr", "")
+        given = {keyword.arg for keyword in getattr(node, "keywords", ())}
+        owner = ast.unparse(node.func.value) if name else ""
+        wanted = {"local_files_only"} if name == "from_pretrained" else set()
+        if name == "from_pretrained" and re.search(r"\bAuto|Tokenizer|Processor$", owner):
+            wanted |= set() if owner.endswith("ImageProcessor") else {"trust_remote_code"}
+        if (owner, name) == ("torch", "load"):
+            wanted = {"weights_only"}
+        if None not in given and not wanted <= given:  # None: what ** brings
+            yield f"line {node.lineno} calls {owner}.{name} without {sorted(wanted - given)}"
 
 
 def complaints_about(rule: Callable[[str, Path], Iterable[str]]) -> dict[str, list[str]]:
@@ -262,3 +278,30 @@ def test_a_size_over_the_limit_is_noticed():
 )
 def test_bad_manners_are_noticed(source):
     assert len(list(manner_complaints(source))) == 1
+
+
+def test_nothing_is_loaded_from_a_hub_with_code_or_from_any_pickle():
+    root = PACKAGE.parent
+    sources = {
+        path: path.read_text(encoding="utf-8")
+        for folder in (PACKAGE, root / "tools", root / "benchmarks")
+        for path in folder.rglob("*.py")
+    }
+    for path in (root / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        sources[path] = re.sub(r"(?m)^%.*", "", "\n".join(code))
+    found = {path.name: list(loading_complaints(source)) for path, source in sources.items()}
+    assert {name: said for name, said in found.items() if said} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Net.from_pretrained(folder)",
+        "transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)",
+        "torch.load(path)",
+    ],
+)
+def test_a_loader_that_trusts_a_folder_is_complained_about(source):
+    assert len(list(loading_complaints(source))) == 1

@@ -302,3 +302,234 @@ def test_one_list_says_whose_classes_are_loaded(copy, monkeypatch):
     monkeypatch.setitem(loading.CLASSES, "vae", "diffusers.AutoencoderTiny")
     monkeypatch.setattr("diffusers.StableDiffusionPipeline.from_pretrained", pytest.fail)
     assert "expected vae to be a class of diffusers (diffusers.AutoencoderTiny)" in refusal(copy)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n"
+
+
+def change(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def plant_code(root: Path) -> Path:
+    """Lay code wherever a library of some version would look for it; it leaves a mark if run."""
+    mark = root.parent / "code was run"
+    code = f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n"
+    for folder in (root, *(path for path in root.iterdir() if path.is_dir())):
+        for name in ("evil", "None", "diffusers", "transformers", "stable_diffusion"):
+            (folder / f"{name}.py").write_text(code)
+    return mark
+
+
+INDEXES = {
+    "image encoder": {"image_encoder": ["evil", "Net"]},
+    "safety checker": {"safety_checker": ["evil", "Net"]},
+    "feature extractor": {"feature_extractor": ["evil", "Net"]},
+    "unknown part": {"helper": ["evil", "Net"]},
+    "hidden part": {"_helper": ["evil", "Net"]},
+    "nested pipeline": {"helper": ["diffusers", "StableDiffusionPipeline"]},
+    "pipeline as a network": {"unet": ["diffusers", "StableDiffusionPipeline"]},
+    "module as a library": {"unet": ["diffusers.pipelines", "UNet2DConditionModel"]},
+    "module in a class": {"unet": ["diffusers", "models.UNet2DConditionModel"]},
+    "one entry": {"unet": ["diffusers"]},
+    "three entries": {"unet": ["diffusers", "UNet2DConditionModel", "evil"]},
+    "a string": {"unet": "diffusers.UNet2DConditionModel"},
+    "numbers": {"vae": [1, 2]},
+    "lists": {"vae": [["diffusers"], ["AutoencoderKL"]]},
+    "automatic": {"text_encoder": ["transformers", "AutoModel"]},
+    "a function": {"text_encoder": ["transformers", "pipeline"]},
+    "another kind of part": {"scheduler": ["diffusers", "UNet2DConditionModel"]},
+    "class in a module": {"_class_name": "evil.StableDiffusionPipeline"},
+    "custom pipeline": {"custom_pipeline": "evil"},
+    "trust": {"trust_remote_code": True},
+    "auto map": {"auto_map": {"AutoModel": "evil.Net"}},
+}
+CONFIGS = {
+    "network: auto map": ("unet/config.json", {"auto_map": {"AutoModel": "evil.Net"}}),
+    "network: class": ("unet/config.json", {"_class_name": "Net"}),
+    "network: classes": ("vae/config.json", {"_class_name": ["evil", "Net"]}),
+    "network: quantizer": ("unet/config.json", {"quantization_config": {"quant_method": "evil"}}),
+    "text: auto map": ("text_encoder/config.json", {"auto_map": {"AutoModel": "evil.Net"}}),
+    "text: kernel": ("text_encoder/config.json", {"attn_implementation": "evil/kernel"}),
+    "text: trust": ("text_encoder/config.json", {"trust_remote_code": True}),
+    "tokenizer: auto map": (
+        "tokenizer/tokenizer_config.json",
+        {"auto_map": {"AutoTokenizer": ["evil.Net", None]}},
+    ),
+    "tokenizer: file": ("tokenizer/tokenizer_config.json", {"tokenizer_file": "/etc/hostname"}),
+    "tokenizer: path": ("tokenizer/tokenizer_config.json", {"vocab_file": "../../vocab.json"}),
+    "tokenizer: class": ("tokenizer/tokenizer_config.json", {"tokenizer_class": "RagTokenizer"}),
+    "sampler: class": ("scheduler/scheduler_config.json", {"_class_name": "Net"}),
+    "sampler: repository": ("scheduler/scheduler_config.json", {"custom_pipeline": "evil/x"}),
+}
+
+
+@pytest.mark.parametrize("what", [*INDEXES, *CONFIGS])
+def test_a_folder_that_names_code_or_leads_elsewhere_is_refused_unread(copy, what, monkeypatch):
+    mark = plant_code(copy)
+    file, fields = CONFIGS.get(what, ("model_index.json", INDEXES.get(what)))
+    change(copy / file, **fields)
+    for name in ("diffusers.StableDiffusionPipeline", "diffusers.UNet2DConditionModel"):
+        monkeypatch.setattr(f"{name}.from_pretrained", pytest.fail)  # ours is the check
+    part = next(iter(fields)) if what in INDEXES else file.partition("/")[0]
+    message = refusal(copy)
+    assert (part if what != "class in a module" else "evil") in message
+    assert not mark.exists()
+
+
+def test_code_that_lies_in_a_folder_is_not_run(copy):
+    mark = plant_code(copy)  # also under the names that older versions of diffusers look for
+    change(copy / "text_encoder/config.json", _name_or_path="someone/else")  # where it came from
+    assert load_pipeline(str(copy), device="cpu").dtype == "float32"
+    assert not mark.exists()
+
+
+KINDS = {
+    "Stable Diffusion XL": {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]},
+    "XL, which has two": {"_class_name": "StableDiffusionXLPipeline"},
+    "a ControlNet": {"controlnet": ["diffusers", "ControlNetModel"]},
+    "flow-matching": {"scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"]},
+    "a flow-matching": {"_class_name": "FluxPipeline", "unet": None},
+    "of a flow-matching": {"_class_name": "StableDiffusion3Pipeline", "unet": None},
+    "a consistency model": {"_class_name": "LatentConsistencyModelPipeline"},
+    "consistency model": {"scheduler": ["diffusers", "LCMScheduler"]},
+    "an upscaler": {"_class_name": "StableDiffusionUpscalePipeline"},
+    "the embedding of an image": {"_class_name": "StableDiffusionImageVariationPipeline"},
+    "reads no sentence": {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"]},
+    "a diffusion transformer": {"_class_name": "DiTPipeline", "unet": None},
+    "model of videos": {"unet": ["diffusers", "UNet3DConditionModel"]},
+}
+NETWORKS = {
+    "told a class": {"num_class_embeds": 1000},
+    "class embedding": {"class_embed_type": "projection"},
+    "Stable Diffusion XL": {"addition_embed_type": "text_time"},
+    "reads no sentence": {
+        "down_block_types": ["DownBlock2D"] * 2,
+        "mid_block_type": "UNetMidBlock2D",
+        "up_block_types": ["UpBlock2D"] * 2,
+    },
+}
+SAMPLERS = {
+    "a flow-matching": {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+    "flow-matching model": {"use_flow_sigmas": True},
+    "flow-matching": {"prediction_type": "flow_prediction"},
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "fields"),
+    [
+        (file, kind, fields)
+        for file, kinds in (
+            ("model_index.json", KINDS),
+            ("unet/config.json", NETWORKS),
+            ("scheduler/scheduler_config.json", SAMPLERS),
+        )
+        for kind, fields in kinds.items()
+    ],
+)
+def test_a_generator_of_another_shape_is_refused_by_the_name_of_its_kind(copy, file, kind, fields):
+    change(copy / file, **fields)
+    message = refusal(copy)
+    assert kind in message
+    assert "models of the shape of Stable Diffusion 1 and 2" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "pytorch_lora_weights.safetensors"])
+def test_a_part_alone_is_refused_by_the_name_of_its_kind(copy, name):
+    (copy / "model_index.json").unlink()
+    (copy / name).write_text('{"_class_name": "ControlNetModel"}')
+    assert ("a LoRA" if "lora" in name else "a ControlNet") in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+    ],
+)
+def test_a_pointer_of_git_lfs_is_called_one(copy, name):
+    (copy / "unet/diffusion_pytorch_model.bin").write_bytes(POINTER)  # not needed
+    assert check_folder(copy)
+    (copy / name).write_bytes(POINTER)
+    assert f"{name} is a Git LFS pointer" in refusal(copy)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_weights_that_are_no_numbers_are_refused(copy, part, value):
+    (weights,) = (copy / part).glob("*.safetensors")
+    tensors = load_file(weights)
+    tensors[min(tensors)].view(-1)[0] = float(value)
+    save_file(tensors, weights, metadata={"format": "pt"})
+    assert f"{part}/{weights.name} has values that are no numbers" in refusal(copy)
+
+
+def split_weights(path: Path) -> list[Path]:
+    """Write a file of weights as two numbered parts with an index."""
+    tensors, stem = load_file(path), path.stem
+    paths = [path.with_name(f"{stem}-0000{i}-of-00002.safetensors") for i in (1, 2)]
+    where = {name: paths[i % 2].name for i, name in enumerate(sorted(tensors))}
+    for part in paths:
+        inside = {name: tensors[name] for name in where if where[name] == part.name}
+        save_file(inside, part, metadata={"format": "pt"})
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    path.with_name(f"{path.name}.index.json").write_text(json.dumps(index))
+    path.unlink()
+    return paths
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+@pytest.mark.parametrize("form", ["half", "half beside", "other beside", "parts"])
+def test_weights_are_found_by_name_in_any_form(copy, part, form):
+    (weights,) = (copy / part).glob("*.safetensors")
+    half = weights.with_name(f"{weights.stem}.fp16.safetensors")
+    expected = load_pipeline(str(copy), device="cpu")
+    if form == "parts":
+        split_weights(weights)
+    elif form == "other beside":
+        save_file({"a": torch.zeros(1)}, weights.with_name("aaa.safetensors"))
+    else:
+        shutil.copy(weights, half)
+        if form == "half":
+            weights.unlink()
+    found = load_pipeline(str(copy), device="cpu")
+    for name, value in getattr(found.pipeline, part).state_dict().items():
+        assert torch.equal(value, getattr(expected.pipeline, part).state_dict()[name])
+
+
+@pytest.mark.parametrize("form", ["two names", "two precisions", "part lost", "no index", "index"])
+def test_weights_that_could_be_several_are_refused_and_never_guessed(copy, form, tmp_path):
+    weights = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    names = {"two names": ("best", "last"), "two precisions": (".fp16", ".bf16")}.get(form)
+    if names:
+        for name in names:
+            stem = weights.stem * name.startswith(".")
+            shutil.copy(weights, weights.with_name(f"{stem}{name}.safetensors"))
+        weights.unlink()
+        message = refusal(copy)
+        assert all(f"{name}.safetensors" in message for name in names)
+        return
+    _, second = split_weights(weights)
+    index = weights.with_name(f"{weights.name}.index.json")
+    if form == "part lost":
+        second.unlink()
+    elif form == "no index":
+        index.unlink()
+    else:
+        index.write_text(index.read_text().replace(second.name, f"../../{second.name}"))
+    words = {"part lost": "expected 2 numbered parts", "no index": "index.json is missing"}
+    assert words.get(form, "names other files than") in refusal(copy)
+
+
+def test_a_tokenizer_of_another_model_is_refused(copy):
+    tokenizer = copy / "tokenizer/tokenizer.json"
+    content = json.loads(tokenizer.read_text())
+    content["model"]["vocab"] |= {f"word{i}": 2000 + i for i in range(500)}
+    tokenizer.write_text(json.dumps(content))
+    assert "of the same model" in refusal(copy)

@@ -118,7 +118,7 @@ def train_autoencoder(args: argparse.Namespace) -> None:
         torch.manual_seed(args.seed)
         net = make_autoencoder().to(device)
     if args.name == SEEING:
-        blind = AutoencoderKL.from_pretrained(args.work / f"{BLIND}_vae")
+        blind = AutoencoderKL.from_pretrained(args.work / f"{BLIND}_vae", local_files_only=True)
         net.load_state_dict(blind.state_dict())
     weights = {"l1": 1, "edge": 1, "seen": args.perceptual_weight, "tone": 1}
     weights |= {"alike": 0.1, "kl": 3e-4}

@@ -179,7 +179,8 @@ def load_scenes(
     located = hub.locate(key, remote=True, cache=cache)
     found = read_folder(located.root, progress=progress)
     known[key].labels_of(found.class_names, where=str(located.root))
-    return _described(found, located.repository or str(located.root))
+    found = _described(found, located.repository or str(located.root))
+    return replace(found, notes=(*found.notes, *filter(None, [located.unpinned])))
 
 
 def _described(found: LabelledImages, origin: str) -> LabelledImages:

@@ -3,6 +3,17 @@
 ``read_lock`` says what there is, ``locate`` where it is.
 """
 
+from course_utils.hub.folders import (
+    SHARD,
+    check_model,
+    choose_weights,
+    read_json,
+    read_settings,
+    refuse_pointer,
+    refuse_references,
+    require_finite,
+    require_tokenizer,
+)
 from course_utils.hub.lock import (
     DATA_ROOT,
     KINDS,
@@ -20,11 +31,20 @@ __all__ = [
     "DATA_ROOT",
     "KINDS",
     "LOCK_FILE",
+    "SHARD",
     "Artifact",
     "ArtifactError",
     "Located",
+    "check_model",
+    "choose_weights",
     "list_files",
     "locate",
+    "read_json",
     "read_lock",
+    "read_settings",
+    "refuse_pointer",
+    "refuse_references",
+    "require_finite",
+    "require_tokenizer",
     "sha256_of",
 ]

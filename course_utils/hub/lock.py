@@ -50,6 +50,7 @@ class Located:
     revision: str | None = None  # commit that was downloaded
     repository: str | None = None  # where it was downloaded from, with the commit
     notes: tuple[str, ...] = ()  # why the places before this one did not have it
+    unpinned: str = ""  # what the lock cannot vouch for, of a download
 
 
 def read_lock(path: Path | None = None) -> dict[str, Artifact]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from course_utils.hub.folders import check_model
 from course_utils.hub.lock import (
     DATA_ROOT,
     KINDS,
@@ -20,7 +21,9 @@ from course_utils.hub.lock import (
     sha256_of,
 )
 from course_utils.runtime import cache_folder, models_folder, write_atomically
+from course_utils.texts import text
 
+HANDED_OVER = ("mae", "captioner")  # roles whose folders a notebook gives to a library as they are
 TIMEOUT = 10  # seconds that a hub has to answer
 DATA_KINDS = (".parquet", ".csv", ".json", ".txt", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
 # What is downloaded, where the lock lists no files: of a model only KINDS; of a pipeline neither
@@ -61,7 +64,8 @@ def locate(
         Where it is, what it is, and what it stands in for.
 
     Raises:
-        ArtifactError: the name is unknown, no place has it, or a shipped file is damaged.
+        ArtifactError: the name is unknown, no place has it, a shipped file is damaged, or a folder
+            that goes to a library as it is holds more than data (see `check_model`).
         OSError: there is no space for the download.
     """
     data = data or DATA_ROOT
@@ -87,7 +91,16 @@ def locate(
         found = found and replace(found, origin="stand-in", stand_in_for=name, notes=notes)
     if found is None:
         raise ArtifactError("; ".join([_not_found(artifact, models, data), *notes]))
+    if found.artifact.role in HANDED_OVER:
+        _look_over(found.root)
     return found
+
+
+def _look_over(root: Path) -> None:
+    try:
+        check_model(root)
+    except ArtifactError as error:
+        raise ArtifactError(f"the model in {root} is not loaded: {error}") from error
 
 
 def shipped_folder(artifact: Artifact, data: Path) -> Path:
@@ -195,9 +208,18 @@ def find_cached(artifact: Artifact, cache: Path) -> Located | None:
             return None
         here = replace(artifact, files=files, num_bytes=sum(sizes.values()))
         named = {"revision": record["revision"], "repository": record["repository"]}
-        return Located(folder, here, "cache", **named)
+        return Located(folder, here, "cache", **named, unpinned=unpinned(artifact, **named))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def unpinned(artifact: Artifact, revision: str | None, repository: str) -> str:
+    """Say what is missing in the lock to know that a download is what its authors published."""
+    pins = {artifact.revision, *(mirror.partition("@")[2] for mirror in artifact.mirrors)}
+    lacks = ["revision"] * (revision is None or revision not in pins)
+    lacks += ["checksums"] * (not artifact.files)
+    values = {"name": artifact.name, "repository": repository}
+    return " ".join(text(f"hub.unpinned.{what}", **values) for what in lacks)
 
 
 def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, ...]]:

@@ -2,32 +2,29 @@
 
 import contextlib
 import hashlib
-import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
-from course_utils.hub import KINDS, Artifact, Located, locate, read_lock
+from course_utils.hub import (
+    KINDS,
+    SHARD,
+    Artifact,
+    ArtifactError,
+    Located,
+    locate,
+    read_lock,
+    require_finite,
+)
 from course_utils.runtime import pick_device
+from course_utils.text2image.kinds import CLASSES, NETWORKS, check_folder, find_weights
 from course_utils.text2image.records import LEVELS, MARK, GenerationConfig, LevelBy, Task
 from course_utils.texts import text
-
-# The allow-list, read before anything is loaded: whose classes the parts of a pipeline may be. With
-# KINDS, the kinds of files that may decide what a model draws, it says all that a folder may bring.
-CLASSES = {
-    "unet": "diffusers.*",
-    "vae": "diffusers.*",
-    "text_encoder": "transformers.*",
-    "tokenizer": "transformers.*",
-    "scheduler": "diffusers.*",
-}
-NETWORKS = ("unet", "vae", "text_encoder")
-PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 @dataclass
@@ -99,6 +96,8 @@ def load_pipeline(
         found, reasons = located.artifact.name, "; ".join(located.notes)
         said = text("generate.stand_in", name=artifact, found=found, reasons=reasons)
         warnings.warn(said, stacklevel=2)
+    if remote and located.unpinned and located.origin != "cache":
+        warnings.warn(located.unpinned, stacklevel=2)
     pipeline, authors = _load(located, task, pick_device(device and str(device)))
     return TextToImage(
         pipeline=pipeline,
@@ -115,78 +114,6 @@ def load_pipeline(
     )
 
 
-def check_folder(root: Path) -> dict[str, Any]:
-    """Refuse a folder that cannot or should not be loaded; give its ``model_index.json``.
-
-    Files of code and pickles beside what is loaded are never opened, so they do no harm.
-
-    Raises:
-        ValueError: naming the part and what is wrong with it.
-    """
-    index = _read_json(root / "model_index.json")
-    if not isinstance(index.get("_class_name"), str):
-        raise ValueError("model_index.json: a pipeline that brings code of its own is not run")
-    for part, allowed in CLASSES.items():
-        found = ".".join(map(str, index.get(part) or (None, None)))
-        if not fnmatchcase(found, allowed):
-            library = allowed.partition(".")[0]
-            raise ValueError(
-                f"model_index.json: expected {part} to be a class of {library} ({allowed}), got "
-                f"{found}"
-            )
-    for part in NETWORKS:
-        _read_json(root / part / "config.json")
-        _count_weights(root / part)
-    _read_json(root / "scheduler" / "scheduler_config.json")
-    # Without its words transformers makes a tokenizer that knows none, and says nothing.
-    whole = (root / "tokenizer" / "tokenizer.json").is_file()
-    _read_json(root / "tokenizer" / ("tokenizer.json" if whole else "vocab.json"))
-    if not (whole or (root / "tokenizer" / "merges.txt").is_file()):
-        raise ValueError("tokenizer/merges.txt is missing; fetch it again")
-    return index
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    what = path.name if path.name == "model_index.json" else f"{path.parent.name}/{path.name}"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{what} is missing ({error.strerror or error})") from error
-    except ValueError as error:
-        raise ValueError(f"{what} is damaged ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{what} is damaged (no JSON object)")
-    return content
-
-
-def _count_weights(folder: Path) -> int:
-    """Count the tensors of a part, of which only the names are read."""
-    from safetensors import SafetensorError, safe_open
-
-    names: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as weights:
-                names |= set(weights.keys())
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"{folder.name}/{path.name} is damaged or cut short ({error}); fetch it again"
-            ) from error
-    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
-    if pickles and not names:
-        raise ValueError(
-            f"{folder.name} has its weights as a pickle ({', '.join(pickles)}) and not as "
-            "safetensors; a pickle can run any code when it is opened, so it is refused. Fetch the "
-            ".safetensors file of the same model, or convert it where you trust it: "
-            "from_pretrained, then save_pretrained(folder, safe_serialization=True)"
-        )
-    if not names:
-        raise ValueError(
-            f"{folder.name} has no weights: a file *.safetensors is missing; fetch it again"
-        )
-    return len(names)
-
-
 def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Artifact]:
     import diffusers  # slow to import: only for those who draw
 
@@ -198,22 +125,20 @@ def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Arti
     root = located.root
     try:
         with quiet(), torch.random.fork_rng(devices=[]):  # networks draw initial weights
-            authors = _find_authors(located.artifact, check_folder(root)["_class_name"])
-            options = {}
+            index = check_folder(root)
+            authors = _find_authors(located.artifact, index["_class_name"])
             if authors.scheduler:
-                sampler = getattr(diffusers, authors.scheduler)
-                options["scheduler"] = sampler.from_pretrained(root, subfolder="scheduler")
-            pipeline = stock[task].from_pretrained(
-                root,
-                dtype=torch.float16 if device.type == "cuda" else torch.float32,
+                index["scheduler"] = ["diffusers", authors.scheduler]
+            number = torch.float16 if device.type == "cuda" else torch.float32
+            pipeline = stock[task](
+                **{part: _load_part(root / part, *index[part], number) for part in CLASSES},
                 safety_checker=None,  # there is none for overhead images
                 feature_extractor=None,  # it works for the safety checker only
                 requires_safety_checker=False,
-                local_files_only=True,
-                use_safetensors=True,
-                **options,
             )
-        _refuse_made_up_weights(root, pipeline)
+        _check_parts(root, pipeline)
+    except ArtifactError as error:
+        raise ValueError(f"the diffusers pipeline in {root} does not load: {error}") from error
     except Exception as error:  # the library lets through whatever its parts raise
         reason = (str(error).splitlines() or [""])[0][:500]
         raise ValueError(
@@ -225,6 +150,32 @@ def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Arti
     return pipeline.to(device), authors
 
 
+def _load_part(folder: Path, library: str, name: str, dtype: torch.dtype) -> Any:
+    """Load one part by its class, from its own files; nothing in the folder has a say in it."""
+    options: dict[str, Any] = {"local_files_only": True}
+    if folder.name in NETWORKS:
+        _, _, variant = find_weights(folder)[0][0].stem.partition(".")
+        options |= {"torch_dtype": dtype, "use_safetensors": True}
+        options |= {"variant": SHARD.sub("", variant)} if variant else {}
+    if library == "diffusers":
+        return getattr(import_module(library), name).from_pretrained(folder, **options)
+    options["trust_remote_code"] = False
+    if folder.name == "tokenizer":  # the one that reads either form of vocabulary, in any version
+        build = getattr(import_module(library), name.removesuffix("Fast") + "Fast")
+        return build.from_pretrained(folder, **options)
+    build, lacks = getattr(import_module(library), name), []
+    for names in (None, {"^": "text_model."}):  # as versions before the fifth call the weights
+        options["key_mapping"] = names
+        net, found = build.from_pretrained(folder, output_loading_info=True, **options)
+        lacks.append(len(found["missing_keys"]))
+        if not lacks[-1]:
+            return net
+    total = len(net.state_dict())
+    raise ArtifactError(
+        f"{folder.name} has {total - min(lacks)} of its {total} weights; fetch it again"
+    )
+
+
 def _find_authors(artifact: Artifact, class_name: str) -> Artifact:
     """Find the entry of the lock that says how its authors sample; a copy elsewhere is the same."""
     if artifact.settings or not class_name.startswith("Text2Earth"):
@@ -232,15 +183,23 @@ def _find_authors(artifact: Artifact, class_name: str) -> Artifact:
     return read_lock()["text2earth_inpainting" if "Inpaint" in class_name else "text2earth"]
 
 
-def _refuse_made_up_weights(root: Path, pipeline: Any) -> None:
-    """Compare numbers of tensors, for libraries make up those that a file lacks.
+def _check_parts(root: Path, pipeline: Any) -> None:
+    """Compare numbers of tensors, for libraries make up those that a file lacks; look for NaN.
 
     Their names tell nothing: libraries rename those of older models while they read them.
     """
     for part in NETWORKS:
-        found, needed = _count_weights(root / part), len(getattr(pipeline, part).state_dict())
-        if found < needed:
-            raise ValueError(f"{part} has {found} of its {needed} weights; fetch it again")
+        state, (paths, found) = getattr(pipeline, part).state_dict(), find_weights(root / part)
+        if found < len(state):
+            raise ArtifactError(f"{part} has {found} of its {len(state)} weights; fetch it again")
+        require_finite(state, f"{part}/{paths[0].name}")
+    known, read = len(pipeline.tokenizer), pipeline.text_encoder.config.vocab_size
+    alike = len({tuple(pipeline.tokenizer(words).input_ids) for words in ("sea", "a town")}) == 1
+    if known > read or alike:
+        raise ArtifactError(
+            f"the tokenizer knows {known} words, and the text encoder reads {read}: they are not "
+            "of the same model, or the vocabulary was lost; fetch tokenizer/ again"
+        )
 
 
 def _check_task(pipeline: Any, artifact: str, task: Task) -> None:

@@ -4,7 +4,6 @@ Settings are JSON, weights are safetensors or pickles of tensors and nothing els
 those of open_clip and two of transformers: which files and classes are taken is listed below.
 """
 
-import json
 import logging
 import warnings
 import zipfile
@@ -27,12 +26,24 @@ from torch import Tensor, nn
 from torchvision.transforms import Compose
 from transformers.utils import logging as hugging_logging
 
+from course_utils.hub import (
+    ArtifactError,
+    choose_weights,
+    read_json,
+    read_settings,
+    refuse_pointer,
+    require_finite,
+    require_tokenizer,
+)
 from course_utils.images import from_pil, to_unit
 
 CONFIG, HUGGING_CONFIG = "open_clip_config.json", "config.json"  # of open_clip, of transformers
+IMAGE_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 CLASSES = {"siglip": "SiglipModel", "clip": "CLIPModel"}  # model_type there: class of transformers
 SAFE, PICKLED = "*.safetensors", ("open_clip*.bin", "*.pt")  # weights; of pickles only tensors
 PUBLISHED = {"remoteclip": "RemoteCLIP-{}.pt", "georsclip": "RS5M_{}.pt"}  # {}: the architecture
+TOKENIZER_OPTIONS = {"clean", "language", "reduction_mask", "strip_sep_token"}  # passed on verbatim
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
 DECISIVE = {".json", ".safetensors", ".txt", ".model", ".pt", ".bin"}  # can change features
 # What files of OpenAI and of older versions of transformers hold beside the weights
 HARMLESS = ("input_resolution", "context_length", "vocab_size", "position_ids")
@@ -95,28 +106,40 @@ def load_network(root: Path, settings: Mapping[str, Any], asked: str | None) -> 
         if (root / CONFIG).is_file():
             return _load_open_clip(root, settings, asked)
         config = root / HUGGING_CONFIG
-        content = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else None
-        if isinstance(content, dict) and content.get("model_type") in CLASSES:
+        content = read_json(config, config.name) if config.is_file() else {}
+        if content.get("model_type") in CLASSES:
             return _load_transformers(root, content["model_type"])
         path = _find_state(root, settings.get("architecture"))
-        return _build(settings["architecture"], path, settings["activations"], asked)
+        return _build(settings["architecture"], [path], settings["activations"], asked)
     except Exception as error:  # the libraries let through whatever their parts raise
+        advice = "a file is missing, damaged or belongs to another model: restore the folder"
         raise ValueError(
-            f"the CLIP model in {root} does not load ({_first_line(error)}); a file is missing, "
-            "damaged or belongs to another model: restore the folder"
+            f"the CLIP model in {root} does not load ({_first_line(error)})"
+            + ("" if isinstance(error, ArtifactError) else f"; {advice}")
         ) from error
 
 
 def _load_open_clip(root: Path, settings: Mapping[str, Any], asked: str | None) -> Network:
+    config = read_settings(root, CONFIG).get("model_cfg")
+    words = config.get("text_cfg") if isinstance(config, dict) else None
+    if not isinstance(words, dict):
+        raise ArtifactError(f"{CONFIG} describes no network: expected model_cfg with text_cfg")
+    strange = set(words.get("tokenizer_kwargs") or ()) - TOKENIZER_OPTIONS
+    if strange:
+        raise ArtifactError(
+            f"{CONFIG}: expected tokenizer_kwargs of {', '.join(sorted(TOKENIZER_OPTIONS))}, got "
+            f"{', '.join(map(str, strange))}"
+        )
+    if words.get("hf_tokenizer_name"):
+        require_tokenizer(root)
     pickles = [path for kind in PICKLED for path in root.glob(kind)]
-    paths = sorted(root.glob(SAFE)) or sorted(pickles)
+    paths = list(root.glob(SAFE)) or pickles
     if not paths:
-        raise ValueError(f"no {SAFE} beside {CONFIG}, and no {', '.join(PICKLED)}")
-    named = [path for path in paths if path.name.startswith("open_clip")]  # timm's lie beside them
-    source = f"local-dir:{root}"
-    is_quick = open_clip.get_model_config(source).get("quick_gelu", False)
-    usual = settings.get("activations") or ["quickgelu" if is_quick else "gelu"]
-    return _build(source, (named or paths)[0], usual, asked)
+        raise ArtifactError(f"no {SAFE} beside {CONFIG}, and no {', '.join(PICKLED)}; fetch one")
+    usual = ("open_clip_model", "open_clip_pytorch_model", "open_clip*", "model", "*")
+    activations = settings.get("activations")
+    activations = activations or ["quickgelu" if config.get("quick_gelu") else "gelu"]
+    return _build(f"local-dir:{root}", choose_weights(paths, *usual), activations, asked)
 
 
 def _find_state(root: Path, architecture: str | None) -> Path:
@@ -141,24 +164,27 @@ def _find_state(root: Path, architecture: str | None) -> Path:
     return (named if len(paths) > 1 else paths)[0]
 
 
-def _build(source: str, weights: Path, usual: Sequence[str], asked: str | None) -> Network:
+def _build(source: str, paths: list[Path], usual: Sequence[str], asked: str | None) -> Network:
     """Build what open_clip knows by a name or reads from a folder, and fill in the weights."""
-    if open_clip.get_model_config(source) is None:
+    known = open_clip.get_model_config(source)
+    if known is None:
         raise ValueError(f"open_clip has no architecture {source!r}")
     options = {"load_weights": False, "pretrained_image": False, "pretrained_text": False}
     options["quick_gelu"] = (asked or usual[0]) == "quickgelu"
     with _quiet():
         net = open_clip.create_model(source, **options)
-    state = _read_state(weights)
+    state = _read_states(paths)
     for name in ("logit_scale", "logit_bias"):  # a number, or a list of one
         if name in state and isinstance(getattr(net, name, None), Tensor):
             state[name] = state[name].reshape(getattr(net, name).shape)
     expected = net.state_dict()
     called = f"what its {CONFIG} says" if source.startswith("local-dir:") else source
-    _require_same(shapes_of(state), shapes_of(expected), file=weights.name, network=called)
+    _require_same(shapes_of(state), shapes_of(expected), file=paths[0].name, network=called)
     net.load_state_dict({name: state[name] for name in expected})
     net.to(memory_format=torch.channels_last)  # convolutions on the CPU: a fifth less time
-    tokenize = open_clip.get_tokenizer(source)
+    words = known["text_cfg"]
+    tokenize = open_clip.get_tokenizer(source, **(LOCAL if words.get("hf_tokenizer_name") else {}))
+    _require_words(tokenize, words.get("vocab_size", 49408))
     config = PreprocessCfg(**net.visual.preprocess_cfg)
     *resize_and_crop, _, normalize = image_transform_v2(config, is_train=False).transforms
     geometry, (height, width) = Compose(resize_and_crop), config.input_size[1:]
@@ -181,19 +207,26 @@ def _load_transformers(root: Path, kind: str) -> Network:
     Prompts are filled up to the full length, as in training: SigLIP has no mask, and reads the
     padding too.
     """
-    paths = sorted(root.glob(SAFE))
+    paths = list(root.glob(SAFE))
     if not paths:
-        raise ValueError(f"no {SAFE} beside {HUGGING_CONFIG}, and pickles are not taken there")
-    state = {name: value for path in paths for name, value in _read_state(path).items()}
-    build, here = getattr(transformers, CLASSES[kind]), {"local_files_only": True}
+        raise ArtifactError(f"no {SAFE} beside {HUGGING_CONFIG}, and pickles are not taken there")
+    read_settings(root, HUGGING_CONFIG)
+    require_tokenizer(root)
+    pixels_in = [name for name in IMAGE_CONFIGS if (root / name).is_file()] or IMAGE_CONFIGS[:1]
+    for name in pixels_in:
+        read_settings(root, name)
+    paths = choose_weights(paths, "model", "*")
+    state, build = _read_states(paths), getattr(transformers, CLASSES[kind])
     with _quiet():
-        config = build.config_class.from_pretrained(root, **here)
+        config = build.config_class.from_pretrained(root, **LOCAL)
         with torch.device("meta"):
             expected = shapes_of(build(config).state_dict())
         about = {"file": paths[0].name, "network": f"what its {HUGGING_CONFIG} says"}
         _require_same(shapes_of(state), expected, **about)
-        net = build.from_pretrained(None, config=config, state_dict=state, dtype=torch.float32)
-        reader = transformers.AutoProcessor.from_pretrained(root, trust_remote_code=False, **here)
+        options = {"config": config, "state_dict": state, "dtype": torch.float32}
+        net = build.from_pretrained(None, **options, **LOCAL)
+        reader = transformers.AutoProcessor.from_pretrained(root, **LOCAL)
+    _require_words(lambda words: reader.tokenizer(words).input_ids, config.text_config.vocab_size)
     images, side = reader.image_processor, config.vision_config.image_size
     size = images.crop_size if getattr(images, "do_center_crop", False) else images.size
     if (size["height"], size["width"]) != (side, side):
@@ -228,8 +261,24 @@ def _quiet() -> Iterator[None]:
             hugging_logging.enable_progress_bar()
 
 
+def _require_words(tokenize: Callable[[list[str]], Any], size: int) -> None:
+    """Refuse a tokenizer that tells no sentences apart, or knows more words than the network."""
+    rows = [list(map(int, row)) for row in tokenize(["a river", "two harbors"])]
+    if rows[0] == rows[1] or max(map(max, rows)) >= size:
+        raise ArtifactError(
+            f"its tokenizer is another model's, or has lost its vocabulary: it reads two sentences "
+            f"as {rows[0][:4]} and {rows[1][:4]}, where the network knows {size} words; fetch the "
+            "files of the tokenizer again"
+        )
+
+
+def _read_states(paths: list[Path]) -> dict[str, Tensor]:
+    return {name: value for path in paths for name, value in _read_state(path).items()}
+
+
 def _read_state(path: Path) -> dict[str, Tensor]:
     """Read safetensors, or a pickle of tensors and nothing else; unwrap training checkpoints."""
+    refuse_pointer(path, path.name)
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except (SafetensorError, EOFError, RuntimeError, OSError, KeyError) as error:
@@ -247,6 +296,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
+    require_finite(state, path.name)
     return state
 
 

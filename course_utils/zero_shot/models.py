@@ -105,6 +105,8 @@ def load_clip(
     if remote and located.stand_in_for:
         found, reasons = located.artifact.name, "; ".join(located.notes)
         warnings.warn(text("clip.stand_in", name=name, found=found, reasons=reasons), stacklevel=2)
+    if remote and located.unpinned and located.origin != "cache":
+        warnings.warn(located.unpinned, stacklevel=2)
     asked = None if located.stand_in_for else activation
     network = folders.load_network(located.root, located.artifact.settings, asked)
     usual = network.usual[0]

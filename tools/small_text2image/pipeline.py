@@ -42,7 +42,7 @@ def vae_folder(args: argparse.Namespace, part: str = "") -> Path:
 
 def read_autoencoder(args: argparse.Namespace) -> AutoencoderKL:
     """Read the trained autoencoder."""
-    return AutoencoderKL.from_pretrained(vae_folder(args)).eval()
+    return AutoencoderKL.from_pretrained(vae_folder(args), local_files_only=True).eval()
 
 
 def read_drawer(args: argparse.Namespace, tokenizer: CLIPTokenizer) -> networks.Drawer:

@@ -22,7 +22,7 @@ def tokenizer_in(
     """Read the run's tokenizer, or train it first; a resumed run must keep its words."""
     if not (folder / "merges.txt").is_file():  # written last
         _train_tokenizer(texts, folder, max_length=max_length, pad_token=pad_token)
-    return CLIPTokenizer.from_pretrained(folder)
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def tokenize(
