@@ -221,8 +221,9 @@ def mean_rows(
         values = [run[metric, n] for run in runs]
         low = high = None
         if len(values) > 1:
-            bounds, ends = metrics.mean_interval(values), SHARES.get(metric, (-math.inf, math.inf))
-            low, high = max(ends[0], bounds.low), min(ends[1], bounds.high)
+            ends = SHARES.get(metric, (-math.inf, math.inf))
+            found = metrics.mean_interval(values, ends=ends)
+            low, high = found.low, found.high
         mean = float(np.mean(values))
         yield Row(images, metric, space, "all", mean, low, high, n, len(values))
 
