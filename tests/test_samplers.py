@@ -744,14 +744,15 @@ def call(sampler, x=X, schedule=SHORT, **settings):
 @pytest.mark.parametrize("bad", BAD_STARTS)
 def test_a_bad_start_is_refused_at_the_call(sampler, bad):
     x, message = BAD_STARTS[bad]
+    settings = GOOD[sampler] | ({"x0": x} if "x0" in GOOD[sampler] else {})
     with pytest.raises(ValueError, match=message):
-        call(sampler, x)
+        call(sampler, x, **settings)
     if bad in ("nan", "infinity", "bytes", "about 0"):  # and with the hook
         with pytest.raises(ValueError, match=message):
-            sampler(raw_net, x, SHORT, **GOOD[sampler])
+            sampler(raw_net, x, SHORT, **settings)
     else:
         with pytest.raises((ValueError, TypeCheckError)):
-            sampler(raw_net, x, SHORT, **GOOD[sampler])
+            sampler(raw_net, x, SHORT, **settings)
 
 
 @pytest.mark.parametrize("sampler", GOOD)
