@@ -238,13 +238,29 @@ def to_pil(image: UInt8[Tensor, "c h w"]) -> Image.Image:
 
 
 def to_model(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
-    """Map bytes 0 … 255 to model range: x = b / 127.5 - 1, in [-1, 1]."""
-    return images.float() / 127.5 - 1
+    """Map bytes 0 … 255 to model range: x = b / 127.5 - 1, in [-1, 1].
+
+    Raises:
+        ValueError: not bytes.
+    """
+    return _bytes(images).float() / 127.5 - 1
 
 
 def to_unit(images: UInt8[Tensor, "*n c h w"]) -> Float[Tensor, "*n c h w"]:
-    """Map bytes 0 … 255 to unit range: u = b / 255, in [0, 1]."""
-    return images.float() / 255
+    """Map bytes 0 … 255 to unit range: u = b / 255, in [0, 1].
+
+    Raises:
+        ValueError: not bytes.
+    """
+    return _bytes(images).float() / 255
+
+
+def _bytes(images: Tensor) -> Tensor:
+    if images.dtype != torch.uint8:
+        raise ValueError(
+            f"expected bytes 0 … 255, uint8, got {images.dtype}: they may have been scaled already"
+        )
+    return images
 
 
 def to_bytes(images: Float[Tensor, "*n c h w"]) -> UInt8[Tensor, "*n c h w"]:

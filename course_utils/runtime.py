@@ -9,6 +9,7 @@ import secrets
 import sys
 import tempfile
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import psutil
@@ -90,6 +91,7 @@ def setup(
     for what, value, known in (("PROFILE", profile, PROFILES), ("LANG", language, LANGUAGES)):
         if value not in known:
             raise ValueError(f"COURSE_{what}: expected one of {', '.join(known)}, got {value!r}")
+    seed = _seed() if seed is None else check_seed(seed)
     os.environ["COURSE_LANG"] = language
     cache, notes = _writable_cache()
     return Runtime(
@@ -101,7 +103,7 @@ def setup(
         xbd=_folder("COURSE_XBD", "Give the folder above train, tier3, test and hold."),
         models=models_folder(),
         language=language,
-        seed=_seed() if seed is None else seed,
+        seed=seed,
         notes=notes,
     )
 
@@ -112,10 +114,7 @@ def _variable(name: str) -> str | None:
 
 def _seed() -> int:
     value = _variable("COURSE_SEED") or "0"
-    try:
-        return int(value)
-    except ValueError:
-        raise ValueError(f"COURSE_SEED: expected a whole number, got {value!r}") from None
+    return check_seed(int(value) if value.strip().isdecimal() else value, "COURSE_SEED")
 
 
 def _folder(variable: str, advice: str, names: tuple[str, ...] = ()) -> str | Path | None:
@@ -281,9 +280,30 @@ def pick_device(prefer: str | None = None) -> torch.device:
     return torch.device(prefer)
 
 
+def check_seed(seed: object, name: str = "seed") -> int:
+    """Return a seed as Python's whole number, if it fits wherever seeds go.
+
+    Args:
+        seed: of Python or of NumPy.
+        name: what error messages call it.
+
+    Raises:
+        ValueError: it is no whole number from 0 to 2^63 - 1.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ValueError(
+            f"{name}: expected a whole number from 0 to 2^63 - 1, such as 0, got {seed!r}"
+        )
+    return int(seed)
+
+
 def seeded(seed: int) -> torch.Generator:
-    """Make a generator on the CPU, so that every device starts from the same random numbers."""
-    return torch.Generator().manual_seed(seed)
+    """Make a generator on the CPU, so that every device starts from the same random numbers.
+
+    Raises:
+        ValueError: no seed.
+    """
+    return torch.Generator().manual_seed(check_seed(seed))
 
 
 def derive_seed(*parts: object) -> int:
@@ -292,13 +312,22 @@ def derive_seed(*parts: object) -> int:
     Equal parts give equal seeds on every machine: the first 63 bits of SHA-256 of their JSON.
 
     Args:
-        parts: int, float, str, bool, None, and lists or tuples of these.
+        parts: int (of NumPy too), float, str, bool, None, and lists or tuples of these.
 
     Raises:
-        TypeError: another kind, such as a path or a NumPy integer, whose text may vary.
+        TypeError: another kind, such as a path, whose text may vary.
     """
-    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    digest = hashlib.sha256(json.dumps(parts, default=_whole).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _whole(part: object) -> int:
+    if not isinstance(part, Integral):
+        raise TypeError(
+            f"parts of a seed: expected numbers, words and lists of these, got {part!r}; "
+            "str(part) makes a word of it, if that is the same everywhere"
+        )
+    return int(part)
 
 
 def environment_report() -> dict[str, str]:

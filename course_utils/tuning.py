@@ -9,6 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from course_utils.diffusion.inputs import check_number
+from course_utils.metrics.classification import require_classes
+from course_utils.metrics.generation import check_features
+from course_utils.runtime import check_seed, seeded
+
 NUM_STEPS = (50, 150, 450)  # what choose_config tries, fewest steps first
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
@@ -25,11 +30,10 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing."""
-        if self.num_steps < 1 or self.batch_size < 1 or self.learning_rate <= 0:
-            raise ValueError(
-                "num_steps and batch_size must be at least 1 and learning_rate positive, "
-                f"but they are {self.num_steps}, {self.batch_size} and {self.learning_rate:g}"
-            )
+        check_number("num_steps", self.num_steps, "[1, inf)", whole=True)
+        check_number("batch_size", self.batch_size, "[1, inf)", whole=True)
+        check_number("learning_rate", self.learning_rate, "(0, inf)")
+        check_number("weight_decay", self.weight_decay, "[0, inf)")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,12 @@ class Heads:
     bias: Float[Tensor, "a k"]
 
     def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "a n k"]:
-        """Score images with every head."""
+        """Score images with every head.
+
+        Raises:
+            ValueError: features of another model, or with NaN.
+        """
+        check_features(features, self.weights.flatten(0, 1), at_least=1)
         return torch.einsum("nd,akd->ank", features, self.weights) + self.bias[:, None]
 
 
@@ -97,13 +106,18 @@ def tune_heads(
 
     Raises:
         ValueError: for no heads, a head without images, a label or row out of range, not one label
-            an image, or soft labels that are no shares of these classes.
+            an image, soft labels that are no shares of these classes, features with NaN or of
+            another width than the weights, or a seed that is none.
 
     Source:
         He et al. 2023 (arXiv:2210.07574), section 3.2, "classifier tuning"; text initialization
         as in Wortsman et al. 2022 (arXiv:2109.01903).
     """
-    _check(features, heads, weights)
+    check_features(features, weights, at_least=1)
+    check_number("logit_scale", logit_scale, "(0, inf)")
+    if not heads:
+        raise ValueError("no heads to train: give at least one HeadData")
+    heads = [_checked(i, head, len(features), len(weights)) for i, head in enumerate(heads)]
     rows, places = _batches(heads, config)
     labels = _join_labels(heads, weights)
     num_heads = len(heads)
@@ -129,24 +143,28 @@ def tune_heads(
         yield TuneStep(step, losses.detach(), trained)
 
 
-def _check(
-    features: Float[Tensor, "b d"], heads: Sequence[HeadData], weights: Float[Tensor, "k d"]
-) -> None:
-    if not heads:
-        raise ValueError("no heads to train: give at least one HeadData")
-    for number, head in enumerate(heads):
-        if not len(head.rows):
-            raise ValueError(f"head {number} has no training images")
-        if len(head.labels) != len(head.rows):
+def _checked(number: int, head: HeadData, num_rows: int, num_classes: int) -> HeadData:
+    """Return what one head learns from as int64, or soft, tensors, if it can learn from that."""
+    rows, labels = torch.as_tensor(head.rows), torch.as_tensor(head.labels)
+    is_soft, name = labels.is_floating_point(), f"head {number}"
+    for what, numbers, limit in (("rows", rows, num_rows), ("labels", labels, num_classes)):
+        if what == "labels" and is_soft:
+            continue
+        if numbers.dim() != 1 or numbers.is_floating_point() or numbers.dtype == torch.bool:
             raise ValueError(
-                f"head {number} has {len(head.rows)} images but {len(head.labels)} labels"
+                f"{name} has {what} as {numbers.dtype} of shape {tuple(numbers.shape)}: expected "
+                "whole numbers of shape (n,), one an image"
             )
-        if head.labels.is_floating_point():
-            _check_soft(number, head.labels, len(weights))
-        elif int(head.labels.min()) < 0 or int(head.labels.max()) >= len(weights):
-            raise ValueError(f"head {number} has labels outside 0 … {len(weights) - 1}")
-        if int(head.rows.min()) < 0 or int(head.rows.max()) >= len(features):
-            raise ValueError(f"head {number} names rows outside 0 … {len(features) - 1}")
+        if not len(numbers):
+            raise ValueError(f"{name} has no training images")
+        if int(numbers.min()) < 0 or int(numbers.max()) >= limit:
+            raise ValueError(f"{name} has {what} outside 0 … {limit - 1}")
+    if is_soft:
+        _check_soft(number, labels, num_classes)
+    if len(labels) != len(rows):
+        raise ValueError(f"{name} has {len(rows)} images but {len(labels)} labels")
+    labels = labels if is_soft else labels.long()
+    return HeadData(rows.long(), labels, check_seed(head.seed, f"seed of {name}"))
 
 
 def _check_soft(number: int, labels: Tensor, num_classes: int) -> None:
@@ -184,7 +202,7 @@ def _batches(
     needed = config.num_steps * config.batch_size
     rows, places, start = [], [], 0
     for head in heads:
-        generator = torch.Generator().manual_seed(head.seed)
+        generator = seeded(head.seed)
         num_epochs = -(-needed // len(head.rows))
         order = torch.cat(
             [torch.randperm(len(head.rows), generator=generator) for _ in range(num_epochs)]
@@ -229,9 +247,12 @@ def choose_config(
         A trial for each pair, fewest steps first; its accuracy is the mean over the heads.
 
     Raises:
-        ValueError: as ``tune_heads``.
+        ValueError: as ``tune_heads``, or validation images without a label each.
     """
-    images, labels = validation
+    images, _ = check_features(validation[0], features, at_least=1)
+    (labels,) = require_classes(labels=validation[1], num_classes=len(weights))
+    if len(labels) != len(images):
+        raise ValueError(f"validation: got {len(images)} images but {len(labels)} labels")
     for num_steps, learning_rate in product(NUM_STEPS, LEARNING_RATES):
         config = TuneConfig(num_steps=num_steps, learning_rate=learning_rate, batch_size=batch_size)
         *_, last = tune_heads(features, heads, weights, config, logit_scale=logit_scale)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mini_earth.hazard import Hazard, damage_levels, draw_hazard
-from mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, STRUCTURES, Building, Scene
+from mini_earth.scene import (
+    SCENE_CLASSES,
+    SETTLEMENTS,
+    STRUCTURES,
+    Building,
+    Scene,
+    check_seed,
+)
 from mini_earth.settle import draw_lots, settle
 from mini_earth.shapes import Frame, Water, Waves, draw_water, draw_waves
 from mini_earth.sites import SITES, lay_track
@@ -81,18 +88,18 @@ def make_scene(
             Each scene has its own by default.
 
     Raises:
-        ValueError: for a class, style or disaster that does not exist, an extent or a place out
-            of range, or a disaster where nothing is built.
+        ValueError: for a class, style or disaster that does not exist, an extent, a place or a
+            seed out of range, or a disaster where nothing is built.
     """
     _check(scene_class, style, disaster=disaster, extent=extent, place=place)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed := check_seed(seed))
     place, date = _draw_occasion(rng, STYLES[style], place=place, date=date)
     water = _draw_water(rng, scene_class, disaster=disaster, extent=extent)
     bare = Scene(
         scene_class=scene_class,
         style=STYLES[style],
         seed=seed,
-        look=seed if look is None else look,
+        look=check_seed(seed if look is None else look, "look"),
         extent=extent,
         disaster=disaster,
         longitude=place[0],

@@ -6,6 +6,7 @@ x runs east and y runs south from the north-western corner, as pixels do.
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -38,6 +39,19 @@ LAND_COVER: tuple[str, ...] = (
 )
 STRUCTURES: tuple[str, ...] = ("wood", "masonry", "concrete")
 SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])  # corners, clockwise on the image
+
+
+def check_seed(seed: object, name: str = "seed") -> int:
+    """Return a seed as Python's whole number.
+
+    Raises:
+        ValueError: it is no whole number from 0 to 2^63 - 1.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ValueError(
+            f"{name}: expected a whole number from 0 to 2^63 - 1, such as 0, got {seed!r}"
+        )
+    return int(seed)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mini_earth.ground import add_snow, paint_ground, paint_water, plant_trees
 from mini_earth.hazard import DISASTERS
 from mini_earth.layout import make_scene
 from mini_earth.objects import draw_buildings, draw_patches, draw_roads, draw_vehicles
-from mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene
+from mini_earth.scene import SCENE_CLASSES, SETTLEMENTS, Scene, check_seed
 from mini_earth.surface import COVER, Stencil, Surface
 
 _SHARES = (0.3, 0.25, 0.25, 0.2)  # of the settlements among the places of disasters
@@ -150,6 +150,7 @@ def _paint(
 
 def disaster_scene(disaster: str, style: str, *, seed: int) -> Scene:
     """Lay out a settlement of 90 to 170 m that ``disaster`` has struck: some houses show it."""
+    seed = check_seed(seed)
     rng = np.random.default_rng([seed, 1])
     for _ in range(_MOST_DRAWS):
         place = SETTLEMENTS[int(rng.choice(len(SETTLEMENTS), p=_SHARES))]
@@ -179,6 +180,7 @@ def sample_views(
         size: side in pixels.
         disaster_share: share of post-event views; one pre-event view comes with every five.
     """
+    seed = check_seed(seed)
     for index in range(num):
         rng = np.random.default_rng([seed, index])
         style = styles[int(rng.integers(len(styles)))]

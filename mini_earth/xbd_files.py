@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from mini_earth.camera import sun_position
 from mini_earth.hazard import draw_hazard
 from mini_earth.layout import make_scene
-from mini_earth.scene import VERSION, Scene
+from mini_earth.scene import VERSION, Scene, check_seed
 from mini_earth.views import Metadata, outlines, render
 from mini_earth.xbd_plan import METERS_PER_DEGREE, SPLITS, XbdTile, digest, plan_tiles
 
@@ -98,7 +98,7 @@ def write_xbd(
         What was asked for, by name; `xbd.find_scenes` lists the same.
 
     Raises:
-        ValueError: an unknown event or split, a number out of range, or a folder that holds
+        ValueError: an unknown event or split, a number or seed out of range, or a folder that holds
             something else: real scenes, or a world of other settings.
         OSError: the disk is full or the folder read-only; what was written stays whole.
 
@@ -128,7 +128,7 @@ def write_xbd_steps(
 
     Arguments are checked at the call, files are written as the pairs are asked for.
     """
-    extent = size * meters_per_pixel
+    extent, seed = size * meters_per_pixel, check_seed(seed)
     if not 16 <= size <= 1024:
         raise ValueError(f"size is {size} pixels; give 16 to 1024")
     if not 20.0 <= extent <= 3000.0:

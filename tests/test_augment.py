@@ -789,6 +789,34 @@ def test_colors_of_other_channels_are_refused():
         augment.adjust_brightness(images, torch.ones(2))
 
 
+BY_HAND = {
+    **{
+        name: lambda images, name=name: getattr(augment, name)(images, torch.ones(len(images)))
+        for name in ("adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue")
+    },
+    "erase": lambda images: augment.erase(images, torch.zeros(len(images), 4).long()),
+    "mixup": lambda images: augment.mixup(images, None, lam=0.5, order=torch.tensor([1, 0])),
+    "Batch": Batch,
+}
+NO_IMAGES = {
+    "bytes": torch.full((2, 3, 4, 4), 200, dtype=torch.uint8),
+    "bytes as floats": torch.full((2, 3, 4, 4), 200.0),
+    "model range": torch.full((2, 3, 4, 4), -0.5),
+    "doubles": torch.zeros(2, 3, 4, 4).double(),
+    "NaN": torch.full((2, 3, 4, 4), math.nan),
+    "without channels": torch.zeros(2, 4, 4),
+    "none": torch.zeros(0, 3, 4, 4),
+}
+
+
+@pytest.mark.usefixtures("no_hook")
+@pytest.mark.parametrize("function", BY_HAND)
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_images_outside_of_unit_range_are_noticed_not_clipped(function, kind):
+    with pytest.raises(ValueError, match=r"images: expected .*in \[0, 1\], got"):
+        BY_HAND[function](NO_IMAGES[kind])
+
+
 def test_a_composition_wants_one_draw_for_each_part():
     composed = augment.Compose((augment.Flip(), augment.Hue()))
     params = composed.draw(5, 24, 24, generator())

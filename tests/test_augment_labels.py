@@ -315,6 +315,7 @@ def test_labels_become_targets():
         ([], r"one whole number an image"),
         ([0.5], r"one whole number an image"),
         ([[0, 1]], r"one whole number an image"),
+        ([True, False], r"one whole number an image"),
     ],
 )
 def test_labels_outside_the_classes_are_refused(labels, match):

@@ -602,6 +602,41 @@ def test_the_loss_refuses_bad_images(x0, message, no_hook):
             judge(lambda x_t, t: x_t, x0, NoiseSchedule.linear(), generator=generator())
 
 
+BYTES = torch.arange(4 * 3 * 8 * 8).reshape(4, 3, 8, 8) % 256
+NO_MODEL_RANGE = {
+    "0 to 255": BYTES.float(),
+    "doubles": BYTES.double(),
+    "dark": BYTES / 255 * 30,
+    "about 0": BYTES - 127.5,
+    "one broken pixel": torch.where(BYTES == 17, 255.0, BYTES / 127.5 - 1),
+    "channels last": BYTES.permute(0, 2, 3, 1).float(),
+    "without channels": BYTES[:, 0].float(),
+}
+RANGED = {
+    "eps_loss": lambda x0, rng: eps_loss(lambda x, t: x, x0, NoiseSchedule.linear(), generator=rng),
+    "vlb_terms": lambda x0, rng: vlb_terms(
+        lambda x, t: x, x0, NoiseSchedule.linear(3), generator=rng
+    ),
+    "q_sample": lambda x0, rng: q_sample(
+        x0, torch.zeros(len(x0), dtype=torch.int64), torch.zeros_like(x0), NoiseSchedule.linear()
+    ),
+}
+
+
+@pytest.mark.parametrize("formula", RANGED)
+@pytest.mark.parametrize("kind", NO_MODEL_RANGE)
+def test_images_of_bytes_are_noticed(formula, kind):
+    with pytest.raises(ValueError, match=r"x0: expected images in \[-1, 1\], .* got .*to_model"):
+        RANGED[formula](NO_MODEL_RANGE[kind], generator())
+
+
+@pytest.mark.parametrize("formula", RANGED)
+def test_images_latents_and_points_in_their_range_are_not_suspected(formula):
+    unit = BYTES / 255
+    for x0 in (2 * unit - 1, unit, 3 * draw(4, 4, 8, 8).clamp(-3, 3), 200 * draw(4, 2)):
+        RANGED[formula](x0, generator())
+
+
 def test_the_loss_refuses_other_weightings_and_denoisers(no_hook):
     x0, schedule = draw(3, 2), NoiseSchedule.linear()
     with pytest.raises(ValueError, match="one of None, min_snr, got 'p2'"):

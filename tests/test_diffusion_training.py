@@ -424,6 +424,9 @@ def test_a_net_that_breaks_is_told_from_data_that_are_broken():
         ([(points(0), None)], "0 images with no labels at step 0"),
         ([(points(4)[0], None)], "x0: expected a batch with two axes"),
         ([(points(4).byte(), None)], "x0: expected a tensor of floats"),
+        ([([[1.0, 2.0]] * 999, None)], r"x0: .*got list \[\[1.0, 2.0\], .{,99}\.\.\.\]"),
+        ([(255 * torch.rand(4, 3, 8, 8), None)], r"\[-1, 1\], or noise, got .*0 … 255"),
+        ([(points(4), None), (255 * torch.rand(4, 1, 8, 8), None)], r"\[-1, 1\], or noise"),
     ],
 )
 def test_bad_batches_are_refused(given, message, no_hook):

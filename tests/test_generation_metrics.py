@@ -4,6 +4,7 @@ import inspect
 import math
 import warnings
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch import nn
 from course_utils import metrics
 from course_utils.metrics import generation, neighbors
 from course_utils.metrics.generation import _self_sum, require_features
+from course_utils.runtime import seeded
 
 
 def normal(seed: int, n: int, d: int, *, shift: float = 0.0, scale: float = 1.0) -> torch.Tensor:
@@ -326,12 +328,44 @@ def test_density_and_coverage_of_one_distribution_are_what_is_expected(n, m, k):
     assert np.mean([crowd.coverage for crowd in found]) == pytest.approx(expected, abs=0.01)
 
 
+COMPARED = {
+    "frechet_distance": metrics.frechet_distance,
+    "frechet_by_size": lambda a, b: metrics.frechet_by_size(a, b, [3, 5], generator=seeded(0)),
+    "kernel_distance": metrics.kernel_distance,
+    "clip_score": metrics.clip_score,
+    "precision_recall": metrics.precision_recall,
+    "density_coverage": metrics.density_coverage,
+    "nearest_neighbors": metrics.nearest_neighbors,
+    "copied_share": lambda a, b: metrics.copied_share(a, a + 1, b, quantile=0.5),
+}
+ROWS = normal(0, 9, 4)
+NO_FEATURES = {
+    "NaN": (torch.where(torch.eye(9, 4) > 0, math.nan, ROWS), "NaN or infinity in 4 of 9 rows"),
+    "infinity": (torch.cat([ROWS[:8], ROWS[8:] / 0]), "in 1 of 9 rows, first in row 8"),
+    "one row": (ROWS[0], r"got shape \(4,\)"),
+    "images": (ROWS[:, :, None], r"got shape \(9, 4, 1\)"),
+    "other model": (ROWS[:, :3], "extract all with the same model"),
+    "no columns": (ROWS[:, :0], "extract all with the same model"),
+    "none": (ROWS[:0], "or more"),
+}
+
+
+@pytest.mark.parametrize("function", COMPARED)
+@pytest.mark.parametrize("name", NO_FEATURES)
+def test_what_are_no_features_is_said(function, name, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    rows, message = NO_FEATURES[name]
+    for pair in ((rows, ROWS), (ROWS, rows)):
+        with pytest.raises(ValueError, match=message):
+            COMPARED[function](*pair)
+
+
 @pytest.mark.parametrize("function", [metrics.precision_recall, metrics.density_coverage])
 def test_balls_need_neighbours(function):
     rows = normal(0, 4, 3)
     with pytest.raises(ValueError, match="the 4-th neighbour needs 5 images or more in each set"):
         function(normal(0, 20, 3), rows, k=4)
-    with pytest.raises(ValueError, match="k: expected 1 or more, got 0"):
+    with pytest.raises(ValueError, match="k: expected a whole number, 1 or more, got 0"):
         function(rows, rows, k=0)
 
 
@@ -350,7 +384,7 @@ def test_a_copy_is_its_own_nearest_at_exactly_no_distance():
     assert found.distances.tolist() == [[0], [0]]
     with pytest.raises(ValueError, match="expected 41 rows or more"):
         metrics.nearest_neighbors(bank[:2], bank, num=41)
-    with pytest.raises(ValueError, match="num: expected 1 or more"):
+    with pytest.raises(ValueError, match="num: expected a whole number, 1 or more"):
         metrics.nearest_neighbors(bank[:2], bank, num=0)
 
 

@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -53,6 +54,14 @@ def test_ranges_end_where_they_should():
     ends = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2)
     assert images.to_model(ends).flatten().tolist() == [-1, 1]
     assert images.to_unit(ends).flatten().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.int64, torch.bool])
+@pytest.mark.parametrize("function", [images.to_model, images.to_unit])
+def test_only_bytes_are_scaled(function, kind, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"expected bytes 0 … 255, uint8, got torch\."):
+        function(torch.ones(1, 3, 2, 2, dtype=kind))
 
 
 def test_values_between_two_bytes_are_rounded_not_truncated():

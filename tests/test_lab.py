@@ -3,6 +3,7 @@
 import html
 import json
 
+import jaxtyping
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -246,6 +247,68 @@ def test_arms_that_are_all_perfect_give_a_verdict_and_no_crash(good):
     results = lab.tabulate(arms, predictions, data, shots=SHOTS, header=HEADER)
     assert {entry["verdict"] for entry in results.content["summary"]} == {"cannot tell"}
     assert lab.findings(results.content)
+
+
+@pytest.mark.parametrize("num_test", [2, 3, 5])
+@pytest.mark.parametrize("wrong", ["baseline", "others", "all", "none"])
+def test_a_handful_of_test_images_tells_nothing(good, num_test, wrong):
+    _, arms = good
+    data = make_data(num_test=num_test)
+    predictions = labels_of(data.test).repeat(len(arms), 1)
+    for row, arm in zip(predictions, arms, strict=True):
+        if wrong == "all" or (wrong != "none" and (arm.arm == "real") == (wrong == "baseline")):
+            row += 1 - CLASSES * (row == CLASSES - 1).long()  # the next class
+    content = lab.tabulate(arms, predictions, data, shots=SHOTS, header=HEADER).content
+    for entry in content["summary"]:
+        assert entry["verdict"] == "cannot tell"
+        assert 0 <= entry["accuracy_low"] <= entry["accuracy"] <= entry["accuracy_high"] <= 1
+        assert entry["accuracy_low"] < entry["accuracy_high"]
+        assert -1 <= entry["gain_low"] <= entry["gain"] <= entry["gain_high"] <= 1
+        assert entry["gain_low"] < entry["gain_high"]
+    assert lab.findings(content)
+    json.dumps(content, allow_nan=False)
+
+
+def test_gains_of_everything_stay_within_a_hundred_points(good):
+    _, arms = good
+    data = make_data(num_test=12)
+    predictions = labels_of(data.test).repeat(len(arms), 1)
+    real = [i for i, arm in enumerate(arms) if arm.arm == "real"]
+    predictions[real] = (predictions[real] + 1) % CLASSES
+    results = lab.tabulate(arms, predictions, data, shots=SHOTS, header=HEADER)
+    entry = summary_of(results)["real+synthetic", 4]
+    assert (entry["gain"], entry["gain_high"], entry["verdict"]) == (1, 1, "helped")
+    assert 0.3 < entry["gain_low"] < 0.9
+    assert 0.3 < entry["accuracy_low"] < 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 90), (90,), (90, 1), (2, 89)])
+def test_predictions_of_another_shape_are_refused(good, shape, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    predictions = torch.zeros(shape, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"predictions: expected shape \(\d+, 90\), arms x test"):
+        lab.tabulate(good[1], predictions, make_data(), shots=SHOTS, header=HEADER)
+
+
+@pytest.mark.parametrize("num_test", [0, 1])
+def test_too_few_test_images_are_said_before_any_work(num_test):
+    with pytest.raises(ValueError, match=f"two test images or more, got {num_test}"):
+        lab.plan_budget(Profile(), make_data(num_test=num_test), seed=0)
+
+
+def test_seeds_that_do_not_fit_into_the_table_are_said_before_any_work():
+    with pytest.raises(ValueError, match="seeds: expected a whole number from 0"):
+        lab.plan_budget(Profile(num_seeds=3), make_data(), seed=2**63 - 2)
+
+
+def test_features_of_test_images_with_nan_are_said_before_training():
+    data = make_data()
+    arms = lab.draw_arms(data.train, POOL, BUDGET)
+    bank = draw_features(torch.cat([labels_of(data.train), labels_of(POOL)]), seed=1, signal=1.0)
+    weights, test = torch.eye(DIM)[:CLASSES], bank.clone()
+    test[4] = torch.nan
+    with pytest.raises(ValueError, match=r"NaN or infinity in 1 of .* first in row 4"):
+        next(lab.run_arms(arms, bank, weights, CONFIG, test=test, logit_scale=1.0))
 
 
 def test_training_reports_every_step_once():

@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -12,6 +13,12 @@ from course_utils import metrics
 from course_utils.metrics import Interval, crossed_interval, verdict
 
 NUM_CLASSES = 6
+
+
+@pytest.fixture
+def no_hook(monkeypatch):
+    """Run as learners do: nobody checks the annotations, so the package must."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def draw(seed: int, count: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,6 +81,48 @@ def test_unknown_classes_and_empty_input_raise(function):
         function(empty, empty, num_classes=2)
     with pytest.raises(ValueError, match="at least one"):
         metrics.accuracy(empty, empty)
+
+
+JUDGES = {
+    "accuracy": metrics.accuracy,
+    "confusion_matrix": lambda *two: metrics.confusion_matrix(*two, num_classes=3),
+    "macro_f1": lambda *two: metrics.macro_f1(*two, num_classes=3),
+    "per_class_recall": lambda *two: metrics.per_class_recall(*two, num_classes=3),
+}
+CLASSES = torch.tensor([0, 1, 2, 0, 1])
+OTHERS = {
+    "column": CLASSES[:, None],
+    "row": CLASSES[None],
+    "scores": torch.zeros(5, 3),
+    "shorter": CLASSES[:3],
+    "one": CLASSES[:1],
+    "one number": torch.tensor(1),
+    "none": CLASSES[:0],
+    "floats": CLASSES.float(),
+    "NaN": torch.full((5,), math.nan),
+    "bool": CLASSES == 0,
+    "complex": CLASSES.to(torch.complex64),
+}
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("name", OTHERS)
+def test_answers_that_are_not_one_class_number_an_image_are_refused(judge, name, no_hook):
+    for answers in ((OTHERS[name], CLASSES), (CLASSES, OTHERS[name])):
+        with pytest.raises(
+            ValueError, match=r"expected (one class number|class numbers of the same)"
+        ):
+            JUDGES[judge](*answers)
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_class_numbers_of_any_whole_kind_are_the_same(judge, no_hook):
+    expected = JUDGES[judge](CLASSES, CLASSES.flip(0))
+    for kind in (torch.uint8, torch.int8, torch.int32):
+        found = JUDGES[judge](CLASSES.to(kind), CLASSES.flip(0))
+        assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
+    found = JUDGES[judge](CLASSES.numpy(), CLASSES.flip(0).tolist())
+    assert torch.equal(torch.as_tensor(found), torch.as_tensor(expected))
 
 
 def crossed(
@@ -159,10 +208,116 @@ def test_variances_add_and_degrees_of_freedom_follow_satterthwaite():
     assert interval.df == pytest.approx(df)
 
 
-def test_equal_differences_give_zero_width():
-    for value in (0.0, 1.0, -1.0):
-        interval = crossed_interval(torch.full((3, 20), value))
-        assert interval == Interval(value, value, value, math.inf)
+@pytest.mark.parametrize("num", [6, 10, 20, 50, 100, 1000, 10_000])
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_images_that_all_answer_alike_leave_about_as_much_open_as_the_exact_interval(num, seeds):
+    exact = stats.binomtest(num, num).proportion_ci(method="exact").low  # Clopper and Pearson
+    right = crossed_interval(torch.ones(seeds, num), ends=(0.0, 1.0))
+    assert right.high == right.mean == 1
+    assert exact - 1.2 * (1 - exact) < right.low < exact
+    wrong = crossed_interval(torch.zeros(seeds, num), ends=(0.0, 1.0))
+    assert (wrong.low, wrong.high) == pytest.approx((0, 1 - right.low))
+    gain = crossed_interval(torch.zeros(seeds, num))
+    assert (gain.low, gain.high) == pytest.approx((right.low - 1, 1 - right.low))
+    lost = crossed_interval(-torch.ones(seeds, num))
+    assert (lost.low, lost.high) == pytest.approx((-1, -right.low))
+
+
+def cover(num: int, share: float) -> float:
+    """Compute how often the interval of n images holds the share: over all counts, exactly."""
+    covered = 0.0
+    for right in range(num + 1):
+        chance = stats.binom.pmf(right, num, share)
+        if chance > 1e-7:
+            values = (torch.arange(num) < right).double()
+            found = crossed_interval(values[None], ends=(0.0, 1.0))
+            covered += chance * (found.low <= share <= found.high)
+    return covered
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.999])
+@pytest.mark.parametrize("num", [2, 10, 30, 100, 300])
+def test_shares_near_their_end_are_covered_too(num, share):
+    assert cover(num, share) >= 0.9
+    assert cover(num, 1 - share) >= 0.9
+
+
+@pytest.mark.parametrize("seeds", [1, 5, 10])
+@pytest.mark.parametrize("num", [10, 100, 1000])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_the_share_is_covered_whether_seeds_agree_or_not(share, num, seeds):
+    rng = np.random.default_rng(num + seeds)
+    for agreement in (0.0, 0.8):  # of seeds about an image
+        covered = []
+        for _ in range(100):
+            own, shared = rng.standard_normal((seeds, num)), rng.standard_normal((1, num))
+            latent = math.sqrt(1 - agreement) * own + math.sqrt(agreement) * shared
+            values = torch.from_numpy((latent < stats.norm.ppf(share)).astype(np.float64))
+            found = crossed_interval(values, ends=(0.0, 1.0))
+            covered.append(found.low <= share <= found.high)
+        assert np.mean(covered) >= 0.9 - 2 * 0.03  # two standard errors of 100 draws
+
+
+@pytest.mark.parametrize("flipped", [0.002, 0.02, 0.1, 0.5])
+@pytest.mark.parametrize("num", [2, 4, 6, 10, 100, 1000])
+def test_arms_that_are_equally_good_are_seldom_told_apart(num, flipped):
+    rng, claims = np.random.default_rng(num), 0
+    for _ in range(300):
+        gains = rng.choice([-1.0, 0.0, 1.0], num, p=[flipped / 2, 1 - flipped, flipped / 2])
+        claims += verdict(crossed_interval(torch.from_numpy(gains)[None])) != "cannot tell"
+    assert claims / 300 <= 0.05 + 4 * 0.0126  # four standard errors of 300 draws
+
+
+@pytest.mark.parametrize("num", [2, 3, 4, 5])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_handful_of_images_tells_nothing(num, seeds):
+    for lost in range(num):
+        gains = torch.ones(seeds, num)
+        gains[:, :lost] = 0
+        assert verdict(crossed_interval(gains)) == "cannot tell"
+        assert verdict(crossed_interval(-gains)) == "cannot tell"
+
+
+@pytest.mark.parametrize("num", [10, 30, 100, 1000, 10_000])
+def test_fewer_than_five_images_that_changed_tell_nothing_among_many_that_did_not(num):
+    said = []
+    for changed in range(9):
+        gains = (torch.arange(num) < changed).double()[None]
+        said.append(verdict(crossed_interval(gains)))
+    assert said[:5] == ["cannot tell"] * 5
+    assert said[6:] == ["helped"] * 3  # as of the exact sign test
+
+
+def test_what_varies_on_five_images_is_believed_as_it_is():
+    values = (torch.arange(400) < 300).double()[None]
+    expected = stats.ttest_1samp(values[0], 0).confidence_interval(0.95)
+    found = crossed_interval(values)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_ends_are_those_of_what_is_measured():
+    one = torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert crossed_interval(one).low < 0  # a gain may be a loss
+    assert crossed_interval(one, ends=(0.0, 1.0)).low == 0
+    assert crossed_interval(1 - one).high == crossed_interval(1 - one, ends=(0.0, 1.0)).high == 1
+    assert crossed_interval(-torch.ones(2, 3)).low == -1
+    assert crossed_interval(torch.tensor([[5.0, -7.0]])).high > 1  # no answers: no such ends
+    with pytest.raises(ValueError, match="ends: expected some around the mean"):
+        crossed_interval(-torch.ones(1, 9), ends=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0, 1e-9, -7.3])
+@pytest.mark.parametrize("num", [2, 3, 10])
+def test_seeds_that_all_agree_do_not_say_what_others_would(value, num):
+    found = metrics.mean_interval([value] * num)  # also where rounding makes a variance of 1e-34
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert found.mean == pytest.approx(value)
+    assert verdict(found) == "cannot tell"
+    share = metrics.mean_interval([1.0] * num, ends=(0.0, 1.0))
+    assert (share.low, share.high) == (0, 1)
+    assert metrics.mean_interval([0.1, 0.9], ends=(0, 1)).high == 1
+    constant = crossed_interval(torch.full((3, num), 10 + value))  # no share: unknown how far
+    assert (constant.low, constant.high) == (-math.inf, math.inf)
 
 
 def test_half_precision_input_does_not_blur_the_interval():
@@ -205,14 +360,18 @@ def test_the_interval_of_a_mean_is_student_s():
     found = metrics.mean_interval(values, level=0.9)
     low, high = stats.t.interval(0.9, 3, loc=np.mean(values), scale=stats.sem(values))
     assert (found.mean, found.low, found.high, found.df) == pytest.approx((0.3625, low, high, 3))
-    same = metrics.mean_interval([0.5, 0.5])
-    assert (same.low, same.high, same.df) == (0.5, 0.5, math.inf)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
-def test_a_mean_without_an_interval_is_refused(values):
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan], [1.0, math.inf], 1.0, [[1.0, 2.0]]])
+def test_a_mean_without_an_interval_is_refused(values, no_hook):
     with pytest.raises(ValueError, match="two finite values or more"):
         metrics.mean_interval(values)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (1, 5, 1)])
+def test_answers_are_seeds_by_images(shape, no_hook):
+    with pytest.raises(ValueError, match="seeds x images"):
+        crossed_interval(torch.ones(shape))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])

@@ -1,11 +1,13 @@
 """Runtime: what the variables mean, what happens with bad ones, and seeds that stay apart."""
 
+import math
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import jaxtyping
 import nbformat
 import numpy as np
 import psutil
@@ -13,7 +15,8 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from course_utils import runtime, texts
+import mini_earth
+from course_utils import examples, lab, runtime, text2image, texts
 from course_utils.examples import read_scene_classes
 
 
@@ -71,7 +74,10 @@ def test_the_default_folders_lie_in_the_course(monkeypatch):
     [
         ("PROFILE", "huge", "COURSE_PROFILE: expected one of mini, t4, full, got 'huge'"),
         ("LANG", "fr", "COURSE_LANG: expected one of en, zh, got 'fr'"),
-        ("SEED", "1.5", "COURSE_SEED: expected a whole number, got '1.5'"),
+        ("SEED", "1.5", r"COURSE_SEED: expected a whole number from 0 .* got '1.5'"),
+        ("SEED", "-1", r"COURSE_SEED: expected a whole number from 0 .* got '-1'"),
+        ("SEED", "9223372036854775808", r"COURSE_SEED: .* got 9223372036854775808"),
+        ("SEED", "seven", "COURSE_SEED: expected a whole number"),
     ],
 )
 def test_a_bad_value_is_answered_with_what_was_expected(variable, value, message, monkeypatch):
@@ -232,10 +238,52 @@ def test_derived_seeds_of_different_parts_differ_and_fit_63_bits():
     np.random.default_rng(max(many))
 
 
-def test_parts_whose_text_may_vary_are_refused():
-    for part in (np.int64(3), Path("a"), object()):
-        with pytest.raises(TypeError):
+def test_parts_whose_text_may_vary_are_refused_and_numbers_of_numpy_are_numbers():
+    for part in (Path("a"), object(), torch.tensor(3)):
+        with pytest.raises(TypeError, match="parts of a seed"):
             runtime.derive_seed(part)
+    assert runtime.derive_seed("a", [np.int64(3)]) == runtime.derive_seed("a", [3])
+
+
+NO_SEEDS = [-1, 2**63, 2**64, 2**200, True, 1.0, 1.5, math.nan, np.float64(3), np.True_, "3", "a"]
+NO_SEEDS += [None, [1], torch.tensor(3)]
+
+
+@pytest.mark.parametrize("seed", NO_SEEDS, ids=repr)
+def test_what_is_no_seed_is_refused_before_any_work(seed, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    takers = {
+        "seeded": lambda: runtime.seeded(seed),
+        "Budget": lambda: lab.Budget(1, 4, (0, seed)),
+        "GenerationConfig": lambda: text2image.GenerationConfig(seed=seed),
+        "make_scene": lambda: mini_earth.make_scene("forest", mini_earth.TEST_STYLE, seed=seed),
+        "sample_views": lambda: next(
+            mini_earth.sample_views(1, styles=[mini_earth.TEST_STYLE], seed=seed)
+        ),
+        "write_xbd": lambda: mini_earth.write_xbd_steps("never made", seed=seed),
+        "spread": lambda: examples.spread((), 1, seed=seed),
+    }
+    if seed is not None:  # which asks for the default
+        takers["setup"] = lambda: runtime.setup(seed=seed)
+    for name, take in takers.items():
+        with pytest.raises(ValueError, match=r"seeds?\b.* (whole number|0 to 2\^63)"):
+            pytest.fail(f"{name} took {take()}")
+
+
+@pytest.mark.parametrize("seed", [0, 2**63 - 1, np.int64(7), np.uint8(7), np.uint64(2**63 - 1)])
+def test_numbers_from_0_to_63_bits_are_seeds_also_those_of_numpy(seed, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_OUT", str(tmp_path))
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    found = [
+        runtime.check_seed(seed),
+        runtime.seeded(seed).initial_seed(),
+        runtime.setup(seed=seed).seed,
+        lab.Budget(1, 4, (seed,)).seeds[0],
+        text2image.GenerationConfig(seed=seed).seed,
+        mini_earth.make_scene("forest", mini_earth.TEST_STYLE, seed=seed).seed,
+    ]
+    assert [type(each) for each in found] == [int] * len(found)
+    assert set(found) == {int(seed)}
 
 
 def test_the_report_names_versions_and_machine_but_no_folder():

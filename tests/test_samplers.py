@@ -708,6 +708,8 @@ BAD_STARTS = {
     "nan": (torch.full((3, 4), math.nan), "NaN"),
     "infinity": (torch.full((3, 4), math.inf), "infinity"),
     "array": (X.numpy(), "a tensor of floats"),
+    "bytes": (torch.linspace(0, 255, 96).reshape(2, 3, 4, 4), r"images in \[-1, 1\], or noise"),
+    "about 0": (torch.linspace(-128, 127, 96).reshape(2, 3, 4, 4), "images of bytes"),
 }
 BAD_SETTINGS = [
     *((f, {"num_sample_steps": s}, r"\[1, 50\]") for f in STEPPED for s in (0, 51, -3, True)),
@@ -742,14 +744,15 @@ def call(sampler, x=X, schedule=SHORT, **settings):
 @pytest.mark.parametrize("bad", BAD_STARTS)
 def test_a_bad_start_is_refused_at_the_call(sampler, bad):
     x, message = BAD_STARTS[bad]
+    settings = GOOD[sampler] | ({"x0": x} if "x0" in GOOD[sampler] else {})
     with pytest.raises(ValueError, match=message):
-        call(sampler, x)
-    if bad in ("nan", "infinity"):  # and with the hook
+        call(sampler, x, **settings)
+    if bad in ("nan", "infinity", "bytes", "about 0"):  # and with the hook
         with pytest.raises(ValueError, match=message):
-            sampler(raw_net, x, SHORT, **GOOD[sampler])
+            sampler(raw_net, x, SHORT, **settings)
     else:
         with pytest.raises((ValueError, TypeCheckError)):
-            sampler(raw_net, x, SHORT, **GOOD[sampler])
+            sampler(raw_net, x, SHORT, **settings)
 
 
 @pytest.mark.parametrize("sampler", GOOD)

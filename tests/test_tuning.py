@@ -1,6 +1,9 @@
 """Heads trained together against heads trained alone, and against plain AdamW in a loop."""
 
+import math
+
 import jaxtyping
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -174,13 +177,94 @@ def test_training_works_where_gradients_are_switched_off(problem):
         ([0, 1], [0, -1], "labels outside 0 … 2"),
         ([0, 60], [0, 1], "rows outside 0 … 59"),
         ([0, 1, 2], [0, 1], "3 images but 2 labels"),
+        ([0, 1], [[0], [1]], r"labels as torch.int64 of shape \(2, 1\)"),
+        ([[0], [1]], [0, 1], r"rows as torch.int64 of shape \(2, 1\)"),
+        ([0, 1], 0, r"labels as torch.int64 of shape \(\)"),
+        ([0, 1], [True, False], "labels as torch.bool"),
+        ([True] * 60, [0] * 60, "rows as torch.bool"),
+        ([0.0, 1.0], [0, 1], "rows as torch.float32"),
+        ([0, 1], [0.0, 1.0], "expected rows of 3 shares"),
+        ([0, 1], [[math.nan] * 3] * 2, "expected rows of 3 shares"),
     ],
 )
 def test_a_head_with_impossible_data_is_refused(problem, rows, labels, message, no_hook):
     features, _, weights = problem
-    head = HeadData(torch.tensor(rows, dtype=torch.long), torch.tensor(labels, dtype=torch.long), 0)
+    rows, labels = torch.tensor(rows), torch.tensor(labels)
+    head = HeadData(rows.long() if not rows.numel() else rows, labels, 0)
     with pytest.raises(ValueError, match=message):
         next(tune_heads(features, [head], weights, TuneConfig(), logit_scale=SCALE))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"features": "nan"}, "NaN or infinity in 1 of 60 rows, first in row 7"),
+        ({"features": "inf"}, "NaN or infinity in 1 of 60 rows, first in row 7"),
+        ({"weights": "nan"}, "NaN or infinity in 1 of 3 rows"),
+        ({"weights": torch.ones(3, 5)}, r"sets with \[8, 5\] columns"),
+        ({"features": torch.ones(8)}, r"got shape \(8,\)"),
+        ({"logit_scale": math.nan}, "logit_scale: expected a number"),
+        ({"logit_scale": 0.0}, "logit_scale: expected a number"),
+        *(({"seed": seed}, "seed of head 0: expected a whole") for seed in (-1, 2**63, True, 1.0)),
+    ],
+)
+def test_features_with_nan_and_seeds_that_are_none_are_said_before_training(
+    problem, given, message, no_hook
+):
+    features, labels, weights = problem
+    used = {"features": features, "weights": weights, "logit_scale": SCALE, "seed": 0} | given
+    for name in ("features", "weights"):
+        if isinstance(used[name], str):
+            row = 7 if name == "features" else 1
+            used[name] = (features if name == "features" else weights).clone()
+            used[name][row, 2] = float(given[name])
+    heads = [HeadData(torch.arange(60), labels, used.pop("seed"))]
+    scale = used.pop("logit_scale")
+    with pytest.raises(ValueError, match=message):
+        next(tune_heads(used["features"], heads, used["weights"], TuneConfig(), logit_scale=scale))
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (lambda x, y: (x, y[:, None]), "labels: expected one class number an image"),
+        (lambda x, y: (x, y.float()), "labels: expected one class number an image"),
+        (lambda x, y: (x, y + 1), "labels: expected classes 0 … 2, got 1 … 3"),
+        (lambda x, y: (x[:5], y), "5 images but 60 labels"),
+        (lambda x, y: (x[:0], y[:0]), "expected 1 rows or more"),
+        (lambda x, y: (x[:, :5], y), "extract all with the same model"),
+        (lambda x, y: (x * math.nan, y), "NaN or infinity in 60 of 60 rows"),
+    ],
+    ids=["column", "floats", "unknown class", "fewer images", "none", "other model", "NaN"],
+)
+def test_validation_images_need_a_label_each(problem, take, message, no_hook):
+    features, labels, weights = problem
+    heads = [HeadData(torch.arange(60), labels, seed=0)]
+    shown = {"logit_scale": SCALE, "validation": take(features, labels)}
+    with pytest.raises(ValueError, match=message):
+        next(choose_config(features, heads, weights, **shown))
+
+
+def test_labels_and_rows_of_any_whole_kind_train_the_same_head(problem, no_hook):
+    features, labels, weights = problem
+    rows, config = torch.arange(60), TuneConfig(num_steps=2)
+    heads = [
+        HeadData(rows, labels, seed=3),
+        HeadData(rows.int(), labels.to(torch.uint8), seed=np.int64(3)),
+        HeadData(rows.numpy(), labels.tolist(), seed=3),
+    ]
+    trained = last(tune_heads(features, heads, weights, config, logit_scale=SCALE)).heads
+    assert torch.equal(trained.weights[1], trained.weights[0])
+    assert torch.equal(trained.weights[2], trained.weights[0])
+    with pytest.raises(ValueError, match="NaN"):
+        trained.logits(features * math.nan)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, "0.1", True])
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "num_steps", "batch_size"])
+def test_settings_are_numbers(name, value, no_hook):
+    with pytest.raises(ValueError, match=f"{name}: expected a "):
+        TuneConfig(**{name: value})
 
 
 def test_no_heads_and_empty_settings_are_refused(problem):

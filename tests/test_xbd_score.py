@@ -2,6 +2,7 @@
 
 import inspect
 
+import jaxtyping
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -151,5 +152,42 @@ def test_wrong_values_sizes_and_no_tiles_are_refused():
 
 def test_masks_of_different_sizes_are_refused_also_without_type_checks():
     plain = inspect.unwrap(count_pixels)
-    with pytest.raises(XbdError, match=r"expected masks of one size, got \(1, 2\), \(1, 3\)"):
+    with pytest.raises(XbdError, match=r"of one size, height x width, got \(1, 2\), \(1, 3\)"):
         plain(mask([1, 0]), mask([1, 0, 0]))
+
+
+NO_MASKS = {
+    "no pixels": (mask([1, 0])[:0], "of one size, height x width"),
+    "one row": (mask([1, 0])[0], "of one size, height x width"),
+    "channels": (mask([1, 0])[..., None], "of one size, height x width"),
+    "buildings": (mask([1, 0]) > 0, "got True and False"),
+    "NaN": (mask([1, 0]) * np.nan, r"got \[nan\]"),
+    "shares": (mask([1, 0]) * 0.5, r"got \[0.5\]"),
+}
+
+
+@pytest.mark.parametrize("name", NO_MASKS)
+def test_what_is_no_mask_of_levels_is_refused_also_where_both_are_alike(name, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    wrong, message = NO_MASKS[name]
+    with pytest.raises(XbdError, match=message):
+        count_pixels(wrong, wrong)
+
+
+@pytest.mark.parametrize("factor", [0.5, np.nan])
+def test_shares_say_not_yet_where_buildings_are(factor, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    levels = mask([1, 2])
+    with pytest.raises(XbdError, match="choose a threshold"):
+        count_pixels(levels, levels, predicted_buildings=levels * factor)
+    marked = count_pixels(levels, levels, predicted_buildings=levels > 0)
+    assert (
+        marked.buildings.tolist()
+        == count_pixels(levels.tolist(), levels).buildings.tolist()
+        == [2, 0, 0]
+    )
+
+
+def test_masks_themselves_are_no_counts():
+    with pytest.raises(XbdError, match="what count_pixels gives, got ndarray"):
+        inspect.unwrap(xview2_score)([mask([1, 2])])

@@ -230,7 +230,7 @@ def training_rows(
 ) -> Iterator[dict[str, object]]:
     """Train every arm at every amount; the gain is the paired difference to real-only."""
     zero = given.hits(given.logit_scale * given.test.features @ given.weights.T)
-    level = metrics.crossed_interval(zero[None])
+    level = metrics.crossed_interval(zero[None], ends=(0, 1))
     nothing = metrics.Interval(0.0, 0.0, 0.0, float("inf"))
     yield cells(level, nothing, TuneConfig(), study="training", family="zero_shot", seeds=0)
     for per_class in args.amounts:
@@ -240,7 +240,8 @@ def training_rows(
         right, names = given.hits(trained.logits(given.test.features)), [arm for arm, _ in named]
         by_arm = {arm: right[[name == arm for name in names]] for arm in dict(named)}
         for arm, hits in by_arm.items():
-            level, gain = map(metrics.crossed_interval, (hits, hits - by_arm["real"]))
+            level = metrics.crossed_interval(hits, ends=(0, 1))
+            gain = metrics.crossed_interval(hits - by_arm["real"])
             about = {"family": arm, "per_class": per_class, "seeds": args.seeds}
             about["copies"] = 0 if arm == "real" else copies_of(args, per_class)
             yield cells(level, gain, config, study="training", **about)
@@ -259,7 +260,8 @@ def legality_rows(
         for strength in dial.strengths if dial.keeps_label else ():
             hits = given.hits(trained.logits(encoder.test(name, strength, dial.make(strength))))
             before = hits if before is None else before
-            level, gain = map(metrics.crossed_interval, (hits, hits - before))
+            level = metrics.crossed_interval(hits, ends=(0, 1))
+            gain = metrics.crossed_interval(hits - before)
             about = {"family": name, "strength": float(strength), "per_class": args.shown}
             yield cells(level, gain, config, study="legality", seeds=args.seeds, **about)
 
@@ -267,12 +269,12 @@ def legality_rows(
 def cells(
     level: metrics.Interval, gain: metrics.Interval, config: TuneConfig, **about: object
 ) -> dict[str, object]:
-    """Give the cells of a row and show them; the interval of a share is between 0 and 1."""
+    """Give the cells of a row and show them."""
     named = " ".join(str(value) for value in about.values())
     training.say(f"{named}: {level.mean:.3f}, {gain.mean:+.3f}")
     return {
         **{"per_class": 0, "copies": 0, "accuracy": level.mean},
-        **{"low": max(0.0, level.low), "high": min(1.0, level.high)},
+        **{"low": level.low, "high": level.high},
         **{"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high},
         **{"verdict": metrics.verdict(gain), "num_steps": config.num_steps},
         **{"learning_rate": config.learning_rate, **about},

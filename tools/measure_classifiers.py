@@ -60,7 +60,7 @@ def measure(names: dict[str, Any], job: tuple[str, str], num_seeds: int) -> dict
     model, start = job
     make = getattr(names["LINE"][model], "small" if start == "random weights" else "trained")
     correct = [names["fit"](make, seed)[1] for seed in range(num_seeds)]
-    found = metrics.crossed_interval(torch.stack(correct).double())
+    found = metrics.crossed_interval(torch.stack(correct).double(), ends=(0, 1))
     return {
         "model": model,
         "start": start,

@@ -216,13 +216,20 @@ def set_numbers(
 def mean_rows(
     images: str, space: str, runs: Sequence[dict[tuple[str, int], float]]
 ) -> Iterator[Row]:
-    """Average each number over the seeds, with Student's interval where there are several."""
+    """Average each number over the seeds, with Student's interval where there are several.
+
+    A share that all seeds agree on has Wilson's, of the images of one of them.
+    """
     for metric, n in runs[0]:
         values = [run[metric, n] for run in runs]
         low = high = None
         if len(values) > 1:
-            bounds, ends = metrics.mean_interval(values), SHARES.get(metric, (-math.inf, math.inf))
-            low, high = max(ends[0], bounds.low), min(ends[1], bounds.high)
+            ends = SHARES.get(metric, (-math.inf, math.inf))
+            found = metrics.mean_interval(values, ends=ends)
+            if metric in SHARES and len(set(values)) == 1:  # then count the images of one seed
+                test = stats.binomtest(round(values[0] * n), n)
+                found = test.proportion_ci(0.95, method="wilson")
+            low, high = float(found.low), float(found.high)
         mean = float(np.mean(values))
         yield Row(images, metric, space, "all", mean, low, high, n, len(values))
 

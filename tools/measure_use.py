@@ -165,7 +165,8 @@ def arm_rows(
     for arm in arms:
         hits, chosen = judge(arm, weights, clip.logit_scale, held)
         base = hits if base is None else base
-        level, gain = metrics.crossed_interval(hits), metrics.crossed_interval(hits - base)
+        level = metrics.crossed_interval(hits, ends=(0, 1))
+        gain = metrics.crossed_interval(hits - base)
         shots = len(arms[0].heads[0].rows) // len(weights)
         training.say(f"{shots} shots, {arm.name}: {level.mean:.3f}, {gain.mean:+.3f}")
         yield {

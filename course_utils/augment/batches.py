@@ -112,7 +112,8 @@ def targets_from_labels(
         ValueError: no labels, or one outside the classes.
     """
     labels = torch.as_tensor(labels)
-    if labels.dim() != 1 or not len(labels) or labels.is_floating_point():
+    is_whole = not labels.is_floating_point() and labels.dtype != torch.bool
+    if labels.dim() != 1 or not len(labels) or not is_whole:
         raise ValueError(f"labels: expected one whole number an image, got {_kind(labels)}")
     low, high = (int(end) for end in torch.aminmax(labels))
     if low < 0 or high >= num_classes:

@@ -17,6 +17,7 @@ from course_utils.augment.batches import (
     PerImage,
     check_bounds,
     check_count,
+    check_images,
     uniform,
     with_parts,
 )
@@ -29,8 +30,9 @@ def adjust_brightness(images: Images, factors: PerImage) -> Images:
     """Multiply: x' = f x, clipped. A factor of 0 gives black, 1 changes nothing.
 
     Raises:
-        ValueError: not one factor an image.
+        ValueError: not in [0, 1], or not one factor an image.
     """
+    check_images(images)
     return (images * _per_image(factors, images)).clamp_(0, 1)
 
 
@@ -42,8 +44,9 @@ def adjust_contrast(images: Images, factors: PerImage) -> Images:
     A factor of 0 gives nothing but that gray, 1 changes nothing.
 
     Raises:
-        ValueError: neither 1 nor 3 channels, or not one factor an image.
+        ValueError: not in [0, 1], neither 1 nor 3 channels, or not one factor an image.
     """
+    check_images(images)
     mean = _gray(images.mean(dim=(2, 3), keepdim=True))
     return torch.lerp(mean, images, _per_image(factors, images)).clamp_(0, 1)
 
@@ -54,8 +57,9 @@ def adjust_saturation(images: Images, factors: PerImage) -> Images:
     A factor of 0 gives a gray image, 1 changes nothing.
 
     Raises:
-        ValueError: no RGB, or not one factor an image.
+        ValueError: not in [0, 1], no RGB, or not one factor an image.
     """
+    check_images(images)
     _check_rgb(images)
     return torch.lerp(_gray(images), images, _per_image(factors, images)).clamp_(0, 1)
 
@@ -72,11 +76,12 @@ def adjust_hue(images: Images, degrees: PerImage) -> Images:
     back comes to. 0 and 360 degrees change nothing, 120 make green of red.
 
     Raises:
-        ValueError: no RGB, or not one angle an image.
+        ValueError: not in [0, 1], no RGB, or not one angle an image.
 
     Source:
         Smith, "Color gamut transform pairs", SIGGRAPH 1978.
     """
+    check_images(images)
     _check_rgb(images)
     smallest, largest = images.amin(dim=1), images.amax(dim=1)
     chroma = largest - smallest

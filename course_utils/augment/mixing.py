@@ -46,8 +46,9 @@ def erase(images: Images, boxes: Boxes) -> Images:
     """Paint each image's box black.
 
     Raises:
-        ValueError: not one box an image.
+        ValueError: not in [0, 1], or not one box an image.
     """
+    check_images(images)
     check_count("boxes", boxes, len(images))
     hidden = box_masks(boxes.to(images.device), height=images.shape[2], width=images.shape[3])
     return images * ~hidden[:, None]

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from course_utils.diffusion.inputs import check_choice, check_tensors
+from course_utils.diffusion.inputs import check_choice, check_range, check_tensors
 from course_utils.diffusion.process import posterior, q_sample, unmix
 from course_utils.diffusion.schedule import NoiseSchedule
 
@@ -88,6 +88,7 @@ def vlb_terms(
         whole bytes.
     """
     check_tensors(x0=x0)
+    check_range(x0=x0)
     true_variances = step_variance(schedule, "small").tolist()
     variances = step_variance(schedule, variance).tolist()
     diffusion = torch.zeros(len(x0), dtype=torch.float64, device="cpu")

@@ -1,12 +1,15 @@
 """Refuse what the formulas cannot mean: each check raises a ValueError that says what would do."""
 
 import math
+import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
+
+LARGEST = 10.0  # that images in [-1, 1], latents and noise of variance 1 have
 
 
 def check_tensors(*, values: bool = True, **tensors: Any) -> None:
@@ -35,6 +38,24 @@ def check_tensors(*, values: bool = True, **tensors: Any) -> None:
             raise ValueError(
                 f"{name}: expected finite numbers, got NaN or infinity; look where they first "
                 "appear: in the data, or in what the network predicts"
+            )
+
+
+def check_range(**tensors: Tensor) -> None:
+    """Refuse images with values far from [-1, 1], such as bytes that were turned into floats.
+
+    Args:
+        tensors: by the names under which the learner knows them; rows of numbers, (n, d), are not
+            looked at.
+    """
+    for name, x in tensors.items():
+        if x.dim() < 3 or not x.numel():
+            continue
+        low, high = (end.item() for end in torch.aminmax(x.detach()))
+        if max(-low, high) > LARGEST:
+            raise ValueError(
+                f"{name}: expected images in [-1, 1], or noise, got values from {low:.4g} to "
+                f"{high:.4g}; course_utils.images.to_model makes images of bytes, 0 … 255"
             )
 
 
@@ -83,4 +104,8 @@ def is_finite(x: Tensor) -> bool:
 
 
 def _kind(x: Any) -> str:
-    return f"a tensor of {x.dtype}" if isinstance(x, Tensor) else f"{type(x).__name__} {x!r}"
+    return (
+        f"a tensor of {x.dtype}"
+        if isinstance(x, Tensor)
+        else f"{type(x).__name__} {reprlib.repr(x)}"
+    )

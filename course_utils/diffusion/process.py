@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from course_utils.diffusion.inputs import check_choice, check_t, check_tensors
+from course_utils.diffusion.inputs import check_choice, check_range, check_t, check_tensors
 from course_utils.diffusion.schedule import NoiseSchedule, gather
 
 Prediction = Literal["eps", "x0", "v"]
@@ -152,6 +152,7 @@ def q_sample(
         Ho et al. 2020 (arXiv:2006.11239), eq. 4.
     """
     check_tensors(x0=x0, eps=eps)
+    check_range(x0=x0)
     check_t(t, len(x0), schedule.num_train_steps)
     return _noised(x0, t, eps, schedule)
 
@@ -228,14 +229,15 @@ def eps_loss(
         The loss, to call ``backward`` on.
 
     Raises:
-        ValueError: x0 empty, no batch of floats or with NaN, an unknown weighting, or a prediction
-            of another shape than x0.
+        ValueError: x0 empty, no batch of floats, with NaN or far from [-1, 1], an unknown
+            weighting, or a prediction of another shape than x0.
 
     Source:
         Ho et al. 2020 (arXiv:2006.11239), eq. 14 and algorithm 1; weights: Hang et al. 2023
         (arXiv:2303.09556), section 3.4, for networks that predict ε.
     """
     check_tensors(x0=x0)
+    check_range(x0=x0)
     if not x0.numel():
         raise ValueError(f"x0: expected at least one image, got shape {tuple(x0.shape)}")
     check_choice("weighting", weighting, (None, *get_args(Weighting)))

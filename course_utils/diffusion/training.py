@@ -12,7 +12,13 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from course_utils.diffusion.inputs import check_choice, check_number, check_tensors, is_finite
+from course_utils.diffusion.inputs import (
+    check_choice,
+    check_number,
+    check_range,
+    check_tensors,
+    is_finite,
+)
 from course_utils.diffusion.process import Weighting, noise_and_judge
 from course_utils.diffusion.schedule import NoiseSchedule
 
@@ -173,8 +179,8 @@ def train_denoiser(
 
     Raises:
         ValueError: at the call, for a net without weights to train; on the way, when batches end
-            or are no pairs, labels cannot be hidden, or the loss is not finite (the net then has
-            the weights from before that step).
+            or are no pairs, images are not in [-1, 1] but 0 … 255, labels cannot be hidden, or
+            the loss is not finite (the net then has the weights from before that step).
 
     Source:
         Ho et al. 2020 (arXiv:2006.11239), algorithm 1; hidden labels: Ho and Salimans 2022
@@ -234,6 +240,7 @@ def _next_pair(batches: Iterator[Any], step: int, num_steps: int) -> tuple[Tenso
         )
     x0, labels = batch
     check_tensors(values=False, x0=x0)
+    check_range(x0=x0)
     if not len(x0) or (labels is not None and len(labels) != len(x0)):
         raise ValueError(f"batches: got {_sizes(x0, labels)} at step {step}")
     return x0, labels

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 import mini_earth
 from course_utils import xbd
 from course_utils.examples.records import Example
-from course_utils.runtime import derive_seed, write_atomically
+from course_utils.runtime import check_seed, derive_seed, write_atomically
 from course_utils.texts import text
 
 IMAGE_SIZE = 64  # pixels
@@ -177,7 +177,7 @@ def spread(scenes: Sequence[xbd.XbdScene], num: int, *, seed: int) -> tuple[xbd.
     Returns:
         The chosen scenes, by name.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     by_event: dict[str, list[xbd.XbdScene]] = {}
     for scene in sorted(scenes, key=lambda scene: scene.name):
         by_event.setdefault(scene.event, []).append(scene)

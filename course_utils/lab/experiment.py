@@ -16,7 +16,8 @@ from torch import Tensor
 
 from course_utils.examples import Example, Splits, take_per_class
 from course_utils.metrics import accuracy, crossed_interval, macro_f1, verdict
-from course_utils.runtime import Profile, derive_seed, seeded, write_atomically
+from course_utils.metrics.generation import check_features
+from course_utils.runtime import Profile, check_seed, derive_seed, seeded, write_atomically
 from course_utils.tuning import HeadData, Heads, TuneConfig, tune_heads
 
 RATIOS = (1, 2, 3, 4)
@@ -31,6 +32,10 @@ class Budget:
     pool_per_class: int
     seeds: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse seeds that some later step could not take."""
+        object.__setattr__(self, "seeds", tuple(check_seed(s, "seeds") for s in self.seeds))
+
 
 def plan_budget(profile: Profile, data: Splits, *, seed: int) -> Budget:
     """Fit the profile's numbers to a data set, so that every seed can draw other images.
@@ -40,8 +45,12 @@ def plan_budget(profile: Profile, data: Splits, *, seed: int) -> Budget:
     the first of the seeds.
 
     Raises:
-        ValueError: a data set has so many classes that the pool cannot serve them.
+        ValueError: a data set has so many classes that the pool cannot serve them, or under two
+            test images, with which no interval can be told; no seed.
     """
+    seed = check_seed(seed)
+    if len(data.test) < 2:
+        raise ValueError(f"expected two test images or more, got {len(data.test)}: add some")
     num_classes, largest = len(data.class_names), RATIOS[-1]
     most = profile.num_synthetic // num_classes
     if most < largest:
@@ -183,7 +192,11 @@ def run_arms(
         config: chosen on validation data; the same for all.
         test: features of the test images.
         logit_scale: the model's.
+
+    Raises:
+        ValueError: as ``tune_heads``, or test features with NaN or of another model.
     """
+    check_features(bank, test, weights, at_least=1)
     heads = [arm.data for arm in arms if arm.data is not None]
     for step in tune_heads(bank, heads, weights, config, logit_scale=logit_scale):
         if step.heads is None:
@@ -217,7 +230,15 @@ def tabulate(
         data: brings the test labels and class names.
         shots: real images a class.
         header: profile, data, model, generator, stand_ins.
+
+    Raises:
+        ValueError: not one prediction for each arm and test image, or under two test images.
     """
+    if predictions.shape != (len(arms), len(data.test)):
+        raise ValueError(
+            f"predictions: expected shape ({len(arms)}, {len(data.test)}), arms x test images, got "
+            f"{tuple(predictions.shape)}"
+        )
     labels = torch.tensor([example.label for example in data.test])
     num_classes = len(data.class_names)
     rows = [
@@ -247,14 +268,14 @@ def _summarize(rows: list[dict], correct: Float[Tensor, "a n"]) -> list[dict]:
     summary = []
     for (arm, ratio), members in groups.items():
         hits = correct[members]
-        level, gain = crossed_interval(hits), crossed_interval(hits - baseline)
+        level, gain = crossed_interval(hits, ends=(0, 1)), crossed_interval(hits - baseline)
         summary.append(
             {
                 "arm": arm,
                 "ratio": ratio,
                 "accuracy": level.mean,
-                "accuracy_low": max(0.0, level.low),
-                "accuracy_high": min(1.0, level.high),
+                "accuracy_low": level.low,
+                "accuracy_high": level.high,
                 "macro_f1": float(np.mean([rows[index]["macro_f1"] for index in members])),
                 "gain": gain.mean,
                 "gain_low": gain.low,

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from course_utils import augment
 from course_utils.augment import Augmentation, Batch
-from course_utils.runtime import derive_seed, seeded
+from course_utils.augment.batches import check_images
+from course_utils.runtime import check_seed, derive_seed, seeded
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,13 @@ def train_vit(
         num_steps: of the optimizer.
 
     Raises:
-        ValueError: no images, or a label outside the classes.
+        ValueError: no images, a label outside the classes, or no seed.
 
     Source:
         Steiner et al. 2022 (arXiv:2106.10270), section 3, very much smaller.
     """
     data = Batch(images, targets=augment.targets_from_labels(labels, num_classes=num_classes))
+    seed = check_seed(seed)
     generator = seeded(derive_seed("train_vit", seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -120,7 +122,12 @@ def train_vit(
 
 
 def classify(net: nn.Module, images: Float32[Tensor, "n 3 64 64"]) -> Int[Tensor, " n"]:
-    """Say which class a trained network sees in each image, in [0, 1]."""
+    """Say which class a trained network sees in each image, in [0, 1].
+
+    Raises:
+        ValueError: no images, or not in [0, 1].
+    """
+    check_images(images)
     with torch.no_grad():
         return torch.cat([net(_centered(some)).argmax(dim=1) for some in images.split(256)])
 

@@ -7,6 +7,7 @@ the same extractor, one row an image; what is computed inside is computed in dou
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -44,7 +45,7 @@ def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     `frechet_by_size`. It is 0 or more, in squared units of the features.
 
     Raises:
-        ValueError: under two rows, different columns, or values that are not finite.
+        ValueError: no matrix, under two rows, different columns, or values that are not finite.
 
     Source:
         Heusel et al. 2017 (arXiv:1706.08500), eq. 6; with Inception features it is the FID.
@@ -95,7 +96,8 @@ def frechet_by_size(
     """
     a, b = require_features(a, b, at_least=2)
     most = min(len(a), len(b))
-    if len(set(sizes)) < 2 or not all(2 <= size <= most for size in sizes) or num_draws < 2:
+    whole = all(isinstance(size, Integral) and 2 <= size <= most for size in sizes)
+    if len(set(sizes)) < 2 or not whole or num_draws < 2:
         raise ValueError(
             f"expected two different sizes or more, 2 … {most} (the smaller set), and two draws "
             f"or more; got sizes {list(sizes)} and num_draws {num_draws}"
@@ -133,7 +135,7 @@ def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
         both sets come from the same distribution.
 
     Raises:
-        ValueError: under two rows, different columns, or values that are not finite.
+        ValueError: no matrix, under two rows, different columns, or values that are not finite.
 
     Source:
         Binkowski et al. 2018 (arXiv:1801.01401), section 4; with Inception features it is the KID
@@ -190,16 +192,37 @@ def require_features(*sets: Tensor, at_least: int) -> list[Tensor]:
     """Return feature matrices in double precision if they can be compared.
 
     Raises:
-        ValueError: too few rows, different columns, or values that are not finite.
+        ValueError: as ``check_features``.
     """
-    if few := [len(rows) for rows in sets if len(rows) < at_least]:
+    return [rows.double() for rows in check_features(*sets, at_least=at_least)]
+
+
+def check_features(*sets: Tensor, at_least: int) -> list[Tensor]:
+    """Return feature matrices as tensors if they can be compared.
+
+    Raises:
+        ValueError: no matrix, too few rows, different columns, or values that are not finite.
+    """
+    found = [torch.as_tensor(rows) for rows in sets]
+    if wrong := [tuple(rows.shape) for rows in found if rows.dim() != 2]:
+        raise ValueError(
+            f"expected features of shape (n, d), a row an image, got shape {wrong[0]}; "
+            "x[None] makes a matrix of one row"
+        )
+    if few := [len(rows) for rows in found if len(rows) < at_least]:
         raise ValueError(f"expected {at_least} rows or more (one an image), got {few[0]}")
-    widths = [rows.shape[1] for rows in sets]
+    widths = [rows.shape[1] for rows in found]
     if len(set(widths)) > 1 or 0 in widths:
         raise ValueError(
             f"expected features of one extractor, got sets with {widths} columns: extract all "
             "with the same model"
         )
-    if not all(torch.isfinite(rows).all() for rows in sets):
-        raise ValueError("expected finite features, got NaN or infinity: look at the images")
-    return [rows.double() for rows in sets]
+    for rows in found:
+        broken = (~torch.isfinite(rows)).any(dim=1).nonzero().flatten()
+        if len(broken):
+            raise ValueError(
+                f"expected finite features, got NaN or infinity in {len(broken)} of {len(rows)} "
+                f"rows, first in row {broken[0].item()}: look at the images, and at the model's "
+                "precision"
+            )
+    return found

@@ -9,6 +9,7 @@ differences, never dot products.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from jaxtyping import Float, Int
@@ -68,7 +69,8 @@ def precision_recall(
     large ball, and raises either.
 
     Raises:
-        ValueError: k rows or fewer in a set, different columns, or values that are not finite.
+        ValueError: k rows or fewer in a set, no matrices, different columns, or values that are
+            not finite.
 
     Source:
         Kynkäänniemi et al. 2019 (arXiv:1904.06991), eq. 1 and 2.
@@ -100,7 +102,8 @@ def density_coverage(
     $1 - \prod_{i=1}^{k} \frac{n - i}{n + m - i}$.
 
     Raises:
-        ValueError: k rows or fewer in a set, different columns, or values that are not finite.
+        ValueError: k rows or fewer in a set, no matrices, different columns, or values that are
+            not finite.
 
     Source:
         Naeem et al. 2020 (arXiv:2002.09797), section 3, with the expectations.
@@ -126,8 +129,7 @@ def nearest_neighbors(
     Raises:
         ValueError: under ``num`` rows in the bank, different columns, or not finite values.
     """
-    if num < 1:
-        raise ValueError(f"num: expected 1 or more, got {num}")
+    _require_count("num", num)
     require_features(bank, at_least=num)
     queries, bank = require_features(queries, bank, at_least=1)
     found = [_distances(part, bank).topk(num, largest=False) for part in queries.split(CHUNK)]
@@ -170,7 +172,7 @@ def copied_share(
     """
     synthetic, train, held_out = require_features(synthetic, train, held_out, at_least=1)
     n, m = len(synthetic), len(held_out)
-    rank = math.floor(quantile * (m + 1) + 1e-9)
+    rank = math.floor(quantile * (m + 1) + 1e-9) if math.isfinite(quantile) else 0
     if not 1 <= rank <= m:
         raise ValueError(
             f"quantile: {m} held-out images allow 1 / {m + 1} up to {m} / {m + 1}, got "
@@ -189,14 +191,19 @@ def copied_share(
 
 
 def _require_neighbors(real: Tensor, synthetic: Tensor, k: int) -> list[Tensor]:
-    if k < 1:
-        raise ValueError(f"k: expected 1 or more, got {k}")
+    _require_count("k", k)
+    real, synthetic = require_features(real, synthetic, at_least=0)
     if (least := min(len(real), len(synthetic))) <= k:
         raise ValueError(
             f"the {k}-th neighbour needs {k + 1} images or more in each set, got {least}: give "
             "more images or a smaller k"
         )
-    return require_features(real, synthetic, at_least=k + 1)
+    return [real, synthetic]
+
+
+def _require_count(name: str, count: int) -> None:
+    if not isinstance(count, Integral) or count < 1:
+        raise ValueError(f"{name}: expected a whole number, 1 or more, got {count}")
 
 
 def _radii(rows: Tensor, k: int) -> Tensor:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, mix, unmix
-from course_utils.diffusion.inputs import check_choice, check_number, check_tensors
+from course_utils.diffusion.inputs import check_choice, check_number, check_range, check_tensors
 
 Spacing = Literal["trailing", "leading", "linspace"]
 
@@ -211,8 +211,8 @@ def check_start(schedule: Any, **starts: Any) -> None:
         starts: one or more batches, by the names under which the learner knows them.
 
     Raises:
-        ValueError: no schedule; no floats of shape (n, …), NaN or infinity, or batches that differ
-            in shape, dtype or device.
+        ValueError: no schedule; no floats of shape (n, …), NaN or infinity, images far from
+            [-1, 1], or batches that differ in shape, dtype or device.
     """
     if not isinstance(schedule, NoiseSchedule):
         raise ValueError(
@@ -220,6 +220,7 @@ def check_start(schedule: Any, **starts: Any) -> None:
             "NoiseSchedule.linear() or NoiseSchedule(beta), the same as in training"
         )
     check_tensors(**starts)
+    check_range(**starts)
     kinds = {name: (str(x.dtype), str(x.device)) for name, x in starts.items()}
     if len(set(kinds.values())) > 1:
         raise ValueError(f"expected one dtype and one device, got {kinds}; convert with .to(x_T)")

@@ -38,7 +38,7 @@ class GenerationConfig:
             value = getattr(self, name)
             if name == "level" and value is None:
                 continue
-            if not isinstance(value, Integral):
+            if not isinstance(value, Integral) or isinstance(value, bool):
                 raise ValueError(f"{name} must be a whole number; got {self}")
             object.__setattr__(self, name, int(value))
         object.__setattr__(self, "guidance_scale", float(self.guidance_scale))
@@ -51,6 +51,7 @@ class GenerationConfig:
                 self.level is None or self.level in LEVELS
             ),
             "batch_size must be 1 or more": self.batch_size >= 1,
+            "seed must be 0 to 2^63 - 1": 0 <= self.seed < 2**63,
             "negative_prompt must be a sentence, '' for none": isinstance(
                 self.negative_prompt, str
             ),

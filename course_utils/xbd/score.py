@@ -59,21 +59,25 @@ def count_pixels(
             default where ``target`` is.
 
     Raises:
-        XbdError: masks of different sizes, or values that are no level.
+        XbdError: masks of different sizes or none, or values that are no level.
 
     Source:
         DIUx-xView/xView2_scoring ``xview2_metrics.py``, since its issue 1 of October 2019, where
         false positives on tiles without the level began to count.
     """
-    if predicted_buildings is None:
-        predicted_buildings = predicted
-    if target_buildings is None:
-        target_buildings = target
-    masks = (predicted, target, predicted_buildings, target_buildings)
-    if len({mask.shape for mask in masks}) > 1:
-        raise XbdError(f"expected masks of one size, got {', '.join(str(m.shape) for m in masks)}")
+    masks = [predicted, target, predicted_buildings, target_buildings]
+    masks = [np.asarray(masks[i % 2] if mask is None else mask) for i, mask in enumerate(masks)]
+    predicted, target, predicted_buildings, target_buildings = masks
+    if len({mask.shape for mask in masks}) > 1 or predicted.ndim != 2 or not predicted.size:
+        shapes = ", ".join(str(mask.shape) for mask in masks)
+        raise XbdError(f"expected masks of one size, height x width, got {shapes}")
     _require_values("predicted", predicted, _PREDICTED)
     _require_values("target", target, _TARGETS)
+    if any((mask != np.floor(mask)).any() for mask in masks[2:]):
+        raise XbdError(
+            "expected whole numbers, above 0 where a building is, got shares or NaN: choose a "
+            "threshold, such as share > 0.5"
+        )
     is_graded = target > 0
     found = np.where(predicted_buildings > 0, predicted, 0)[is_graded]
     truth = target[is_graded]
@@ -85,6 +89,11 @@ def count_pixels(
 
 
 def _require_values(name: str, mask: UInt8[np.ndarray, "h w"], allowed: tuple[int, ...]) -> None:
+    if mask.dtype == bool:
+        raise XbdError(
+            f"{name}: expected levels of damage, got True and False, which say only where "
+            "buildings are; give those as predicted_buildings or target_buildings"
+        )
     unknown = sorted(set(np.unique(mask).tolist()) - set(allowed))
     if unknown:
         raise XbdError(
@@ -115,13 +124,15 @@ def xview2_score(tiles: Iterable[PixelCounts]) -> XView2Score:
         The score and its parts.
 
     Raises:
-        XbdError: there are no tiles.
+        XbdError: there are no tiles, or something else than their counts.
 
     Source:
         xView2 challenge, Gupta et al. 2019 (arXiv 1911.09296); DIUx-xView/xView2_scoring.
     """
     total = None
     for counts in tiles:
+        if not isinstance(counts, PixelCounts):
+            raise XbdError(f"expected what count_pixels gives, got {type(counts).__name__}")
         total = counts if total is None else total + counts
     if total is None:
         raise XbdError("there are no tiles to score: give at least one")

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_utils.examples import phrase_from_name
+from course_utils.metrics.generation import check_features
 from course_utils.zero_shot.models import Clip
 
 _VIEWS = [
@@ -104,8 +105,12 @@ def zero_shot_logits(
     one (`Clip.logit_bias` is not 0): that asks for each class alone whether it is there. The best
     class is the same. Scale and bias are the model's (`Clip`).
 
+    Raises:
+        ValueError: features with NaN, or of another model than the weights.
+
     Source:
         Radford et al. 2021 (arXiv:2103.00020), figure 3; with the bias Zhai et al. 2023
         (arXiv:2303.15343), algorithm 1.
     """
+    check_features(image_features, weights, at_least=1)
     return logit_scale * image_features @ weights.T + logit_bias
