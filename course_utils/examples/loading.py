@@ -205,6 +205,7 @@ def _unpacked(archive: Path, store: Path) -> Path:
     Another run may unpack it at the same time, or read what is there: files are written aside, and
     what is there is only replaced while it is the folder that was found damaged.
     """
+    sweep(store)
     status = archive.stat()
     key = derive_seed(str(archive), status.st_size, status.st_mtime_ns)
     folder, found = store / f"{archive.stem}-{key:016x}", None
@@ -212,7 +213,6 @@ def _unpacked(archive: Path, store: Path) -> Path:
         found = folder.lstat().st_ino
         if _is_whole(folder):
             return folder
-    sweep(store)
     part, aside = new_part(store), new_part(store)
     try:
         extract_files(archive, part)
