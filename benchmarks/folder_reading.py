@@ -5,8 +5,8 @@
 Generated JPEGs of 64 x 64 pixels, as in EuroSAT, in ten class folders. The plain loop is what one
 would write with pathlib and Pillow: go through the class folders, decode every image, and find
 copies by their hash. Both must find the same images; ours, which also looks for parts of a split,
-links, hidden things and whatever else people have, may take half as long again, and less than 0.9 GB
-of memory with all libraries. Exits with 1 if not.
+links, hidden things and whatever else people have, may take half as long again, and less than
+0.9 GB of memory with all libraries. Exits with 1 if not.
 """
 
 import argparse

@@ -17,6 +17,8 @@ from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 
+from course_utils.runtime import open_atomically, sweep
+
 FILE, FOLDER = "a file", "a folder"
 CHUNK = 1 << 22
 _RAR = b"Rar!\x1a\x07"
@@ -208,10 +210,14 @@ def extract(
     Yields:
         The path of each file that is now there, its bytes, and whether it was written.
     """
+    swept: set[Path] = set()
     with open_archive(archive) as (_, members):
         for member in members:
             path = place_of(member)
             if path:
+                if path.parent not in swept:
+                    sweep(path.parent)
+                    swept.add(path.parent)
                 is_new = not is_there(path, member.size)
                 if is_new:
                     with member.open() as source:
@@ -226,23 +232,18 @@ def write_member(source: BufferedIOBase, path: Path, size: int) -> None:
         ArchiveError: the archive does not give as many bytes as it said.
         OSError: the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")  # a killed run's is written over
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
+        with open_atomically(path) as file:
             shutil.copyfileobj(source, file, CHUNK)
-        if part.stat().st_size != size:
-            raise ArchiveError(f"{path} has not the size that its archive says; download it again")
-        os.replace(part, path)
+            if file.tell() != size:
+                reason = "has not the size that its archive says; download it again"
+                raise ArchiveError(f"{path} {reason}")
     except OSError as error:
         if error.errno is None:  # the archive cannot be read
             raise
         advice = "free some space" if error.errno == errno.ENOSPC else "check the folder"
         reason = f"could not extract the file ({error.strerror or error}); {advice} and run again"
         raise OSError(error.errno, f"{reason}: what was extracted is kept", str(path)) from error
-    finally:
-        if part.exists():  # also after Ctrl-C
-            part.unlink()
 
 
 def extract_files(archive: Path, root: Path) -> int:

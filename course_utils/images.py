@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from course_utils.runtime import read_sealed, write_sealed
+
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 WHITE = 255
@@ -316,3 +318,26 @@ def png_bytes(image: UInt8[Tensor, "c h w"]) -> bytes:
     buffer = io.BytesIO()
     to_pil(image).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def write_pixels(path: Path, pixels: UInt8[np.ndarray, "n h w c"]) -> None:
+    """Keep images in a sealed ``.npy`` file of a cache.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, pixels, allow_pickle=False)
+    write_sealed(path, buffer.getvalue())
+
+
+def read_pixels(path: Path, shape: tuple[int, ...]) -> UInt8[np.ndarray, "n h w c"] | None:
+    """Read what `write_pixels` kept; None if it is not there unchanged, or has another shape."""
+    content = read_sealed(path)
+    if content is None:
+        return None
+    try:
+        pixels = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError):
+        return None
+    return pixels if pixels.shape == shape and pixels.dtype == np.uint8 else None

@@ -5,6 +5,7 @@ import errno
 import fnmatch
 import hashlib
 import json
+import os
 import shutil
 import sys
 import types
@@ -296,20 +297,65 @@ def test_a_download_that_stopped_does_not_count_and_is_completed(data, hubs, mon
     assert files_in(found.root) == WANTED
 
 
-@pytest.mark.parametrize("damage", ["lost", "shorter", "[]", "{", '{"files": {}}'])
-def test_a_cache_that_lost_something_is_fetched_again(data, hubs, damage):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "lost", "w", "wo\0ds", "words\0", "folder", "no folder",
+        "[]", "{", '{"files": {}}', "other commit", "record is a folder",
+    ],
+)  # fmt: skip
+def test_a_cache_that_lost_or_changed_something_is_fetched_again(data, hubs, damage):
     hubs.served[None, "someone/big"] = REPOSITORY
     root = locate("big", data=data, remote=True).root
-    path = root / "text_encoder" / "model.safetensors"
-    if damage == "lost":
+    path, record = root / "text_encoder" / "model.safetensors", root.with_name("big.json")
+    before = path.stat()
+    if damage in ("lost", "folder"):
         path.unlink()
-    elif damage == "shorter":
-        path.write_bytes(b"w")
+        if damage == "folder":
+            (path / "x").mkdir(parents=True)
+    elif damage.startswith("w"):
+        path.write_text(damage)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a failing disk does it
+    elif damage == "no folder":
+        shutil.rmtree(root)
+        root.write_text("a file")
+    elif damage == "other commit":
+        record.write_text(record.read_text().replace(COMMIT, COMMIT[::-1]))
+    elif damage == "record is a folder":
+        record.unlink()
+        record.mkdir()
     else:
-        root.with_name("big.json").write_text(damage)
-    assert locate("big", data=data).origin == "stand-in"
+        record.write_text(damage)
+    offline = locate("big", data=data)
+    assert offline.origin == "stand-in"
+    assert damage == "no folder" or "remote=True mends it" in offline.notes[0]
     assert locate("big", data=data, remote=True).origin == "hub"
     assert path.read_bytes() == b"words"
+    assert locate("big", data=data).origin == "cache"
+
+
+def test_a_damaged_file_is_removed_before_the_library_takes_it_for_whole(data, hubs, monkeypatch):
+    hubs.served[None, "someone/big"] = REPOSITORY
+    path = locate("big", data=data, remote=True).root / "text_encoder" / "model.safetensors"
+    path.write_bytes(b"WORDS")
+    whole, seen = hubs.snapshot_download, []
+
+    def only_missing(*args: object, **options: object) -> None:
+        seen.append(path.exists())
+        whole(*args, **options)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", only_missing)
+    assert locate("big", data=data, remote=True).origin == "hub"
+    assert seen == [False]
+
+
+def test_a_download_of_an_older_version_counts_if_its_files_do(data, hubs):
+    hubs.served[None, "someone/big"] = REPOSITORY
+    record = locate("big", data=data, remote=True).root.with_name("big.json")
+    content = json.loads(record.read_text())
+    del content["seal"]
+    record.write_text(json.dumps(content))
+    assert locate("big", data=data).origin == "cache"
 
 
 def test_another_revision_in_the_lock_is_fetched_again(data, hubs, tmp_path):

@@ -75,7 +75,7 @@ def test_a_full_disk_costs_the_cache_but_not_the_images(rendered, tmp_path, monk
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(examples.worlds, "write_atomically", fail)
+    monkeypatch.setattr(examples.worlds, "write_pixels", fail)
     splits = examples.load_examples("disasters", profile=TINY, cache=tmp_path)
     assert images_of(splits) == images_of(rendered[0])
     assert "No space left" in " ".join(splits.notes)

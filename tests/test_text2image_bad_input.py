@@ -15,6 +15,7 @@ from tiny_models import write_tiny_text2image
 from course_utils.text2image import (
     GenerationConfig,
     TextToImage,
+    drawing,
     generate,
     load_pipeline,
     loading,
@@ -34,6 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(folder: Path) -> TextToImage:
+    return load(folder)
+
+
+def load(folder: Path) -> TextToImage:
     return load_pipeline(str(folder), device="cpu")
 
 
@@ -146,6 +151,35 @@ def test_half_precision_that_works_stays(folder):
     single = load_pipeline(str(folder), device="cpu")
     (expected,) = draw(single, ["a river"])  # starts from the same noise
     assert abs(made[0].image.astype(int) - expected.image.astype(int)).max() <= 6
+
+
+def test_a_run_that_left_half_precision_goes_on_so_after_an_interruption(
+    folder, tmp_path, monkeypatch
+):
+    prompts, real, spoiled = ["a river", "a bay", "a town"], drawing._call_pipeline, []
+
+    def nan_at_first(model, *rest):
+        images = real(model, *rest)
+        return images if spoiled or spoiled.append(model.dtype) else images * torch.nan
+
+    monkeypatch.setattr(drawing, "_call_pipeline", nan_at_first)
+    with pytest.warns(UserWarning, match="in float16"):
+        made = list(generate(overflow(load(folder), None), prompts, CONFIG, root=tmp_path))
+    made[2].path.unlink()  # of the second batch
+    with pytest.warns(UserWarning, match="in float16"):
+        again = list(generate(overflow(load(folder), None), prompts, CONFIG, root=tmp_path))
+    assert [m.cached for m in again] == [True, True, False]
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(made, again, strict=True))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_is_an_error_and_never_kept(folder, tmp_path, value):
+    model = load(folder)
+    with torch.no_grad():
+        model.pipeline.vae.decoder.conv_out.bias[0] = value  # clipped, infinity would be white
+    with pytest.raises(ValueError, match="even in single precision"):
+        list(generate(model, ["a river"], CONFIG, root=tmp_path))
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_nan_in_single_precision_too_is_an_error(folder, tmp_path):

@@ -2,11 +2,8 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +20,12 @@ from course_utils.runtime import (
     Profile,
     cache_folder,
     derive_seed,
+    discard,
+    new_part,
+    read_file,
     resolve_path,
     seeded,
+    sweep,
     write_atomically,
 )
 from course_utils.texts import text
@@ -201,35 +202,50 @@ def _described(found: LabelledImages, origin: str) -> LabelledImages:
 
 
 def _unpacked(archive: Path, store: Path) -> Path:
-    """Unpack an archive once; what was lost from its folder in the cache since is noticed."""
+    """Unpack an archive once; what was lost or changed in its folder in the cache is noticed.
+
+    Another run may unpack it at the same time, or read what is there: files are written aside, and
+    what is there is only replaced while it is the folder that was found damaged.
+    """
+    sweep(store)
     status = archive.stat()
     key = derive_seed("in a folder", str(archive), status.st_size, status.st_mtime_ns)
-    folder = store / f"{archive.stem}-{key:016x}"
-    if not _is_whole(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=store) as temporary:
-            part = Path(temporary, "part")
-            extract_files(archive, part / archive.stem)
-            write_atomically(part / MANIFEST, json.dumps(_sizes(part)).encode())
-            with suppress(OSError):  # another run was faster
-                part.rename(folder)
+    folder, found = store / f"{archive.stem}-{key:016x}", None
+    if os.path.lexists(folder):
+        found = folder.lstat().st_ino
+        if _is_whole(folder):
+            return folder / archive.stem
+    part, aside = new_part(store), new_part(store)
+    try:
+        extract_files(archive, part / archive.stem)
+        write_atomically(part / MANIFEST, json.dumps(_digests(part)).encode())
+        if os.path.lexists(folder) and folder.lstat().st_ino == found:
+            folder.rename(aside)
+        _rename_first(part, folder)
+    finally:
+        discard(part)
+        discard(aside)
     return folder / archive.stem
+
+
+def _rename_first(part: Path, folder: Path) -> None:
+    """Give a folder its name, unless that of a faster run is there."""
+    try:
+        part.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 def _is_whole(folder: Path) -> bool:
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8")) == _sizes(folder)
+        return json.loads(read_file(folder / MANIFEST) or b"null") == _digests(folder)
     except (OSError, ValueError):
         return False
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    return {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: hub.sha256_of(folder / name) for name in hub.list_files(folder)}
 
 
 def _split(found: LabelledImages, classes: Sequence[str] | None, per_class: int | None) -> Splits:

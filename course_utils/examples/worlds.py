@@ -1,7 +1,7 @@
 """What the procedural world stands in for: labelled images, and scenes in xBD's layout."""
 
 import hashlib
-import io
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,7 +15,18 @@ from jaxtyping import UInt8
 import mini_earth
 from course_utils import xbd
 from course_utils.examples.records import Example
-from course_utils.runtime import check_seed, derive_seed, write_atomically
+from course_utils.hub import is_sound, list_files, sha256_of
+from course_utils.images import read_pixels, write_pixels
+from course_utils.runtime import (
+    check_seed,
+    derive_seed,
+    discard,
+    new_part,
+    read_sealed,
+    replace_file,
+    sweep,
+    write_sealed,
+)
 from course_utils.texts import text
 
 IMAGE_SIZE = 64  # pixels
@@ -44,15 +55,17 @@ def render_part(
         The examples, and what must be said about them.
     """
     jobs = [(name, index) for index in range(num_per_class) for name in class_names]
-    path = (
-        cache / f"mini_earth-{part}-{_renders_key(class_names, len(jobs))}.npy" if cache else None
-    )
-    pixels, notes = _read_back(path, len(jobs)), [text("data.cached")]
+    pixels, notes = None, [text("data.cached")]
+    if cache:
+        sweep(cache)
+        path = cache / f"mini_earth-{part}-{_renders_key(class_names, len(jobs))}.npy"
+        pixels = read_pixels(path, (len(jobs), IMAGE_SIZE, IMAGE_SIZE, 3))
     if pixels is None:
         views = [_render_one(name, part, index) for name, index in progress(jobs, len(jobs))]
         pixels, notes = np.stack(views), []
         try:
-            _keep(pixels, path)
+            if cache:
+                write_pixels(path, pixels)
         except OSError as error:  # renders that cannot be kept are still renders
             notes = [text("data.not_kept", reason=error)]
     examples = tuple(
@@ -70,25 +83,6 @@ def _render_one(name: str, part: str, index: int) -> UInt8[np.ndarray, "h w 3"]:
     else:
         scene = mini_earth.make_scene(name, mini_earth.TEST_STYLE, seed=seed)
     return mini_earth.render(scene, size=IMAGE_SIZE).image
-
-
-def _keep(pixels: UInt8[np.ndarray, "n h w 3"], path: Path | None) -> None:
-    if path is not None:
-        buffer = io.BytesIO()
-        np.save(buffer, pixels, allow_pickle=False)
-        write_atomically(path, buffer.getvalue())
-
-
-def _read_back(path: Path | None, num: int) -> UInt8[np.ndarray, "n h w 3"] | None:
-    """Read cached renders; None if there are none or the file is damaged."""
-    if path is None or not path.exists():
-        return None
-    try:
-        pixels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    fits = pixels.shape == (num, IMAGE_SIZE, IMAGE_SIZE, 3) and pixels.dtype == np.uint8
-    return pixels if fits else None
 
 
 def _renders_key(class_names: tuple[str, ...], num: int) -> str:
@@ -119,8 +113,8 @@ def load_xbd(
     Args:
         root: the folder above ``train``, ``test``, …, or one of these; None renders.
         cache: where rendered scenes are kept, about 4 MB a pair. A run that was stopped goes on
-            where it was.
-        progress: wraps the loop over events, given their number; ``tqdm`` fits.
+            where it was, and an event of which a file has changed is rendered anew.
+        progress: wraps the loop over events that are not there, given their number; ``tqdm`` fits.
 
     Raises:
         ValueError: the folder holds no scenes.
@@ -134,34 +128,56 @@ def load_xbd(
         scenes = tuple(xbd.find_scenes(found.root))
         return XbdSource(scenes, True, "xBD", (text("xbd.real", license=found.license),))
     folder = cache / f"mini_earth_xbd-{mini_earth.__version__}"
-    if not _is_whole(folder):
-        _render(folder, progress)
+    sweep(cache)
+    if missing := [event for event in xbd.read_events() if not _is_whole(folder, event)]:
+        _render(folder, missing, progress)
     scenes = tuple(xbd.find_scenes(folder))
     return XbdSource(scenes, False, text("xbd.rendered_name"), (text("xbd.rendered"),))
 
 
-def _is_whole(folder: Path) -> bool:
-    """Tell whether every pair is there with all its files."""
-    try:
-        scenes = xbd.find_scenes(folder)
-    except xbd.XbdMissingError:
-        return False
-    files = [path for scene in scenes for path in vars(scene).values() if isinstance(path, Path)]
-    num_tier3 = sum(scene.split == "tier3" for scene in scenes)
-    num_pairs = _NUM_PAIRS * len(xbd.read_events())
-    return len(scenes) == num_pairs and len(files) == 6 * num_pairs - 2 * num_tier3
+def _record(folder: Path, event: str) -> Path:
+    """Name the file that says which files an event has; it is written last."""
+    return folder / f".{event}-{_NUM_PAIRS}-{_SIZE}.files"
 
 
-def _render(folder: Path, progress: Callable[[Iterable, int], Iterable]) -> None:
-    """Write every event, two at a time."""
+def _is_whole(folder: Path, event: str) -> bool:
+    """Tell whether all files of an event are there as they were rendered."""
+    digests = json.loads(read_sealed(_record(folder, event)) or b"{}")
+    return bool(digests) and all(is_sound(folder / name, digests[name]) for name in digests)
+
+
+def _render(
+    folder: Path, events: Sequence[str], progress: Callable[[Iterable, int], Iterable]
+) -> None:
+    """Write events, two at a time, each aside first: another run may read what is there."""
     settings = {"num_pairs": _NUM_PAIRS, "size": _SIZE}
-    with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(mini_earth.write_xbd, folder, events=[event], **settings)
-            for event in xbd.read_events()
-        ]
-        for job in progress(as_completed(jobs), len(jobs)):
-            job.result()
+    parts = {event: new_part(folder.parent) for event in events}
+    if folder.is_file():
+        discard(folder)
+    try:
+        with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+            jobs = {
+                pool.submit(mini_earth.write_xbd, part, events=[event], **settings): event
+                for event, part in parts.items()
+            }
+            for job in progress(as_completed(jobs), len(jobs)):
+                job.result()
+                _settle(parts[jobs[job]], folder, jobs[job])
+    finally:
+        for part in parts.values():
+            discard(part)
+
+
+def _settle(part: Path, folder: Path, event: str) -> None:
+    """Move the files of a rendered event to their place, and record them."""
+    digests = {name: sha256_of(part / name) for name in list_files(part)}
+    for name in digests:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            discard(path)
+        replace_file(part / name, path)
+    write_sealed(_record(folder, event), json.dumps(digests).encode())
 
 
 def spread(scenes: Sequence[xbd.XbdScene], num: int, *, seed: int) -> tuple[xbd.XbdScene, ...]:

@@ -80,12 +80,20 @@ def list_files(root: Path) -> list[str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file; again in this process only if its size or time of change is another."""
+    """Hash a file; again in this process only if its size or a time of change is another."""
     status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def is_sound(path: Path, digest: str) -> bool:
+    """Tell whether a file is there, can be read and has this SHA-256."""
+    try:
+        return path.is_file() and sha256_of(path) == digest
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=4096)
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+def _sha256(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

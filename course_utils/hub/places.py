@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,13 +17,24 @@ from course_utils.hub.lock import (
     Artifact,
     ArtifactError,
     Located,
+    is_sound,
     list_files,
     read_lock,
     sha256_of,
 )
-from course_utils.runtime import cache_folder, models_folder, write_atomically
+from course_utils.runtime import (
+    cache_folder,
+    discard,
+    is_sealed,
+    models_folder,
+    read_file,
+    seal,
+    sweep,
+    write_cached,
+)
 from course_utils.texts import text
 
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError)
 HANDED_OVER = ("mae", "captioner")  # roles whose folders a notebook gives to a library as they are
 TIMEOUT = 10  # seconds that a hub has to answer
 DATA_KINDS = (".parquet", ".csv", ".json", ".txt", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -86,6 +98,8 @@ def locate(
     found = _search(artifact, models, data) or find_cached(artifact, cache)
     if found is None and remote and artifact.id:
         found, notes = fetch(artifact, cache)
+    elif found is None and (folder := cache / "artifacts" / name).is_dir():
+        notes = (f"{folder} is cut off, damaged or of another revision; remote=True mends it",)
     if found is None and artifact.stand_in:
         found = _search(lock[artifact.stand_in], models, data)
         found = found and replace(found, origin="stand-in", stand_in_for=name, notes=notes)
@@ -197,19 +211,21 @@ def _places(artifact: Artifact) -> Iterator[_Place]:
 
 
 def find_cached(artifact: Artifact, cache: Path) -> Located | None:
-    """Look an earlier download up; one that was stopped or has lost a file does not count."""
+    """Look an earlier download up; one that was stopped, or lost or changed a file, is none.
+
+    Every file is hashed, once a process: some seconds for several gigabytes.
+    """
     folder = cache / "artifacts" / artifact.name
     try:
-        record = json.loads(folder.with_name(f"{artifact.name}.json").read_text(encoding="utf-8"))
-        sizes = {name: size for name, (size, _) in record["files"].items()}
+        record = _read_record(folder)
         files = {name: digest for name, (_, digest) in record["files"].items()}
-        is_whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        if not (files and is_whole and record["asked_for"] == _asked_for(artifact)):
+        if not files or record["asked_for"] != _asked_for(artifact) or _damaged(folder, record):
             return None
-        here = replace(artifact, files=files, num_bytes=sum(sizes.values()))
+        num_bytes = sum(size for size, _ in record["files"].values())
+        here = replace(artifact, files=files, num_bytes=num_bytes)
         named = {"revision": record["revision"], "repository": record["repository"]}
         return Located(folder, here, "cache", **named, unpinned=unpinned(artifact, **named))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _NO_RECORD:
         return None
 
 
@@ -220,6 +236,21 @@ def unpinned(artifact: Artifact, revision: str | None, repository: str) -> str:
     lacks += ["checksums"] * (not artifact.files)
     values = {"name": artifact.name, "repository": repository}
     return " ".join(text(f"hub.unpinned.{what}", **values) for what in lacks)
+
+
+def _read_record(folder: Path) -> dict:
+    """Read what was downloaded into a folder; nothing if the record has changed."""
+    record = json.loads(read_file(_record_of(folder)) or b"{}")
+    # one of an older version has no seal; its files are hashed all the same
+    return record if "seal" not in record or is_sealed(record, folder.name) else {}
+
+
+def _record_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _damaged(folder: Path, record: dict) -> list[str]:
+    return [name for name, (_, sha) in record["files"].items() if not is_sound(folder / name, sha)]
 
 
 def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, ...]]:
@@ -234,6 +265,7 @@ def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, .
         OSError: there is no space for it.
     """
     folder, notes = cache / "artifacts" / artifact.name, []
+    _clear_damage(folder)
     for place in _places(artifact):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -247,8 +279,9 @@ def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, .
                 "repository": place.repository + commit,
                 "files": files,
             }
-            data = json.dumps(record, indent=1).encode()
-            write_atomically(folder.with_name(f"{artifact.name}.json"), data)
+            write_cached(
+                _record_of(folder), json.dumps(seal(record, folder.name), indent=1).encode()
+            )
         except Exception as error:  # the libraries let through whatever their parts raise
             if full := _lack_of_space(error):
                 advice = "free some space, or set COURSE_CACHE to a folder elsewhere"
@@ -260,6 +293,16 @@ def fetch(artifact: Artifact, cache: Path) -> tuple[Located | None, tuple[str, .
         found = find_cached(artifact, cache)
         return found and replace(found, origin=place.origin, notes=tuple(notes)), tuple(notes)
     return None, tuple(notes)
+
+
+def _clear_damage(folder: Path) -> None:
+    """Remove what is not as it was downloaded: the hub's library would take it for whole."""
+    sweep(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        discard(folder)
+    with suppress(*_NO_RECORD):
+        for name in _damaged(folder, _read_record(folder)):
+            discard(folder / name)
 
 
 def _asked_for(artifact: Artifact) -> dict[str, str | None]:

@@ -1,16 +1,16 @@
 """An album: a folder of PNG images with one manifest line each, never half written.
 
 The folder is named by the model and the settings. Images are written first and their lines after
-them, so that a line vouches for its image; a line that does not (cut when a run was killed, or its
-image lost or changed) is dropped on opening.
+them, so that a line vouches for its image, and by its seal for itself. What is not vouched for (cut
+when a run was killed, lost, changed) counts as not there. Several runs may share an album.
 """
 
 import contextlib
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from course_utils.images import load_image, png_bytes
-from course_utils.runtime import write_atomically
+from course_utils.runtime import discard, is_sealed, read_file, seal, sweep, write_cached
 from course_utils.text2image.jobs import Job
 from course_utils.text2image.loading import TextToImage
 from course_utils.text2image.records import Generated, GenerationConfig
 
 MANIFEST = "manifest.jsonl"  # datasets.load_dataset("json", data_files=...) reads it
-ABANDONED = 3600  # seconds after which nobody is writing a file any more
+_NOT_SAID = ("file_name", "sha256", "seal")  # of a line, in the provenance
 
 
 def settings_of(
@@ -77,70 +77,81 @@ def provenance_of(model: TextToImage, job: Job, settings: dict[str, Any]) -> dic
 
 
 def open_album(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read a manifest, keep the lines whose image is intact, and mend it if there are others.
+    """Read a manifest, and mend it if not all of its lines are sound.
 
     Returns:
-        The entries by file name.
-
-    Raises:
-        OSError: the folder cannot be read, or not be mended.
+        The sound entries by file name.
     """
-    _sweep(folder)
-    manifest = folder / MANIFEST
-    written = manifest.read_bytes() if manifest.exists() else b""
-    *lines, rest = written.split(b"\n")
-    sound = [entry for entry in (_read_line(folder, line) for line in lines) if entry]
-    entries = {entry["file_name"]: entry for entry in sound}
-    if rest or len(entries) != len(lines):
-        write_atomically(manifest, b"".join(_line(entry) for entry in entries.values()))
+    sweep(folder)
+    entries, is_sound = _read_manifest(folder)
+    if not is_sound:
+        with contextlib.suppress(OSError):  # read-only: the sound entries are as good without it
+            _write_manifest(folder, entries)
     return entries
 
 
-def recall(folder: Path, job: Job, entry: dict[str, Any]) -> Generated:
-    """Read an image that an album holds, and its provenance."""
+def recall(folder: Path, job: Job, entry: dict[str, Any] | None) -> Generated | None:
+    """Read an image that an album holds, and its provenance; None if it is lost or changed."""
     path = folder / job.file_name
-    provenance = {key: entry[key] for key in entry if key not in ("file_name", "sha256")}
-    image = np.asarray(load_image(path))
+    data = entry and read_file(path)
+    if not data or hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        return None
+    provenance = {key: value for key, value in entry.items() if key not in _NOT_SAID}
+    image = np.asarray(load_image(data))
     return Generated(image, job.prompt, job.seed, path, provenance, cached=True)
 
 
-def keep(folder: Path, drawn: Iterable[tuple[Job, UInt8[Tensor, "c h w"], dict[str, Any]]]) -> None:
-    """Write images, then a line for each with its provenance.
+def keep(
+    folder: Path,
+    kept: dict[str, dict[str, Any]],
+    drawn: Iterable[tuple[Job, UInt8[Tensor, "c h w"], dict[str, Any]]],
+) -> None:
+    """Write images, then a line for each with its provenance, beside those of other runs.
+
+    Args:
+        folder: of the album.
+        kept: its entries as this run knows them; the new ones come to them. A line that another
+            run's writing has lost is so written again.
+        drawn: images with their jobs and provenance.
 
     Raises:
         OSError: one of them cannot be written; those before it have their line, if it fits.
     """
-    lines = []
+    new: dict[str, dict[str, Any]] = {}
+    if folder.is_file():
+        discard(folder)
     try:
         for job, image, provenance in drawn:
             data = png_bytes(image)
-            write_atomically(folder / job.file_name, data)
-            digest = hashlib.sha256(data).hexdigest()
-            lines.append(_line({"file_name": job.file_name, "sha256": digest, **provenance}))
+            write_cached(folder / job.file_name, data)
+            entry = {"file_name": job.file_name, "sha256": hashlib.sha256(data).hexdigest()}
+            new[job.file_name] = seal({**entry, **provenance}, folder.name)
     finally:
-        if lines:
-            manifest = folder / MANIFEST  # read again: another run may have added to it
-            written = manifest.read_bytes() if manifest.exists() else b""
-            write_atomically(manifest, written + b"".join(lines))
+        if new:
+            entries = {**kept, **_read_manifest(folder)[0], **new}
+            _write_manifest(folder, entries)
+            kept.update(entries)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs were writing; another run may still be at the newest ones."""
-    for part in folder.glob(".*.part"):
-        with contextlib.suppress(OSError):  # then it stays: it does no harm
-            if time.time() - part.stat().st_mtime > ABANDONED:
-                part.unlink()
+def _write_manifest(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+    lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries.values())
+    write_cached(folder / MANIFEST, "".join(lines).encode())
 
 
-def _line(entry: dict[str, Any]) -> bytes:
-    return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+def _read_manifest(folder: Path) -> tuple[dict[str, dict[str, Any]], bool]:
+    """Give the sound entries by file name, and whether there is nothing else."""
+    *lines, rest = (read_file(folder / MANIFEST) or b"").split(b"\n")
+    sound = [entry for line in lines if (entry := _read_line(line, folder.name))]
+    entries = {entry["file_name"]: entry for entry in sound}
+    return entries, not rest and len(entries) == len(lines)
 
 
-def _read_line(folder: Path, line: bytes) -> dict[str, Any] | None:
-    """Read a line of the manifest; None if it is torn, or its image lost or changed."""
+@lru_cache(maxsize=4096)  # a manifest is read once a batch
+def _read_line(line: bytes, album: str) -> dict[str, Any] | None:
+    """Read a line of the manifest; None if it is torn, changed, or of another album."""
     try:
         entry = json.loads(line)
-        data = (folder / entry["file_name"]).read_bytes()
-        return entry if hashlib.sha256(data).hexdigest() == entry["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        is_sound = isinstance(entry, dict) and is_sealed(entry, album)
+    except (ValueError, RecursionError):
         return None
+    return entry if is_sound else None

@@ -3,7 +3,6 @@
 import contextlib
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -44,9 +43,12 @@ def generate(
     """Draw one image a prompt, in their order; an image depends on its prompt and settings only.
 
     Batch size and order change no image by more than 2/255. With ``root``, images are kept batch by
-    batch, in a folder named by the model and the settings, and never drawn twice. A batch that does
-    not fit into memory is halved. If half precision ends in NaN, this batch and all later ones are
-    drawn in single precision, with a warning.
+    batch, in a folder named by the model and the settings, and read from there by later calls. The
+    batches are always the same, the first ``batch_size`` prompts and so on: if one image of a batch
+    is missing, all of it are drawn, so that after any interruption the images are bit for bit those
+    of a run without one. That costs at most one batch a missing image. A batch that does not fit
+    into memory is halved. If half precision ends in NaN, this batch and all later ones are drawn in
+    single precision, with a warning.
 
     Args:
         model: from `load_pipeline`; its task decides what else is needed.
@@ -86,30 +88,46 @@ def _draw_missing(
     strength: float | None,
     root: Path | None,
 ) -> Iterator[Generated]:
-    """Read what the album has, and draw the rest in batches."""
+    """Read each batch from the album, or draw all of it if the album lacks a part."""
     settings = settings_of(model, config, strength)
     folder = None if root is None else Path(root) / name_of(model, settings)
     kept = open_album(folder) if folder else {}
-    missing = [job for job in jobs if job.file_name not in kept]
-    batches = _draw_batches(model, missing, config, strength)
-    ready: deque[Generated] = deque()
-    for job in jobs:
-        if job.file_name in kept:
-            yield recall(folder, job, kept[job.file_name])
-            continue
-        if not ready:
-            before = model.dtype
-            drawn = next(batches)
-            if model.dtype != before:
-                said = {"model": model.artifact, "dtype": before}
-                warnings.warn(text("generate.single_precision", **said), stacklevel=2)
-            made = [(done, image, provenance_of(model, done, settings)) for done, image in drawn]
-            if folder:
-                keep(folder, made)
-            for done, image, provenance in made:
-                path, pixels = folder and folder / done.file_name, np.asarray(to_pil(image))
-                ready.append(Generated(pixels, done.prompt, done.seed, path, provenance))
-        yield ready.popleft()
+    draw = _drawer(model, config, strength)
+    for first in range(0, len(jobs), config.batch_size):
+        batch, before = jobs[first : first + config.batch_size], model.dtype
+        found = [folder and recall(folder, job, kept.get(job.file_name)) for job in batch]
+        if not all(found):
+            drawn = [
+                (job, image, provenance_of(model, job, settings))
+                for job, image in zip(batch, draw(batch), strict=True)
+            ]
+            found = _settle(drawn, found, folder, kept)
+        elif any(made.provenance["dtype"] == "float32" for made in found):
+            _leave_half(model)  # as the run did that drew them
+        if model.dtype != before:
+            said = {"model": model.artifact, "dtype": before}
+            warnings.warn(text("generate.single_precision", **said), stacklevel=2)
+        yield from found
+
+
+def _settle(
+    drawn: Sequence[tuple[Job, UInt8[Tensor, "c h w"], dict[str, Any]]],
+    found: Sequence[Generated | None],
+    folder: Path | None,
+    kept: dict[str, dict[str, Any]],
+) -> list[Generated]:
+    """Keep what was drawn where the album has no equal image yet; give a whole batch."""
+    made, new = [], []
+    for (job, image, provenance), old in zip(drawn, found, strict=True):
+        pixels, path = np.asarray(to_pil(image)), folder and folder / job.file_name
+        if old and np.array_equal(old.image, pixels):
+            made.append(old)
+        else:
+            made.append(Generated(pixels, job.prompt, job.seed, path, provenance))
+            new.append((job, image, provenance))
+    if folder:
+        keep(folder, kept, new)
+    return made
 
 
 def estimate_seconds(model: TextToImage, config: GenerationConfig, num_images: int) -> float:
@@ -123,49 +141,63 @@ def estimate_seconds(model: TextToImage, config: GenerationConfig, num_images: i
         images=None if model.task == "text-to-image" else blank,
         masks=blank[..., 0] == 0 if model.task == "inpainting" else None,
     )
-    strength = read_strength(model.task, config, None)
+    draw = _drawer(model, config, read_strength(model.task, config, None))
     start = time.perf_counter()
-    for _ in _draw_batches(model, jobs, config, strength):
-        pass
+    draw(jobs)
     return (time.perf_counter() - start) * num_images / num
 
 
-def _draw_batches(
-    model: TextToImage, jobs: Sequence[Job], config: GenerationConfig, strength: float | None
-) -> Iterator[list[tuple[Job, UInt8[Tensor, "c h w"]]]]:
-    """Draw batch after batch, each sentence encoded once; a batch that does not fit is halved.
+def _drawer(
+    model: TextToImage, config: GenerationConfig, strength: float | None
+) -> Callable[[Sequence[Job]], list[UInt8[Tensor, "c h w"]]]:
+    """Make a function that draws a batch, each sentence encoded once; in parts if it must.
 
-    Raises:
-        ValueError: the images are no numbers even in single precision.
-        torch.OutOfMemoryError: a single image does not fit.
+    It raises a ValueError if the images are no numbers even in single precision, and
+    ``torch.OutOfMemoryError`` if a single image does not fit.
     """
     encode_once = lru_cache(MAX_ENCODED)(lambda sentence: encode(model, [sentence])[0])
-    first, size = 0, config.batch_size
-    while batch := jobs[first : first + size]:
+    size = config.batch_size
+
+    def call(part: Sequence[Job]) -> Float[Tensor, "n c h w"] | None:
         try:
-            images = _call_pipeline(model, batch, config, strength, encode_once)
+            images = _call_pipeline(model, part, config, strength, encode_once)
             if not images.isfinite().all() and model.dtype != "float32":
-                model.history.loaded_as = model.history.loaded_as or model.dtype
-                model.pipeline.to(torch.float32)
+                _leave_half(model)
                 encode_once.cache_clear()
-                images = _call_pipeline(model, batch, config, strength, encode_once)
+                images = _call_pipeline(model, part, config, strength, encode_once)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
+            if not is_out_of_memory(error) or len(part) == 1:
                 raise
-            images = None
-        if images is None:  # outside of except, where the error would keep the tensors alive
-            size = len(batch) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            continue
-        if not images.isfinite().all():
-            raise ValueError(
-                f"{model.artifact} draws no numbers (NaN) even in single precision; its weights "
-                "are damaged, or the guidance is far too strong: fetch the model again, or lower "
-                "guidance_scale"
-            )
-        first += len(batch)
-        yield list(zip(batch, unit_to_bytes(images), strict=True))
+            return None
+        return images
+
+    def draw(batch: Sequence[Job]) -> list[UInt8[Tensor, "c h w"]]:
+        nonlocal size
+        drawn: list[UInt8[Tensor, "c h w"]] = []
+        while part := batch[len(drawn) : len(drawn) + size]:
+            images = call(part)
+            if images is None:  # outside of except, where the error would keep the tensors alive
+                size = len(part) // 2
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                continue
+            if not images.isfinite().all():
+                raise ValueError(
+                    f"{model.artifact} draws no numbers (NaN) even in single precision; its "
+                    "weights are damaged, or the guidance is far too strong: fetch the model "
+                    "again, or lower guidance_scale"
+                )
+            drawn.extend(unit_to_bytes(images))
+        return drawn
+
+    return draw
+
+
+def _leave_half(model: TextToImage) -> None:
+    """Go on in single precision; the model remembers how it was loaded."""
+    if model.dtype != "float32":
+        model.history.loaded_as = model.history.loaded_as or model.dtype
+        model.pipeline.to(torch.float32)
 
 
 def _call_pipeline(
@@ -183,8 +215,7 @@ def _call_pipeline(
     if model.task != "image-to-image":
         inputs |= {"height": config.height, "width": config.width}
     if model.task == "text-to-image":
-        # the pipeline scales it for its scheduler
-        inputs["latents"] = draw_noise(model, config, generators)
+        inputs["latents"] = draw_noise(model, config, generators)  # which the pipeline scales
     else:
         pixels = torch.stack([job.image for job in jobs])
         inputs |= {"image": to_unit(pixels), "strength": strength}
@@ -195,6 +226,7 @@ def _call_pipeline(
         quiet(),
         telling(model.pipeline.unet, [job.level for job in jobs]),
         _any_latents(model),
+        _infinite_is_nan(model.pipeline.vae.decoder),
     ):
         embeds, negative = torch.stack([encode_once(job.text) for job in jobs]), None
         if config.guidance_scale > 1 and not model.reads_guidance:
@@ -271,6 +303,18 @@ def _any_latents(model: TextToImage) -> Iterator[None]:
         yield
     finally:
         unet.register_to_config(in_channels=channels)
+
+
+@contextlib.contextmanager
+def _infinite_is_nan(decoder: torch.nn.Module) -> Iterator[None]:
+    """Let infinite pixels be NaN, which is noticed; the pipeline would clip them to 0 and 1."""
+    handle = decoder.register_forward_hook(
+        lambda net, args, pixels: pixels.masked_fill(pixels.isinf(), torch.nan)
+    )
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,7 +1,5 @@
 """Images to features: decoded in threads, encoded in batches, each image once a model."""
 
-import hashlib
-import json
 import os
 import warnings
 from collections import Counter
@@ -14,12 +12,12 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from course_utils.examples import Example
-from course_utils.runtime import write_atomically
+from course_utils.runtime import SEAL_BYTES, read_sealed, sweep, write_sealed
 from course_utils.zero_shot.folders import Preprocess
 from course_utils.zero_shot.models import Clip
 
@@ -53,8 +51,8 @@ def extract_features(
         A record after the cache was read, after each batch, and at the end with the features.
 
     Raises:
-        ValueError: there are no examples, one cannot be read (`images.ImageError`), or batches
-            are empty.
+        ValueError: there are no examples, one cannot be read (`images.ImageError`), the model
+            gives no numbers for one, or batches are empty.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, expected at least 1")
@@ -62,7 +60,7 @@ def extract_features(
     if not digests:
         raise ValueError("there are no examples to encode; give at least one")
     path = None if cache is None else Path(cache) / f"features_{clip.fingerprint[:24]}.safetensors"
-    known, note = _read_store(path, clip.fingerprint)
+    known, note = _read_store(path)
     todo = {d: e for d, e in zip(digests, examples, strict=True) if d not in known}
     copies = Counter(digests)
     from_cache = done = len(digests) - sum(copies[digest] for digest in todo)
@@ -71,12 +69,13 @@ def extract_features(
     try:
         for rows in _encode(clip, list(todo.values()), batch_size):
             batch = [next(left) for _ in rows]
+            _require_numbers(clip, rows)
             known.update(zip(batch, rows, strict=True))
             done += sum(copies[digest] for digest in batch)
             yield FeatureStep(done, len(digests), from_cache, note=note)
     finally:  # also when the loop is left early, by an unreadable image or by Ctrl-C
         if path is not None and done > from_cache:
-            note = _write_store(path, clip.fingerprint, known) or note
+            note = _write_store(path, known) or note
     features = torch.stack([known[digest] for digest in digests])
     yield FeatureStep(done, len(digests), from_cache, features, note)
 
@@ -143,33 +142,44 @@ def _quiet_in_threads() -> Iterator[None]:
         yield
 
 
-def _read_store(path: Path | None, fingerprint: str) -> tuple[dict[str, Tensor], str]:
+def _require_numbers(clip: Clip, rows: Float[Tensor, "m d"]) -> None:
+    """Refuse features that are no numbers, before they are remembered or compared."""
+    if num := int((~rows.isfinite().all(dim=1)).sum()):
+        raise ValueError(
+            f"{clip.name} gives features that are no numbers (NaN) for {num} of {len(rows)} "
+            "images; its weights are damaged: fetch the model again, or take another one"
+        )
+
+
+def _read_store(path: Path | None) -> tuple[dict[str, Tensor], str]:
     """Give the features by the digest of their image, and what was wrong with the file."""
     if path is None:
         return {}, ""
+    sweep(path.parent)
+    content = read_sealed(path)
     try:
-        with safe_open(path, "pt") as store:
-            features, meta = store.get_tensor("features"), store.metadata()
-        if meta["sha256"] != _checksum(fingerprint, meta["digests"], features):
-            raise ValueError("wrong checksum")
-        return dict(zip(json.loads(meta["digests"]), features, strict=True)), ""
-    except FileNotFoundError:
-        return {}, ""
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        return {}, f"the feature cache {path.name} was damaged and is rebuilt ({error})"
+        if content is None:
+            raise ValueError("its checksum is wrong")
+        store = load(content + bytes(SEAL_BYTES))
+        digests = [bytes(row).hex() for row in store["digests"].numpy()]
+        rows = dict(zip(digests, store["features"].float(), strict=True))
+        return {digest: row for digest, row in rows.items() if row.isfinite().all()}, ""
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        is_new = not os.path.lexists(path)
+        said = f"the feature cache {path.name} is damaged or of an older version and is rebuilt"
+        return {}, "" if is_new else f"{said} ({error})"
 
 
-def _write_store(path: Path, fingerprint: str, known: dict[str, Tensor]) -> str:
-    """Remember features; say why, if that was not possible."""
-    features, digests = torch.stack(list(known.values())), json.dumps(list(known))
-    meta = {"digests": digests, "sha256": _checksum(fingerprint, digests, features)}
+def _write_store(path: Path, known: dict[str, Tensor]) -> str:
+    """Remember features beside those of other runs; say why, if that was not possible."""
+    known = {**_read_store(path)[0], **known}
+    store = {
+        "features": torch.stack(list(known.values())),
+        "digests": torch.tensor([list(bytes.fromhex(digest)) for digest in known]).byte(),
+        "seal": torch.zeros(SEAL_BYTES).byte(),  # the last by kind and name: room for the checksum
+    }
     try:
-        write_atomically(path, save({"features": features}, metadata=meta))
+        write_sealed(path, save(store)[:-SEAL_BYTES])
     except OSError as error:  # features that cannot be remembered are still features
         return f"features are not cached: {error}"
     return ""
-
-
-def _checksum(fingerprint: str, digests: str, features: Float[Tensor, "m d"]) -> str:
-    content = f"{fingerprint}{digests}".encode() + features.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()

@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 from transformers import AddedToken, CLIPTokenizer
 
 import mini_earth
-from course_utils.runtime import write_atomically
+from course_utils.runtime import read_sealed, sweep, write_sealed
 from tools import training
 from tools.small_text2image.networks import MAX_TOKENS, SIZE
 from tools.training import Captioned
@@ -85,12 +84,14 @@ def cache_latents(data: Captioned, vae: AutoencoderKL, *, copies: int, work: Pat
             digest.update(value.cpu().numpy().tobytes())
     digest.update(LOOKS)
     path = work / f"latents_{data.source}_{copies}_{digest.hexdigest()[:12]}.safetensors"
-    if not path.is_file():
+    sweep(work)
+    content = read_sealed(path)
+    if content is None:
         training.say(f"encoding {copies} x {len(data)} images of {data.source}")
-        write_atomically(path, _encode_views(data, vae, copies))
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        looks = json.loads(file.metadata()["looks"])
+        content = _encode_views(data, vae, copies)
+        write_sealed(path, content)
+    tensors = load(content)
+    looks = json.loads(bytes(tensors["looks"].numpy()))
     arrays = {name: tensors[name].numpy() for name in ("rows", "meters", "turns", "is_mirrored")}
     looks = tuple(tuple(mini_earth.Sight(*look) for look in one) for one in looks)
     return Latents(data=data, latents=tensors["latents"], looks=looks, **arrays)
@@ -112,7 +113,10 @@ def _encode_views(data: Captioned, vae: AutoencoderKL, copies: int) -> bytes:
             looks.append([astuple(look) for look in found])
     names = ("latents", "rows", "meters", "turns", "is_mirrored")
     tensors = {k: torch.cat(v) for k, v in zip(names, zip(*columns, strict=True), strict=True)}
-    return save(tensors, metadata={"looks": json.dumps(looks)})
+    if not tensors["latents"].isfinite().all():
+        raise RuntimeError(f"the autoencoder gives latents of {data.source} that are no numbers")
+    tensors["looks"] = torch.frombuffer(bytearray(json.dumps(looks).encode()), dtype=torch.uint8)
+    return save(tensors)
 
 
 class Batches:

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import mini_earth
-from course_utils.runtime import write_atomically
+from course_utils.runtime import read_sealed, sweep, write_atomically, write_sealed
 from tools.training import words
 from tools.training.files import say
 
@@ -158,7 +158,7 @@ def _render_shard(path: Path, num: int, size: int, settings: dict) -> None:
     ]
     buffer = io.BytesIO()
     np.savez(buffer, images=np.stack([view.image for view in views]), meta=json.dumps(meta))
-    write_atomically(path, buffer.getvalue())
+    write_sealed(path, buffer.getvalue())
 
 
 def render_views(
@@ -185,7 +185,8 @@ def render_views(
         settings = {"seed": 100_000 * seed + index, "styles": styles}
         settings["disaster_share"] = disaster_share
         jobs.append((folder / f"{index:05d}_{count}.npz", count, size, settings))
-    todo = [job for job in jobs if not job[0].is_file()]
+    sweep(folder)
+    todo = [job for job in jobs if read_sealed(job[0]) is None]
     if processes and todo:
         say(f"rendering {len(todo)} of {len(jobs)} shards of {SHARD} views")
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -208,7 +209,7 @@ def render_both(
 def _read_shards(paths: Iterable[Path]) -> Captioned:
     images, meta = [], []
     for path in paths:
-        with np.load(path) as shard:
+        with np.load(io.BytesIO(read_sealed(path))) as shard:
             images.append(torch.from_numpy(shard["images"]).permute(0, 3, 1, 2))
             meta += json.loads(str(shard["meta"]))
     phrases = {**mini_earth.SCENE_PHRASES, **mini_earth.DISASTER_PHRASES}

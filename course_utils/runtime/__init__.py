@@ -1,11 +1,13 @@
-"""Where and how we run: profile, device, seeds, folders, environment report, language."""
+"""Where and how we run: profile, device, seeds, folders, environment report, language.
+
+How files are written and caches read is in `files`.
+"""
 
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import secrets
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -14,6 +16,56 @@ from pathlib import Path
 
 import psutil
 import torch
+
+from course_utils.runtime.files import (
+    SEAL_BYTES,
+    discard,
+    is_sealed,
+    new_part,
+    open_atomically,
+    read_file,
+    read_sealed,
+    replace_file,
+    seal,
+    sweep,
+    write_atomically,
+    write_cached,
+    write_sealed,
+)
+
+__all__ = [
+    "DATA_SETS",
+    "LANGUAGES",
+    "PACKAGES",
+    "PROFILES",
+    "SEAL_BYTES",
+    "Profile",
+    "Runtime",
+    "cache_folder",
+    "data_root",
+    "derive_seed",
+    "discard",
+    "environment_report",
+    "is_sealed",
+    "language",
+    "models_folder",
+    "new_part",
+    "open_atomically",
+    "pick_device",
+    "read_file",
+    "read_sealed",
+    "replace_file",
+    "repo_root",
+    "resolve_path",
+    "seal",
+    "seeded",
+    "setup",
+    "sweep",
+    "write_atomically",
+    "write_cached",
+    "write_sealed",
+    "xbd_folder",
+]
 
 LANGUAGES = ("en", "zh")
 DATA_SETS = ("resisc45", "eurosat", "ucmerced", "aid")  # of the lock, that COURSE_DATA may name
@@ -152,7 +204,8 @@ def _writable_cache() -> tuple[Path, tuple[str, ...]]:
 def _probe(folder: Path) -> None:
     """Write and remove a file, because permission bits do not tell (root, full or network disk)."""
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".{secrets.token_hex(8)}.probe"
+    sweep(folder)
+    probe = new_part(folder)
     try:
         probe.write_bytes(b"writable")
     finally:
@@ -179,41 +232,6 @@ def _caller_folder() -> Path:
         except (psutil.Error, ValueError):
             pass  # the parent is gone or is not ours
     return Path.cwd()
-
-
-def write_atomically(path: Path | str, data: bytes) -> None:
-    """Write a file so that at any time the old content or the new one is there, never a part.
-
-    The bytes go to a hidden file in the same folder, which then replaces ``path`` in one step.
-    Missing folders are made.
-
-    Args:
-        path: where the file shall be.
-        data: its whole content.
-
-    Raises:
-        OSError: it cannot be written (full disk, read-only folder); an older file is still there.
-    """
-    path = Path(path)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")  # short: the name may fill its limit
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "xb") as file:
-            file.write(data)
-        os.replace(part, path)
-    except OSError as error:
-        advice = "free some space, or set COURSE_OUT and COURSE_CACHE to folders elsewhere"
-        reason = f"could not write the file ({error.strerror or error}); {advice}"
-        raise OSError(error.errno, reason, str(path)) from error
-    finally:
-        _remove(part)  # also after Ctrl-C
-
-
-def _remove(part: Path) -> None:
-    try:
-        part.unlink(missing_ok=True)
-    except OSError:  # a parent that is a file, a folder that went away: nothing to remove
-        return
 
 
 def cache_folder(given: str | Path | None = None) -> Path:
@@ -254,7 +272,7 @@ def language() -> str:
 
 def repo_root() -> Path:
     """Give the folder of the course."""
-    return Path(__file__).resolve().parents[1]
+    return Path(__file__).resolve().parents[2]
 
 
 def data_root() -> Path:
