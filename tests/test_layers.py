@@ -123,7 +123,7 @@ def loading_complaints(source: str):
         given = {keyword.arg for keyword in getattr(node, "keywords", ())}
         owner = ast.unparse(node.func.value) if name else ""
         wanted = {"local_files_only"} if name == "from_pretrained" else set()
-        if name == "from_pretrained" and re.search(r"\bAuto|Tokenizer|Processor$", owner):
+        if name == "from_pretrained" and re.search(r"\bAuto[A-Z]|Tokenizer|Processor$", owner):
             wanted |= set() if owner.endswith("ImageProcessor") else {"trust_remote_code"}
         if (owner, name) == ("torch", "load"):
             wanted = {"weights_only"}
