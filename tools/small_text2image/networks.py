@@ -29,13 +29,13 @@ def make_autoencoder() -> AutoencoderKL:
 
 
 def make_denoiser() -> UNet2DConditionModel:
-    """Make a denoiser that reads text where it works on 8 x 8 and 4 x 4 positions."""
+    """Make a denoiser that reads text on all but the way down from 16 x 16 positions."""
     return UNet2DConditionModel(
         sample_size=SIZE // 4,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         block_out_channels=(64, 128, 192),
         layers_per_block=1,
         cross_attention_dim=TEXT_WIDTH,
