@@ -112,7 +112,8 @@ def _encode_views(data: Captioned, vae: AutoencoderKL, copies: int) -> bytes:
             found = () if data.sights else find_looks(image)
             looks.append([astuple(look) for look in found])
     names = ("latents", "rows", "meters", "turns", "is_mirrored")
-    tensors = {k: torch.cat(v) for k, v in zip(names, zip(*columns, strict=True), strict=True)}
+    columns = dict(zip(names, zip(*columns, strict=True), strict=True))
+    tensors = {name: torch.cat(parts).contiguous() for name, parts in columns.items()}
     if not tensors["latents"].isfinite().all():
         raise RuntimeError(f"the autoencoder gives latents of {data.source} that are no numbers")
     tensors["looks"] = torch.frombuffer(bytearray(json.dumps(looks).encode()), dtype=torch.uint8)
