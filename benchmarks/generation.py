@@ -7,8 +7,9 @@ The documented call draws one prompt at a time in 50 guided steps. The lab draws
 there for comparison. All draw the same prompts.
 Prints images per second and ratios, and with each pool's images the lab's accuracy: its difference
 to the documented call's with a 95 % interval over seeds and test images. Exits with 1 if the lab's
-way is under 20 times faster or 25 images a second, or an interval of real + synthetic leaves 3 points. Each way draws one
-pool, from which all seeds take theirs: for another pool the interval makes no allowance.
+way is under 20 times faster or 25 images a second, or an interval of real + synthetic leaves 3
+points. Each way draws one pool, from which all seeds take theirs: for another pool the interval
+makes no allowance.
 """
 
 import argparse
