@@ -136,7 +136,7 @@ CACHES = {
     "drawing": (drawings, "*/*.png"),
     "manifest": (drawings, "*/manifest.jsonl"),
     "renders": (renders, "mini_earth-*.npy"),
-    "unpacked image": (unpacked, "scenes/*/a/*.png"),
+    "unpacked image": (unpacked, "scenes/*/*/a/*.png"),
     "list of unpacked": (unpacked, "scenes/*/.files.json"),
     "tile": (scenes, "mini_earth_xbd*/train/images/*.png"),
     "label": (scenes, "mini_earth_xbd*/train/labels/*.json"),
@@ -224,7 +224,7 @@ def test_what_two_runs_encode_at_once_is_all_remembered(given, tmp_path):
 def test_an_archive_is_unpacked_by_several_runs_at_once(given, tmp_path, is_damaged):
     whole = unpacked(given, tmp_path)
     if is_damaged:
-        next(tmp_path.glob("scenes/*/a/*.png")).write_bytes(b"")
+        next(tmp_path.glob("scenes/*/*/a/*.png")).write_bytes(b"")
     else:
         shutil.rmtree(tmp_path / "scenes")
     with ThreadPoolExecutor(4) as pool:
