@@ -95,8 +95,8 @@ def open_archive(path: Path) -> Iterator[tuple[BufferedIOBase, Iterator[Member]]
             raise  # a complaint of the course's, or a full disk and the like
         reason = " ".join(str(error).split())
         raise ArchiveError(
-            f"{path} is no archive, damaged or cut off ({reason}); download it again, files that "
-            "are extracted already are kept"
+            f"{path} is no archive, damaged or cut off ({reason}); download it again, or give a "
+            "tar or zip archive; files that are extracted already are kept"
         ) from error
 
 

@@ -103,6 +103,8 @@ def _decode(data: bytes) -> Image.Image:
         has_pages = _has_pages(data, tags) if tags else is_animated
         image.load()  # a broken picture must fail here, where nothing forgives it
         picture = _as_rgb(_upright(image))
+    if tags and is_deep and tags.get(262) == 0:  # 0 is white, which Pillow obeys with 8 bits only
+        picture = ImageOps.invert(picture)
     if has_pages:
         picture.info["remark"] = "images.pages"
     elif is_deep and np.ptp(np.percentile(picture, (1, 99))) < FLAT:
@@ -117,7 +119,8 @@ def _tiff_tags(data: bytes, at: int | None = None) -> Tags | None:
     """Read the tags of a TIFF at an offset, by default of its first page; None without any."""
     if data[:4] not in _TIFF_STARTS:
         return None
-    with suppress(Exception):  # what is broken, Pillow will say
+    with suppress(Exception), warnings.catch_warnings():  # what is broken, Pillow will say
+        warnings.simplefilter("ignore")
         tags = Tags(data[: 16 if 43 in data[2:4] else 8])
         file = io.BytesIO(data)
         file.seek(tags.next if at is None else at)

@@ -277,10 +277,14 @@ def test_a_file_name_never_leads_out_of_the_folder(tmp_path):
     write_picture(tmp_path / "secret.jpg")
     write_picture(tmp_path / "a" / "1.jpg")
     (tmp_path / "a" / "linked.jpg").symlink_to(tmp_path / "secret.jpg")
-    names = ["../secret.jpg", str(tmp_path / "secret.jpg"), "linked.jpg", "x/1.jpg"]
+    (tmp_path / "a" / "inside.jpg").symlink_to("1.jpg")
+    names = ["../secret.jpg", str(tmp_path / "secret.jpg"), "linked.jpg", "x/1.jpg", "inside.jpg"]
     path = write_set(tmp_path, "rsicd", *map(entry, names))
     found = read_captions(path, images=tmp_path / "a").images
-    assert [each.path and each.path.name for each in found] == [None, None, None, "1.jpg"]
+    places = [each.path and each.path.name for each in found]
+    assert places == [None, None, None, "1.jpg", "inside.jpg"]
+    with pytest.raises(CaptionsError, match=r"has none of the 1 images .* no links out of it"):
+        read_captions(write_set(tmp_path, "rsicd", entry("linked.jpg")), images=tmp_path / "a")
 
 
 def test_a_folder_of_images_must_exist_and_hold_some_of_them(tmp_path):
@@ -326,6 +330,8 @@ WRONG = {
         r"\(a\.jpg\) has no text 'raw', got keys \['tokens'\]",
     ),
     "empty": ({"images": [entry("a.jpg", sentences=["ok", " "])]}, r"\(a\.jpg\): 'raw' is empty"),
+    "half a name": ({"images": [entry("\ud800.jpg")]}, "entry 0: 'filename' has half a char"),
+    "half a sentence": ({"images": [entry("a", sentences=["\ud83d"])]}, "'raw' has half a char"),
     "twice": (
         {"images": [entry("a.jpg"), entry("b.jpg"), entry("a.jpg", "test")]},
         r"listed more than once: a\.jpg",

@@ -267,6 +267,36 @@ def test_folders_that_may_be_parts_or_classes_are_refused_with_both_readings(nam
         read_folder(write_parts(tmp_path, *names))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train test labels",
+        "train validation train_masks",
+        "forest/train forest/test sea/train sea/test",
+        "forest/train forest/test sea/training sea/testing",
+        "forest forest/test sea",
+        "forest/2019/a forest/2019/val sea",
+        "Images/a Images/b parts/train/a parts/train/b parts/test/a parts/test/b",
+        "fold1/train/a fold1/train/b fold1/test/a fold1/test/b fold2/a",
+        "train/a/test train/a/train train/b test/a test/b",
+    ],
+)
+def test_parts_among_or_inside_classes_are_refused_with_both_readings(names, tmp_path):
+    """Else images that are there to test would be trained on."""
+    for seed, name in enumerate(names.split()):
+        if not name.endswith("2019/a"):
+            write_images(tmp_path / name, 4, seed=seed)
+    with pytest.raises(ValueError, match=r"two ways: as the classes .*, or as parts of a data set"):
+        read_folder(tmp_path)
+
+
+def test_folders_of_archives_only_are_named(tmp_path):
+    for name in ("train.zip", "test.zip"):
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"no class folders, only test\.zip, train\.zip; put"):
+        read_folder(tmp_path)
+
+
 def test_parts_without_class_folders_are_refused(tmp_path):
     write_images(tmp_path / "train", 4, seed=1)
     write_images(tmp_path / "test", 4, seed=2)
@@ -305,8 +335,13 @@ def test_the_content_decides_what_an_image_is(tidy_folder):
             "the parts of a data set in set/v1, train (Training, 8), test (8): 16 images of 2 "
             "classes (a, b).",
         ),
+        (
+            ("v\n1/train\ning", "v\n1/test"),
+            r"the parts of a data set in set/v\n1, train (train\ning, 8), test (8): 16 images of 2 "
+            "classes (a, b).",
+        ),
     ],
-    ids=["classes", "wrapped", "parts"],
+    ids=["classes", "wrapped", "parts", "in one line"],
 )
 def test_a_note_says_what_a_folder_was_taken_for(names, reading, tmp_path):
     found = read_folder(write_parts(tmp_path / "set", *(names or ("",))))
@@ -456,7 +491,7 @@ def test_without_a_training_part_there_is_nothing_to_do(tmp_path):
         split_images(read_folder(write_parts(tmp_path, "test", "val")))
 
 
-@pytest.mark.parametrize("kind", ["pipe", "folder", "sparse", "link"])
+@pytest.mark.parametrize("kind", ["pipe", "folder", "sparse", "link", "lost link"])
 def test_a_table_that_is_no_file_to_read_is_refused(kind, tidy_folder):
     path = tidy_folder / "classes.csv"
     if kind == "pipe":
@@ -465,6 +500,8 @@ def test_a_table_that_is_no_file_to_read_is_refused(kind, tidy_folder):
         path.mkdir()
     elif kind == "link":
         path.symlink_to("/etc/hostname")
+    elif kind == "lost link":
+        path.symlink_to("nowhere.csv")
     else:
         path.touch()
         os.truncate(path, 1 << 40)

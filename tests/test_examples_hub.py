@@ -8,7 +8,6 @@ import shutil
 import tarfile
 import zipfile
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -644,6 +643,7 @@ FILES = [in_file(i) for i in range(8)]
         pytest.param(FILES, TEXTS, {}, id="paths in a struct"),
         pytest.param([each["path"] for each in FILES], TEXTS, {}, id="paths"),
         pytest.param(FILES, TEXTS, {"path": "d/data/x.parquet"}, id="paths from the root"),
+        pytest.param(pd.Categorical([each["path"] for each in FILES]), TEXTS, {}, id="categories"),
         pytest.param([each["path"].replace("/", "\\") for each in FILES], TEXTS, {}, id="windows"),
         pytest.param([*FILES[:4], *BYTES[4:]], TEXTS, {}, id="files and bytes"),
     ],
@@ -720,6 +720,38 @@ def test_a_table_that_cannot_be_read_says_why_in_a_sentence(
         load_scenes(root)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train test",
+        "EuroSATTrain EuroSATTest",
+        "mine_train_0 mine_test_0",
+        "default/partial-train/0000 default/partial-test/0000",
+        "train_data/train/0 train_data/test/0",
+    ],
+)
+def test_the_parts_of_tables_have_many_names(names, tmp_path):
+    """Each row is named by its own table, and what is called a test is no training part."""
+    for i, name in enumerate(names.split()):
+        write_table(tmp_path, [*BYTES[4 * i :][:4], None], TEXTS[:5], path=f"d/{name}.parquet")
+    found = load_scenes(tmp_path / "d")
+    part_of_image = {
+        each.data: part for each, part in zip(found.examples, found.parts, strict=True)
+    }
+    assert part_of_image == {picture(i): "train" if i < 4 else "test" for i in range(8)}
+    assert [
+        next(line for line in found.skipped if line.startswith(f"row 4 of {name} is"))
+        for name in names.split()
+    ]
+
+
+def test_tables_of_which_some_have_no_part_are_refused(tmp_path):
+    for i, name in enumerate(("train", "more/extra")):
+        write_table(tmp_path, BYTES[4 * i :][:4], TEXTS[:4], path=f"d/{name}.parquet")
+    with pytest.raises(ValueError, match=r"called after a part .*, but not more/extra\.parquet;"):
+        load_scenes(tmp_path / "d")
+
+
 def test_a_pipe_in_the_place_of_a_table_is_refused(tmp_path):
     os.mkfifo(tmp_path / "train.parquet")
     with pytest.raises(ValueError, match="is no file"):
@@ -729,13 +761,17 @@ def test_a_pipe_in_the_place_of_a_table_is_refused(tmp_path):
 def test_damaged_tables_end_in_a_result_or_a_sentence(tmp_path):
     root = write_table(tmp_path, BYTES, [0, 1] * 4, features=NAMES)
     whole, rng = (root / "train.parquet").read_bytes(), np.random.default_rng(0)
+    said = []
     for _ in range(60):
         broken = np.frombuffer(whole, np.uint8).copy()
         start = rng.choice([0, len(whole) - 800])  # anywhere, or in what says how to read it
         broken[rng.integers(start, len(whole), 5)] = rng.integers(0, 256, 5)
         (root / "train.parquet").write_bytes(broken.tobytes())
-        with suppress(ValueError):
+        try:
             load_scenes(root)
+        except ValueError as error:
+            said.append(str(error))
+    assert not [each for each in said if len(each.splitlines()) > 1]
 
 
 def test_words_for_the_classes_of_a_table_may_lie_beside_it(tmp_path):

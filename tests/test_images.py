@@ -20,7 +20,13 @@ TURNED[0x0112] = 6
 ALL_BYTES = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
 
 
-def tiff(pixels: np.ndarray, *, apart: bool = False, extra: tuple[int, ...] = ()) -> bytes:
+def tiff(
+    pixels: np.ndarray,
+    *,
+    apart: bool = False,
+    extra: tuple[int, ...] = (),
+    zero_is_white: bool = False,
+) -> bytes:
     """Write what Pillow does not: any bands and numbers, side by side or one after the other."""
     height, width, bands = pixels.shape
     data = (np.moveaxis(pixels, 2, 0) if apart else pixels).tobytes()
@@ -28,7 +34,7 @@ def tiff(pixels: np.ndarray, *, apart: bool = False, extra: tuple[int, ...] = ()
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[256], tags[257], tags[259], tags[277] = width, height, 1, bands
     tags[258] = (8 * pixels.itemsize,) * bands
-    tags[262], tags[284] = 2 if bands in (3, 4) else 1, 2 if apart else 1
+    tags[262], tags[284] = 2 if bands in (3, 4) else 1 - zero_is_white, 2 if apart else 1
     tags[279] = (len(data) // strips,) * strips
     tags[339] = ({"u": 1, "i": 2, "f": 3}[pixels.dtype.kind],) * bands
     if extra:
@@ -126,6 +132,13 @@ def test_sixteen_bits_are_scaled_by_their_own_maximum():
         assert [picture.getpixel((i, 0)) for i in range(4)] == [(v,) * 3 for v in (0, 1, 128, 255)]
     dark = images.load_image(encoded(Image.fromarray(deep // 8), "PNG"))  # not stretched
     assert dark.getpixel((3, 0)) == (32, 32, 32)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_grey_in_which_zero_is_white_is_turned(dtype):
+    grey = values(dtype, 1, high=256 ** int(dtype[1]))
+    turned = images.load_image(tiff(grey, zero_is_white=True))
+    assert np.array_equal(255 - np.array(turned), images.load_image(tiff(grey)))
 
 
 BROKEN_FLOATS = np.full((6, 8, 1), np.nan, np.float32)

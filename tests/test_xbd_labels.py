@@ -323,6 +323,17 @@ def test_exchanged_longitude_and_latitude_are_noticed(tmp_path, place, turn):
     assert "longitude and latitude are exchanged; expected longitude (-180" in message
 
 
+@pytest.mark.parametrize("wkt", ["POLYGON \ud800", "POLYGON ((0 0, 1 0, 1 \u0661, 0 0))"])
+def test_other_signs_than_those_of_a_polygon_are_named(tmp_path, wkt):
+    assert "features.xy[0]: expected" in complaint(write(tmp_path / PRE, entry(wkt)))
+
+
+def test_a_pipe_is_no_label(tmp_path):
+    os.mkfifo(tmp_path / PRE)
+    with pytest.raises(XbdError, match="it is no file"):
+        read_label(tmp_path / PRE)
+
+
 def test_meters_are_no_degrees(tmp_path):
     far = entry("POLYGON ((500000 4100000, 500010 4100000, 500010 4100010, 500000 4100000))")
     message = complaint(write(tmp_path / PRE, entry(), lng_lat=[far]), read_label)

@@ -24,6 +24,7 @@ LOCK_NAMES = {"rsicd": RSICD, "ucm_captions": UCM, "sydney_captions": SYDNEY, "r
 FILE_NAMES = ("dataset_rsicd.json", "dataset.json", "captions.json")
 IMAGE_FOLDERS = ("RSICD_images", "UCM_images", "Sydney_images", "imgs", "images")
 _PREFIXES = {"rsicd": RSICD, "ucm": UCM, "sydney": SYDNEY}  # of what the files call themselves
+_HALF = re.compile("[\ud800-\udfff]")  # JSON may have them, but no file name
 _PER_CLASS = 100  # images of a class of UC Merced
 _COLUMNS = ("filename", "captions", "image")  # of RSICD on the hub
 _WITH_SPLITS = "a list 'images' of {'filename', 'split', 'sentences': [{'raw'}, …]}"
@@ -110,7 +111,7 @@ def read_captions(path: str | Path, *, images: str | Path | None = None) -> Capt
     if images is not None and len(missing) == len(found):
         raise CaptionsError(
             f"{images} has none of the {len(found)} images of {name}, such as {missing[0]}; "
-            "give the folder that holds them"
+            "give the folder that holds them, and no links out of it"
         )
     return CaptionSet(name, found, _notes_on(name, found))
 
@@ -191,11 +192,12 @@ def _image_folders(path: Path, images: str | Path | None) -> list[Path]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """List the files in a folder and below; links are not followed, and pipes are none."""
+    """List the files in a folder and below; links to folders or out of it are not followed."""
+    top = Path(os.path.realpath(folder))
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(filter(is_visible, folders))
         for path in (Path(parent, name) for name in sorted(filter(is_visible, names))):
-            if path.is_file() and not path.is_symlink():
+            if path.is_file() and Path(os.path.realpath(path)).is_relative_to(top):
                 yield path
 
 
@@ -344,6 +346,8 @@ def _text_in(entry: Any, field: str, where: str) -> str:
         raise CaptionsError(f"{where} has no text {field!r}, got {got}; use the original file")
     if not value.strip():
         raise CaptionsError(f"{where}: {field!r} is empty; write something or remove the entry")
+    if _HALF.search(value):
+        raise CaptionsError(f"{where}: {field!r} has half a character, {value!a}; correct it")
     return value.strip()
 
 

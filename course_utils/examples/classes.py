@@ -121,7 +121,7 @@ def read_phrases(path: Path, names: Sequence[str]) -> tuple[str, ...]:
             could tell them apart.
     """
     phrases = dict(zip(names, map(phrase_from_name, names), strict=True))
-    if path.exists():
+    if os.path.lexists(path):  # a link that leads nowhere is no reason to forget the words
         phrases = _listed_phrases(path, names)
     for phrase, count in Counter(phrases.values()).items():
         if count > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def read_folder(
     else:
         skipped += [text("skipped.no_class", file=shown(path, root)) for path in beside]
     found = _gather(files, names, root, skipped, progress, words=words)
-    how = text(how, folder=composed(top.relative_to(root.parent).as_posix()))
+    how = text(how, folder=shown(top, root.parent))
     return replace(found, notes=(_reading(found, how, top, folders), *found.notes))
 
 
@@ -125,8 +126,8 @@ def _find_classes(
     folders = class_like(tree, top)
     if not folders:
         raise ValueError(
-            f"{root} holds no class folders; put the images into one folder per class"
-            + _reasons(skipped)
+            f"{root} holds no class folders{_only(tree[top].files)}; put the images into one "
+            "folder per class" + _reasons(skipped)
         )
     parts = {folder: part_of(folder.name) for folder in folders}
     if len(folders) > 1 and all(parts.values()):
@@ -139,6 +140,8 @@ def _find_classes(
                 "each part into one folder per class, or give the folder of a part that has them"
             )
         _refuse_two_spellings(top, list(inside.values()))
+        for classes in inside.values():
+            _refuse_parts_of_classes(tree, classes)
         return top, [(parts[folder], inner) for folder in folders for inner in inside[folder]]
     _refuse_two_readings(tree, folders, parts)
     around = (folder for folder in (top, *top.parents) if root in folder.parents)
@@ -146,6 +149,11 @@ def _find_classes(
     if lone and part_of(lone.name) != TRAIN:
         return lone.parent, [(part_of(lone.name), folder) for folder in folders]
     return top, [("", folder) for folder in folders]
+
+
+def _only(files: Sequence[Path]) -> str:
+    """Say what there is instead, such as archives that nobody unpacked."""
+    return f", only {some(file.name for file in files)}" if files else ""
 
 
 def _refuse_two_spellings(top: Path, parts: Sequence[Sequence[Path]]) -> None:
@@ -162,37 +170,74 @@ def _refuse_two_spellings(top: Path, parts: Sequence[Sequence[Path]]) -> None:
 
 
 def _refuse_two_readings(tree: Tree, folders: list[Path], parts: dict[Path, str | None]) -> None:
-    """Refuse folders that may be classes or parts: two have the same folders inside."""
+    """Refuse folders that may be classes or parts.
+
+    They hold the parts of a split, or two have the same folders inside, or some are called after
+    different parts.
+    """
+    _refuse_parts_of_classes(tree, folders)
     inner = {
         folder: {composed(each.name) for each in class_like(tree, unwrapped(tree, folder))}
         for folder in folders
     }
-    for i, first in enumerate(folders):
-        for other in folders[i + 1 :]:
-            both = sorted(inner[first] & inner[other])
-            if len(both) > 1 or (both and (parts[first] or parts[other])):
-                raise ValueError(
-                    f"{first.parent} can be read in two ways: as the classes {names_of(folders)}, "
-                    f"or as parts of a data set whose classes are {', '.join(both[:5])}. Rename "
-                    "the parts to train, validation and test, or give the folder of one part, or "
-                    "remove the folders inside the classes"
-                )
+    for first, other in combinations(folders, 2):
+        both = sorted(inner[first] & inner[other])
+        if len(both) > 1 or (both and (parts[first] or parts[other])):
+            _refuse_both(
+                folders,
+                f"parts of a data set whose classes are {some(both, 5)}. Rename the parts to "
+                "train, validation and test, or give the folder of one part, or remove the "
+                "folders inside the classes",
+            )
+    called = [folder for folder in folders if parts[folder]]
+    if len({parts[folder] for folder in called}) > 1:
+        _refuse_both(
+            folders,
+            f"parts of a data set, for {names_of(called)} are called so. Move the other folders "
+            "away and put the images of each part into one folder per class, or rename the classes",
+        )
+
+
+def _refuse_parts_of_classes(tree: Tree, classes: Sequence[Path]) -> None:
+    """Refuse classes with a split of their own inside: its test images would be trained on."""
+    within = set(classes)
+    for around in (each for each in tree if within & {each, *each.parents}):
+        parts = {folder: part_of(folder.name) for folder in class_like(tree, around)}
+        if all(parts.values()) and {*parts.values()} - {TRAIN}:
+            _refuse_both(
+                classes,
+                f"parts of a data set, {names_of(parts)} in {around.name}. Put the parts around "
+                "the classes (train/forest, test/forest), or give the folder that holds the parts",
+            )
+
+
+def _refuse_both(classes: Sequence[Path], otherwise: str) -> NoReturn:
+    raise ValueError(
+        f"{classes[0].parent} can be read in two ways: as the classes {names_of(classes)}, or as "
+        + otherwise
+    )
 
 
 def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[str]]:
     """Read Parquet files: their images, and the names of the classes in the order of the labels."""
     found: list[_File] = []
     order: list[str] = []
+    parts = {path: _part_of_table(path.relative_to(root)) for path in paths}
+    if any(parts.values()) and not all(parts.values()):
+        others = some(shown(path, root) for path in paths if not parts[path])
+        raise ValueError(
+            f"{root}: some of its Parquet files are called after a part of a data set, but not "
+            f"{others}; call every file or its folder train, validation or test"
+        )
     for path in paths:
         try:
             rows, names = read_labelled(path, root)
         except (OSError, ValueError) as error:
             raise ValueError(f"{root}: its Parquet files cannot be read ({error})") from error
         order += [name for name in names if name not in order]
-        words = [*re.split(r"[^A-Za-z]+", path.stem), *path.relative_to(root).parts[:-1]]
-        part = next(filter(None, map(part_of, words)), TRAIN)
+        part, name_of_table = parts[path] or TRAIN, shown(path.with_suffix(""), root)
         found += [
-            _File(image, f"row {number} of {path.stem}", name, part)
+            _File(image, f"row {number} of {name_of_table}", name, part)
             for number, (name, image) in enumerate(rows)
         ]
     order = order or sorted({file.class_name for file in found})
@@ -201,6 +246,15 @@ def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[s
     if empty := sorted(set(order) - {file.class_name for file in found}):
         raise ValueError(f"{root}: there is no image of the classes {', '.join(empty)}")
     return found, order
+
+
+def _part_of_table(path: Path) -> str | None:
+    """Name the part that a table is called after, or else a folder, the innermost first."""
+    for name in (path.stem, *reversed(path.parts[:-1])):
+        words = (*re.split(r"[^A-Za-z]+", name), *phrase_from_name(name).split())
+        if part := next(filter(None, map(part_of, (name, *words))), None):
+            return part
+    return None
 
 
 def _gather(
@@ -273,7 +327,7 @@ def _reading(
     """Say in one line what a folder was taken for."""
     counts, called = Counter(found.parts), defaultdict(set)
     for part, folder in folders:
-        called[part].add(composed(folder.relative_to(top).parts[0]))
+        called[part].add(names_of([top / folder.relative_to(top).parts[0]]))
     parts = (
         f"{part} ({', '.join([*sorted(called[part] - {part}), f'{counts[part]:,}'])})"
         for part in PARTS

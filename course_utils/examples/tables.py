@@ -43,8 +43,8 @@ def read_labelled(
     try:
         schema = pq.read_schema(path)
         image, (label, names) = _image_column(schema), _label_column(schema)
-    except (pa.ArrowException, ValueError) as error:  # not all of the first are the second
-        raise ValueError(f"{path.name}: {error}") from error
+    except (pa.ArrowException, ValueError, OSError) as error:  # the library has damage as each
+        raise ValueError(f"{path.name}: {_damage(error)}") from error
     rows = []
     for number, row in enumerate(read_rows(path, [image, label], root, images=image)):
         value = row[label]
@@ -87,8 +87,15 @@ def read_rows(
                         row[images] = _image_of(row[images], folders, where)
                     yield row
                     number += 1
-    except pa.ArrowException as error:
-        raise ValueError(f"{path.name} is damaged at row {number} ({error})") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path.name} is damaged at row {number} ({_damage(error)})") from error
+
+
+def _damage(error: Exception) -> str:
+    """Say in one line what the library found; what the system complains of is raised again."""
+    if getattr(error, "errno", None):
+        raise error
+    return " ".join(str(error).split())
 
 
 def _image_of(value: Any, folders: Sequence[Path], where: str) -> bytes | Path:
@@ -115,7 +122,7 @@ def _image_column(schema: pa.Schema) -> str:
     columns = [field.name for field in schema if _holds_images(field.type)]
     if not columns:
         named = (field for field in schema if field.name.lower() in _PATH_NAMES)
-        columns = [field.name for field in named if field.type in _TEXTS]
+        columns = [field.name for field in named if _value_type(field.type) in _TEXTS]
     advice = "give the files as bytes, or their paths in a column of texts called 'image'"
     return _only(columns, "images", schema, advice)
 

@@ -16,6 +16,8 @@ import shapely
 from jaxtyping import Float
 from shapely import MultiPolygon, Polygon
 
+from course_utils.images import read_file
+
 MAX_BYTES = 50_000_000  # the official labels are far below; a larger file is something else
 POLYGONS = ("POLYGON", "MULTIPOLYGON")
 _FARTHEST = (360.0, 90.0)  # degrees; a tile across the 180th meridian may go on beyond it
@@ -185,7 +187,7 @@ class LabelFile:
     def __init__(self, path: Path | str | None, max_bytes: int = MAX_BYTES) -> None:
         with reading(path, "label"):
             size = Path(path).stat().st_size
-            text = Path(path).read_bytes() if size <= max_bytes else b""
+            text = read_file(Path(path)) if size <= max_bytes else b""
         if size > max_bytes:
             raise XbdError(
                 f"{path} has {size:,} bytes, more than max_bytes={max_bytes:,}: no official label "
@@ -263,7 +265,8 @@ class LabelFile:
             raise XbdError(f"{self.path} is no xBD label: features.{key} is no list; {REPLACE}")
         texts = [entry.get("wkt") if isinstance(entry, dict) else None for entry in entries]
         for i, text in enumerate(texts):  # looked at first: a parser may choke on other kinds
-            if not isinstance(text, str) or not text.lstrip()[:12].upper().startswith(POLYGONS):
+            is_text = isinstance(text, str) and text.isascii()
+            if not is_text or not text.lstrip()[:12].upper().startswith(POLYGONS):
                 self._refuse(key, i, f"expected a polygon as wkt, got {shorten(text)}")
         with np.errstate(all="ignore"):  # what is not finite is refused below
             polygons = shapely.from_wkt(np.array(texts, dtype=object), on_invalid="ignore")
