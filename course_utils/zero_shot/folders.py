@@ -234,7 +234,7 @@ def _load_transformers(root: Path, kind: str) -> Network:
         raise ArtifactError(f"no {SAFE} beside {HUGGING_CONFIG}, and pickles are not taken there")
     require_tokenizer(root)
     pixels_in = [name for name in IMAGE_CONFIGS if (root / name).is_file()] or IMAGE_CONFIGS[:1]
-    for name in {*pixels_in, *(path.name for path in root.glob("*.json") if path.is_file())}:
+    for name in sorted({*pixels_in, *(path.name for path in root.glob("*.json"))}):
         read_settings(root, name)  # also those of parts that are none of CLIP's: it would load them
     paths = choose_weights(paths, "model", "*")
     state, build = _read_states(paths), getattr(transformers, CLASSES[kind])
@@ -266,9 +266,8 @@ def _load_transformers(root: Path, kind: str) -> Network:
     scale = 255 * (images.rescale_factor if images.do_rescale else 1)  # of what is normalized
     usual = (images.image_mean, images.image_std) if images.do_normalize else ([0] * 3, [1] * 3)
     mean, std = ([value / scale for value in values] for values in usual)
-    preprocess = Preprocess(pixels, mean, std)
     activation = config.vision_config.hidden_act.replace("quick_gelu", "quickgelu")
-    return Network(net, encode_text, preprocess, side, [activation], kind)
+    return Network(net, encode_text, Preprocess(pixels, mean, std), side, [activation], kind)
 
 
 @contextmanager
