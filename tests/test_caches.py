@@ -97,6 +97,7 @@ DAMAGES: dict[str, Callable[[Path, bytes], object]] = {
     "longer": lambda path, data: path.write_bytes(data + b"\0"),
     "empty": lambda path, data: path.write_bytes(b""),
     "reversed": reversed_bytes,
+    "deep": lambda path, data: path.write_bytes(b"[" * 100_000),
     "another file": another_file,
     "other shape": array((2, 8, 8, 3), np.uint8),
     "other kind": array((2, 64, 64, 3), np.float32),
@@ -136,7 +137,7 @@ CACHES = {
     "drawing": (drawings, "*/*.png"),
     "manifest": (drawings, "*/manifest.jsonl"),
     "renders": (renders, "mini_earth-*.npy"),
-    "unpacked image": (unpacked, "scenes/*/*/a/*.png"),
+    "unpacked image": (unpacked, "scenes/*/set/a/*.png"),
     "list of unpacked": (unpacked, "scenes/*/.files.json"),
     "tile": (scenes, "mini_earth_xbd*/train/images/*.png"),
     "label": (scenes, "mini_earth_xbd*/train/labels/*.json"),
@@ -224,7 +225,7 @@ def test_what_two_runs_encode_at_once_is_all_remembered(given, tmp_path):
 def test_an_archive_is_unpacked_by_several_runs_at_once(given, tmp_path, is_damaged):
     whole = unpacked(given, tmp_path)
     if is_damaged:
-        next(tmp_path.glob("scenes/*/*/a/*.png")).write_bytes(b"")
+        next(tmp_path.glob("scenes/*/set/a/*.png")).write_bytes(b"")
     else:
         shutil.rmtree(tmp_path / "scenes")
     with ThreadPoolExecutor(4) as pool:

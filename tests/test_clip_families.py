@@ -21,6 +21,7 @@ import open_clip
 import pytest
 import sentencepiece
 import torch
+import transformers
 from conftest import noise_image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -753,6 +754,14 @@ LEADING_OUT = {  # family, file, where in it, fields
     "class of images": ("siglip", "preprocessor_config.json", (), {"image_processor_type": "Own"}),
     "own processor": ("siglip", "processor_config.json", (), {"processor_class": "OwnProcessor"}),
     "own words": ("siglip", "tokenizer_config.json", (), {"auto_map": OWN}),
+    "sound of the hub": (
+        "siglip",
+        "audio_tokenizer_config.json",
+        (),
+        {"audio_tokenizer_name_or_path": "evil/x"},
+    ),
+    "quantizer": ("siglip", "config.json", (), {"quantization_config": {"load_in_8bit": True}}),
+    "adapter": ("siglip", "adapter_config.json", (), {"base_model_name_or_path": "evil/x"}),
     "vocabulary elsewhere": ("siglip", "tokenizer_config.json", (), {"vocab_file": "/etc/hosts"}),
     "tokens elsewhere": ("siglip", "special_tokens_map.json", (), {"vocab_file": "/etc/hosts"}),
 }
@@ -792,6 +801,78 @@ def test_where_a_model_came_from_is_a_note_and_never_followed(folder_of, tmp_pat
     expected = load_clip(device="cpu").encode_text(PROMPTS)
     assert torch.equal(load_clip(str(root), device="cpu").encode_text(PROMPTS), expected)
     assert not (tmp_path / "mark").exists()
+
+
+SETTINGS = {  # that are numbers, and make none: family, file, where in it, fields, what is said
+    "layers": ("open_clip", "", TEXT, {"layers": 10**6}, "layers says 1000000, and there are"),
+    "spread": (
+        "open_clip",
+        "",
+        ("preprocess_cfg",),
+        {"std": [0.0, 1.0, 1.0]},
+        "images prepared as numb",
+    ),
+    "NaN": ("open_clip", "", ("preprocess_cfg",), {"mean": [float("nan")] * 3}, "from nan to nan"),
+    "two colors": (
+        "open_clip",
+        "",
+        ("preprocess_cfg",),
+        {"mean": [0.5, 0.5], "std": [0.5, 0.5]},
+        r"\(2\)",
+    ),
+    "deep": (
+        "siglip",
+        "config.json",
+        ("vision_config",),
+        {"num_hidden_layers": 10**6},
+        "layers says 1000000, and there are",
+    ),
+    "filter": ("siglip", "preprocessor_config.json", (), {"resample": 99}, "does not load"),
+    "one color": ("siglip", "preprocessor_config.json", (), {"image_mean": 0.5}, "does not load"),
+}
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_settings_that_make_no_numbers_are_noticed_at_loading(folder_of, what):
+    family, file, inside, fields, words = SETTINGS[what]
+    root = folder_of(family)
+    change(root / (file or "open_clip_config.json"), *inside, **fields)
+    with pytest.raises(ValueError, match=words):
+        load_clip(str(root), device="cpu")
+
+
+@pytest.mark.parametrize("how", ["bytes", "shares", "nothing"])
+def test_images_are_scaled_as_the_settings_say(folder_of, how):
+    root = folder_of("siglip")
+    fields = {
+        "bytes": {"rescale_factor": 1.0, "image_mean": [90, 100, 110], "image_std": [50, 60, 70]},
+        "shares": {"do_rescale": False, "image_mean": [90, 100, 110], "image_std": [50, 60, 70]},
+        "nothing": {"do_normalize": False},
+    }[how]
+    change(root / "preprocessor_config.json", **fields)
+    clip = load_clip(str(root), device="cpu")
+    reader = transformers.AutoImageProcessor.from_pretrained(
+        root, local_files_only=True, trust_remote_code=False
+    )
+    expected = reader(images=IMAGES[0], return_tensors="pt")["pixel_values"][0]
+    torch.testing.assert_close(clip.preprocess(IMAGES[0]), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool])
+def test_quantized_weights_are_not_taken_for_numbers(folder_of, dtype):
+    root = folder_of("open_clip")
+    weights = root / "open_clip_model.safetensors"
+    save_file({name: value.to(dtype) for name, value in load_file(weights).items()}, weights)
+    with pytest.raises(ValueError, match="has quantized weights, first"):
+        load_clip(str(root), device="cpu")
+
+
+def test_a_scale_of_scores_that_is_infinite_is_refused(folder_of):
+    root = folder_of("open_clip")
+    weights = root / "open_clip_model.safetensors"
+    save_file({**load_file(weights), "logit_scale": torch.tensor(1000.0)}, weights)
+    with pytest.raises(ValueError, match="a finite scale"):
+        load_clip(str(root), device="cpu")
 
 
 NEEDED = {  # what is said if it is lost

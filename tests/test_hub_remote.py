@@ -302,6 +302,7 @@ def test_a_download_that_stopped_does_not_count_and_is_completed(data, hubs, mon
     [
         "lost", "w", "wo\0ds", "words\0", "folder", "no folder",
         "[]", "{", '{"files": {}}', "other commit", "record is a folder",
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )  # fmt: skip
 def test_a_cache_that_lost_or_changed_something_is_fetched_again(data, hubs, damage):

@@ -102,6 +102,10 @@ OTHERS = {
     "NaN": torch.full((5,), math.nan),
     "bool": CLASSES == 0,
     "complex": CLASSES.to(torch.complex64),
+    "nothing": None,
+    "names": ["sea", "river", "sea", "sea", "river"],
+    "objects": np.array([0, 1, 2, None, 1], dtype=object),
+    "of two lengths": [[0], [1, 2]],
 }
 
 
@@ -378,3 +382,8 @@ def test_answers_are_seeds_by_images(shape, no_hook):
 def test_a_mean_s_level_is_a_share(level):
     with pytest.raises(ValueError, match="between 0 and 1"):
         metrics.mean_interval([1.0, 2.0], level=level)
+
+
+def test_unsigned_class_numbers_of_numpy_are_class_numbers(no_hook):
+    answers = np.array([0, 1, 1], dtype=np.uint64)
+    assert metrics.accuracy(answers, [0, 1, 0]) == pytest.approx(2 / 3)

@@ -16,7 +16,7 @@ import torch
 from nbclient import NotebookClient
 
 import mini_earth
-from course_utils import examples, lab, runtime, text2image, texts
+from course_utils import examples, lab, runtime, text2image, texts, widgets, xbd
 from course_utils.examples import read_scene_classes
 
 
@@ -262,6 +262,8 @@ def test_what_is_no_seed_is_refused_before_any_work(seed, monkeypatch):
         ),
         "write_xbd": lambda: mini_earth.write_xbd_steps("never made", seed=seed),
         "spread": lambda: examples.spread((), 1, seed=seed),
+        "split_scenes": lambda: xbd.split_scenes((), seed=seed),
+        "steps_panel": lambda: widgets.steps_panel(None, None, None, seed=seed),
     }
     if seed is not None:  # which asks for the default
         takers["setup"] = lambda: runtime.setup(seed=seed)

@@ -385,6 +385,7 @@ CONFIGS = {
     "network: quantizer": ("unet/config.json", {"quantization_config": {"quant_method": "evil"}}),
     "text: auto map": ("text_encoder/config.json", {"auto_map": {"AutoModel": "evil.Net"}}),
     "text: kernel": ("text_encoder/config.json", {"attn_implementation": "evil/kernel"}),
+    "text: quantizer": ("text_encoder/config.json", {"quantization_config": {"load_in_8bit": 1}}),
     "text: trust": ("text_encoder/config.json", {"trust_remote_code": True}),
     "tokenizer: auto map": (
         "tokenizer/tokenizer_config.json",
@@ -502,6 +503,54 @@ def test_weights_that_are_no_numbers_are_refused(copy, part, value):
     tensors[min(tensors)].view(-1)[0] = float(value)
     save_file(tensors, weights, metadata={"format": "pt"})
     assert f"{part}/{weights.name} has values that are no numbers" in refusal(copy)
+
+
+@pytest.mark.parametrize("part", ["unet", "text_encoder"])
+def test_quantized_weights_and_adapters_are_refused(copy, part):
+    (weights,) = (copy / part).glob("*.safetensors")
+    tensors = load_file(weights)
+    (copy / part / "adapter_config.json").write_text("{}")
+    assert "adapter_config.json belongs to an adapter" in refusal(copy)
+    (copy / part / "adapter_config.json").unlink()
+    save_file({name: value.to(torch.int8) for name, value in tensors.items()}, weights)
+    assert f"{part}/{weights.name} has quantized weights, first" in refusal(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "words"),
+    [
+        ("unet/config.json", {"layers_per_block": 10**6}, "layers_per_block says 1000000"),
+        ("text_encoder/config.json", {"num_hidden_layers": 10**6}, "and there are 20 weights"),
+        ("scheduler/scheduler_config.json", {"trained_betas": [0.1, 0.2]}, "each of 1000 steps"),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 0}, "each of 0 steps"),
+        ("scheduler/scheduler_config.json", {"beta_end": float("nan")}, "(beta) in (0, 1]"),
+    ],
+)
+def test_settings_that_make_no_numbers_are_noticed_at_loading(copy, file, fields, words):
+    change(copy / file, **fields)
+    assert words in refusal(copy)
+
+
+@pytest.mark.parametrize("length", [None, 10**30, 1000])
+def test_a_tokenizer_that_does_not_say_how_much_is_read_is_told(copy, length):
+    (expected,) = draw(load_pipeline(str(copy), device="cpu"), ["a river"])
+    change(copy / "tokenizer/tokenizer_config.json", model_max_length=length)
+    (made,) = draw(load_pipeline(str(copy), device="cpu"), ["a river"])
+    assert np.array_equal(made.image, expected.image)
+
+
+def test_a_part_behind_a_link_counts_for_what_is_drawn(copy, tmp_path):
+    other = tmp_path / "elsewhere"
+    (copy / "unet").rename(other)
+    (copy / "unet").symlink_to(other)
+    (other / "round").symlink_to(copy)  # in circles
+    (made,) = generate(load(copy), ["a river"], CONFIG, root=tmp_path)
+    (weights,) = other.glob("*.safetensors")
+    tensors = {name: 1.5 * value for name, value in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
+    (again,) = generate(load(copy), ["a river"], CONFIG, root=tmp_path)
+    assert not again.cached
+    assert not np.array_equal(made.image, again.image)
 
 
 def split_weights(path: Path) -> list[Path]:

@@ -240,7 +240,7 @@ def _rename_first(part: Path, folder: Path) -> None:
 def _is_whole(folder: Path) -> bool:
     try:
         return json.loads(read_file(folder / MANIFEST) or b"null") == _digests(folder)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -146,7 +146,7 @@ def _named_labels(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """Give the names of the labels of each column that has some, as ``datasets`` writes them."""
     try:
         features = json.loads(schema.metadata[b"huggingface"])["info"]["features"].items()
-    except (KeyError, TypeError, ValueError, AttributeError):  # no such metadata
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):  # no such metadata
         return {}
     return {
         name: tuple(composed(str(each)) for each in feature["names"])

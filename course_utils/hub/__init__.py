@@ -12,6 +12,8 @@ from course_utils.hub.folders import (
     refuse_pointer,
     refuse_references,
     require_finite,
+    require_floats,
+    require_layers,
     require_tokenizer,
 )
 from course_utils.hub.lock import (
@@ -47,6 +49,8 @@ __all__ = [
     "refuse_pointer",
     "refuse_references",
     "require_finite",
+    "require_floats",
+    "require_layers",
     "require_tokenizer",
     "sha256_of",
 ]

@@ -106,7 +106,7 @@ def refuse_references(content: object, name: str, field: str = "", allowed: str 
     if isinstance(content, dict):
         for key, value in content.items():
             inner = ANY if key.endswith(("_token", "_tokens")) else WORDS.get(key, allowed)
-            if "remote_code" in key:
+            if "remote_code" in key or (key == "quantization_config" and value):
                 inner, value = "", str(value)
             refuse_references(value, name, f"{field}.{key}".lstrip("."), inner)
     elif isinstance(content, list):
@@ -171,6 +171,12 @@ def choose_weights(paths: Iterable[Path], *usual: str) -> list[Path]:
     paths = sorted(path for path in paths if path.is_file())
     if not paths:
         raise ArtifactError("there are no weights (*.safetensors); fetch them again")
+    if (paths[0].parent / "adapter_config.json").exists():
+        raise ArtifactError(
+            "adapter_config.json belongs to an adapter (LoRA), which changes the weights beside it "
+            "or is left out, as the library likes; merge it into them and save the model, or take "
+            "its files away"
+        )
     models: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path in paths:
         stem, _, variant = SHARD.sub("", path.name).removesuffix(path.suffix).partition(".")
@@ -210,6 +216,45 @@ def _require_whole(paths: list[Path], stem: str, variant: str) -> None:
             raise ArtifactError(
                 f"{index} names other files than {', '.join(sorted(names))}, which lie beside it; "
                 "fetch the folder again"
+            )
+
+
+def require_layers(settings: Mapping[str, Any], most: int, name: str) -> None:
+    """Refuse settings with more layers than there are weights, which would be built for hours.
+
+    Args:
+        settings: of a network.
+        most: the number of its tensors.
+        name: what messages call the settings.
+
+    Raises:
+        ArtifactError: naming the field.
+    """
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            require_layers(value, most, name)
+        elif "layers" in key and any(int(num) > most for num in re.findall(r"\d+", str(value))):
+            raise ArtifactError(
+                f"{name}: {key} says {str(value)[:80]}, and there are {most} weights in all; fetch "
+                "the folder again"
+            )
+
+
+def require_floats(dtypes: Mapping[str, str], name: str) -> None:
+    """Refuse weights that are kept as whole numbers: quantized, they mean nothing by themselves.
+
+    Args:
+        dtypes: number formats by the name of the tensor, as ``str(tensor.dtype)`` or in a header.
+        name: what messages call the file.
+
+    Raises:
+        ArtifactError: naming the first such tensor.
+    """
+    for key, dtype in dtypes.items():
+        if key.endswith(("weight", "bias")) and "F" not in dtype.upper():
+            raise ArtifactError(
+                f"{name} has quantized weights, first {key} ({dtype}), which mean nothing without "
+                "their scales; take the model in float32 or float16"
             )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,8 +74,13 @@ def read_lock(path: Path | None = None) -> dict[str, Artifact]:
 
 
 def list_files(root: Path) -> list[str]:
-    """List the files in a folder and below as sorted relative paths, without hidden ones."""
-    paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    """List the files in a folder and below as sorted relative paths, without hidden ones.
+
+    Links to folders are followed where a model's parts lie, and no deeper.
+    """
+    linked = (path.glob("*") for path in root.glob("*") if path.is_symlink())
+    found = {*root.rglob("*"), *chain.from_iterable(linked)}
+    paths = (path.relative_to(root) for path in found if path.is_file())
     visible = (path for path in paths if not any(part.startswith(".") for part in path.parts))
     return sorted(path.as_posix() for path in visible)
 

@@ -34,7 +34,7 @@ from course_utils.runtime import (
 )
 from course_utils.texts import text
 
-_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError)
+_NO_RECORD = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 HANDED_OVER = ("mae", "captioner")  # roles whose folders a notebook gives to a library as they are
 TIMEOUT = 10  # seconds that a hub has to answer
 DATA_KINDS = (".parquet", ".csv", ".json", ".txt", ".jpg", ".jpeg", ".png", ".tif", ".tiff")

@@ -39,15 +39,7 @@ def require_classes(*, num_classes: int | None = None, **answers: Any) -> list[T
     """
     if num_classes is not None and not (isinstance(num_classes, Integral) and num_classes >= 1):
         raise ValueError(f"num_classes: expected a whole number from 1, got {num_classes!r}")
-    found = {name: torch.as_tensor(values) for name, values in answers.items()}
-    for name, values in found.items():
-        is_whole = not (values.is_floating_point() or values.is_complex())
-        if values.dim() != 1 or not (is_whole and values.dtype != torch.bool):
-            raise ValueError(
-                f"{name}: expected one class number an image, whole numbers of shape (n,), got "
-                f"{values.dtype} of shape {tuple(values.shape)}; argmax(dim=1) makes them of "
-                "scores, flatten() takes off further axes"
-            )
+    found = {name: _class_numbers(name, values) for name, values in answers.items()}
     lengths = [len(values) for values in found.values()]
     if 0 in lengths or len(set(lengths)) > 1:
         counts = ", ".join(f"{name} {n}" for name, n in zip(found, lengths, strict=True))
@@ -59,7 +51,23 @@ def require_classes(*, num_classes: int | None = None, **answers: Any) -> list[T
                 f"{name}: expected classes 0 … {num_classes - 1}, got {low} … {high}; look at the "
                 "list of class names"
             )
-    return [values.long() for values in found.values()]
+    return list(found.values())
+
+
+def _class_numbers(name: str, values: Any) -> Tensor:
+    try:
+        values = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError):
+        got = f"{type(values).__name__} {str(values)[:80]}"
+    else:
+        is_whole = not (values.is_floating_point() or values.is_complex())
+        if values.dim() == 1 and is_whole and values.dtype != torch.bool:
+            return values.long()
+        got = f"{values.dtype} of shape {tuple(values.shape)}"
+    raise ValueError(
+        f"{name}: expected one class number an image, whole numbers of shape (n,), got {got}; "
+        "argmax(dim=1) makes them of scores, flatten() takes off further axes"
+    )
 
 
 def confusion_matrix(

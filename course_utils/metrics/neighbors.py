@@ -202,7 +202,7 @@ def _require_neighbors(real: Tensor, synthetic: Tensor, k: int) -> list[Tensor]:
 
 
 def _require_count(name: str, count: int) -> None:
-    if not isinstance(count, Integral) or count < 1:
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
         raise ValueError(f"{name}: expected a whole number, 1 or more, got {count}")
 
 

@@ -12,6 +12,8 @@ from course_utils.hub import (
     read_settings,
     refuse_pointer,
     refuse_references,
+    require_floats,
+    require_layers,
     require_tokenizer,
 )
 
@@ -81,7 +83,7 @@ def check_folder(root: Path) -> dict[str, Any]:
             )
     _check_kind(settings["unet"], settings["scheduler"])
     for part in NETWORKS:
-        find_weights(root / part)
+        require_layers(settings[part], find_weights(root / part)[1], f"{part}/config.json")
     # Without its words transformers makes a tokenizer that knows none, and says nothing.
     whole = (root / "tokenizer" / "tokenizer.json").is_file()
     read_settings(root, "tokenizer/" + ("tokenizer.json" if whole else "vocab.json"))
@@ -174,7 +176,7 @@ def find_weights(folder: Path) -> tuple[list[Path], int]:
             f"{folder.name} has no weights: a file *.safetensors is missing; fetch it again"
         )
     usual = "model" if folder.name == "text_encoder" else "diffusion_pytorch_model"
-    names: set[str] = set()
+    formats: dict[str, str] = {}
     try:
         paths = choose_weights(paths, usual)
     except ArtifactError as error:
@@ -183,11 +185,12 @@ def find_weights(folder: Path) -> tuple[list[Path], int]:
         refuse_pointer(path, f"{folder.name}/{path.name}")
         try:
             with safe_open(path, framework="pt") as weights:
-                names |= set(weights.keys())
+                formats |= {key: weights.get_slice(key).get_dtype() for key in list(weights.keys())}
         except (SafetensorError, OSError) as error:
             raise ArtifactError(
                 f"{folder.name}/{path.name} is damaged or cut short ({error}); fetch it again"
             ) from error
-    if not names:
+    if not formats:
         raise ArtifactError(f"{folder.name} has no weights: {paths[0].name} is empty")
-    return paths, len(names)
+    require_floats(formats, f"{folder.name}/{paths[0].name}")
+    return paths, len(formats)

@@ -136,7 +136,7 @@ def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Arti
                 feature_extractor=None,  # it works for the safety checker only
                 requires_safety_checker=False,
             )
-        _check_parts(root, pipeline)
+            _check_parts(root, pipeline)
     except ArtifactError as error:
         raise ValueError(f"the diffusers pipeline in {root} does not load: {error}") from error
     except Exception as error:  # the library lets through whatever its parts raise
@@ -199,6 +199,14 @@ def _check_parts(root: Path, pipeline: Any) -> None:
         raise ArtifactError(
             f"the tokenizer knows {known} words, and the text encoder reads {read}: they are not "
             "of the same model, or the vocabulary was lost; fetch tokenizer/ again"
+        )
+    longest = pipeline.text_encoder.config.max_position_embeddings  # some tokenizers say none
+    pipeline.tokenizer.model_max_length = min(pipeline.tokenizer.model_max_length, longest)
+    betas, steps = pipeline.scheduler.betas, pipeline.scheduler.config.num_train_timesteps
+    if not 0 < len(betas) == steps or not ((betas > 0) & (betas <= 1)).all():
+        raise ArtifactError(
+            f"scheduler/scheduler_config.json: expected a noise variance (beta) in (0, 1] for each "
+            f"of {steps} steps; fetch it again"
         )
 
 

@@ -8,7 +8,6 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from course_utils.plots import (
     show_noised,
     to_pictures,
 )
+from course_utils.runtime import check_seed, seeded
 from course_utils.samplers import Denoiser, SampleStep
 from course_utils.text2image import GenerationConfig, TextToImage, generate, meters_per_pixel
 from course_utils.text2image.records import LEVELS
@@ -144,7 +144,11 @@ def steps_panel(
         x_T: the noise to start from; about 8 images are drawn quickly.
         schedule: the one of the training.
         seed: of the noise that is added where η is above 0, the same each time.
+
+    Raises:
+        ValueError: no seed.
     """
+    seed = check_seed(seed)
     if (library := load_ipywidgets()) is None:
         return Note(text("widget.missing"))
     ddim, dpm = "DDIM", "DPM-Solver++(2M)"
@@ -159,7 +163,7 @@ def steps_panel(
     def draw(name: str, num_sample_steps: int, eta: float) -> Any:
         options = {"num_sample_steps": num_sample_steps}
         if name == ddim:
-            options |= {"eta": eta, "generator": torch.Generator().manual_seed(seed)}
+            options |= {"eta": eta, "generator": seeded(seed)}
         sampler = samplers.ddim_sample if name == ddim else samplers.dpm_solver_sample
         *_, last = sampler(denoiser, x_T, schedule, **options)
         return show_images(to_pictures(last.x_t), num_columns=8)

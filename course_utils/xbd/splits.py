@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from course_utils.runtime import derive_seed, seeded
+from course_utils.runtime import check_seed, derive_seed, seeded
 from course_utils.xbd.events import CLASSES, class_of, read_events
 from course_utils.xbd.footprints import choose_cut, distance, draw, find_footprint, project
 from course_utils.xbd.labels import XbdError
@@ -93,6 +93,7 @@ def split_scenes(
     """
     if not 0 < test_share < 1:
         raise XbdError(f"test_share: expected a share between 0 and 1, got {test_share}")
+    seed = check_seed(seed)
     if not scenes:
         raise XbdError("there are no scenes to split: give what find_scenes lists")
     name, count = Counter(scene.name for scene in scenes).most_common(1)[0]

@@ -33,6 +33,8 @@ from course_utils.hub import (
     read_settings,
     refuse_pointer,
     require_finite,
+    require_floats,
+    require_layers,
     require_tokenizer,
 )
 from course_utils.images import from_pil, to_unit
@@ -103,20 +105,39 @@ def load_network(root: Path, settings: Mapping[str, Any], asked: str | None) -> 
             the weights are another network's.
     """
     try:
-        if (root / CONFIG).is_file():
-            return _load_open_clip(root, settings, asked)
-        config = root / HUGGING_CONFIG
-        content = read_json(config, config.name) if config.is_file() else {}
-        if content.get("model_type") in CLASSES:
-            return _load_transformers(root, content["model_type"])
-        path = _find_state(root, settings.get("architecture"))
-        return _build(settings["architecture"], [path], settings["activations"], asked)
+        network = _load(root, settings, asked)
+        _try_out(network)
+        return network
     except Exception as error:  # the libraries let through whatever their parts raise
         advice = "a file is missing, damaged or belongs to another model: restore the folder"
         raise ValueError(
             f"the CLIP model in {root} does not load ({_first_line(error)})"
             + ("" if isinstance(error, ArtifactError) else f"; {advice}")
         ) from error
+
+
+def _load(root: Path, settings: Mapping[str, Any], asked: str | None) -> Network:
+    if (root / CONFIG).is_file():
+        return _load_open_clip(root, settings, asked)
+    config = root / HUGGING_CONFIG
+    content = read_json(config, config.name) if config.is_file() else {}
+    if content.get("model_type") in CLASSES:
+        return _load_transformers(root, content["model_type"])
+    path = _find_state(root, settings.get("architecture"))
+    return _build(settings["architecture"], [path], settings["activations"], asked)
+
+
+def _try_out(network: Network) -> None:
+    """Prepare an image, for settings of preprocessing are believed until one is."""
+    side = network.image_size
+    found = network.preprocess(Image.new("RGB", (side + 1, side)))
+    scale = network.net.logit_scale.exp()
+    if found.shape != (3, side, side) or not found.isfinite().all() or not scale.isfinite().all():
+        raise ArtifactError(
+            f"expected images prepared as numbers of shape (3, {side}, {side}) and a finite scale "
+            f"of scores, got {tuple(found.shape)} from {found.min():.3g} to {found.max():.3g}, and "
+            f"{scale.item():.3g}; fetch the folder again"
+        )
 
 
 def _load_open_clip(root: Path, settings: Mapping[str, Any], asked: str | None) -> Network:
@@ -169,11 +190,12 @@ def _build(source: str, paths: list[Path], usual: Sequence[str], asked: str | No
     known = open_clip.get_model_config(source)
     if known is None:
         raise ValueError(f"open_clip has no architecture {source!r}")
+    state = _read_states(paths)
+    require_layers(known, len(state), CONFIG)
     options = {"load_weights": False, "pretrained_image": False, "pretrained_text": False}
     options["quick_gelu"] = (asked or usual[0]) == "quickgelu"
     with _quiet():
         net = open_clip.create_model(source, **options)
-    state = _read_states(paths)
     for name in ("logit_scale", "logit_bias"):  # a number, or a list of one
         if name in state and isinstance(getattr(net, name, None), Tensor):
             state[name] = state[name].reshape(getattr(net, name).shape)
@@ -210,13 +232,13 @@ def _load_transformers(root: Path, kind: str) -> Network:
     paths = list(root.glob(SAFE))
     if not paths:
         raise ArtifactError(f"no {SAFE} beside {HUGGING_CONFIG}, and pickles are not taken there")
-    read_settings(root, HUGGING_CONFIG)
     require_tokenizer(root)
     pixels_in = [name for name in IMAGE_CONFIGS if (root / name).is_file()] or IMAGE_CONFIGS[:1]
-    for name in pixels_in:
-        read_settings(root, name)
+    for name in sorted({*pixels_in, *(path.name for path in root.glob("*.json"))}):
+        read_settings(root, name)  # also those of parts that are none of CLIP's: it would load them
     paths = choose_weights(paths, "model", "*")
     state, build = _read_states(paths), getattr(transformers, CLASSES[kind])
+    require_layers(read_settings(root, HUGGING_CONFIG), len(state), HUGGING_CONFIG)
     with _quiet():
         config = build.config_class.from_pretrained(root, **LOCAL)
         with torch.device("meta"):
@@ -241,9 +263,11 @@ def _load_transformers(root: Path, kind: str) -> Network:
     def pixels(image: Image.Image) -> Tensor:
         return images(images=image, **raw)["pixel_values"][0]
 
-    preprocess = Preprocess(pixels, images.image_mean, images.image_std)
+    scale = 255 * (images.rescale_factor if images.do_rescale else 1)  # of what is normalized
+    usual = (images.image_mean, images.image_std) if images.do_normalize else ([0] * 3, [1] * 3)
+    mean, std = ([value / scale for value in values] for values in usual)
     activation = config.vision_config.hidden_act.replace("quick_gelu", "quickgelu")
-    return Network(net, encode_text, preprocess, side, [activation], kind)
+    return Network(net, encode_text, Preprocess(pixels, mean, std), side, [activation], kind)
 
 
 @contextmanager
@@ -296,6 +320,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
+    require_floats({name: str(value.dtype) for name, value in state.items()}, path.name)
     require_finite(state, path.name)
     return state
 
