@@ -22,10 +22,7 @@ from course_utils.runtime import open_atomically, sweep
 FILE, FOLDER = "a file", "a folder"
 CHUNK = 1 << 22
 _RAR = b"Rar!\x1a\x07"
-_LONGEST_NAME, _LONGEST_PATH = (
-    250,
-    2048,
-)  # bytes; disks take 255, of which `write_member` needs some
+_LONGEST_NAME, _LONGEST_PATH = 250, 2048  # bytes, with separators; disks take names of 255
 _UTF8 = 1 << 11  # the mark of a name in a zip file
 _PADDING = 1 << 26  # bytes after the end of a tar file
 _BOMB = (1 << 30, 200)  # more bytes than this and so many times the archive are no images

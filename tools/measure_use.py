@@ -172,13 +172,18 @@ def arm_rows(
         yield {
             **{"arm": arm.name, "shots": shots, "per_class": 0 if hits is base else args.per_class},
             **{"accuracy": level.mean, "low": level.low, "high": level.high},
-            **{"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high},
-            **{"verdict": "" if hits is base else metrics.verdict(gain)},
+            **({} if hits is base else gained(gain)),
             **{"num_validation": len(held.labels), "seeds": args.seeds, "model": clip.name},
             "settings": " and ".join(f"{c.num_steps} at {c.learning_rate:g}" for c in chosen),
             **origin,
             **arm.about,
         }
+
+
+def gained(gain: metrics.Interval) -> dict[str, object]:
+    """Write a gain and what it tells; the arm that others are compared with has none."""
+    numbers = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+    return numbers | {"verdict": metrics.verdict(gain)}
 
 
 def write_table(path: Path, rows: Sequence[dict[str, object]]) -> None:
