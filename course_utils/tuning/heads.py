@@ -1,8 +1,9 @@
 """Tune the classifier: linear heads that start from text, many of them trained together."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -12,11 +13,12 @@ from torch.nn import functional
 from course_utils.diffusion.inputs import check_number
 from course_utils.metrics.classification import require_classes
 from course_utils.metrics.generation import check_features
-from course_utils.runtime import check_seed, seeded
+from course_utils.runtime import check_seed, derive_seed, seeded
 
 NUM_STEPS = (50, 150, 450)  # what choose_config tries, fewest steps first
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
+Order = Literal["mix", "synthetic first", "real first"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,18 @@ class HeadData:
 
     A row may occur several times. Labels are class numbers, or soft: a row of shares that sum to 1
     for each image. ``seed`` orders the batches and nothing else.
+
+    With ``real_share`` the first ``num_real`` rows are real and the others synthetic, and of every
+    batch that share is real, however many there are of each. ``order`` takes the very same images
+    phase by phase instead: all of one kind, then all of the other.
     """
 
     rows: Int[Tensor, " n"]
     labels: Int[Tensor, " n"] | Float[Tensor, "n k"]
     seed: int
+    num_real: int = 0
+    real_share: float | None = None  # None: all rows are one pool
+    order: Order = "mix"
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,9 @@ def tune_heads(
 ) -> Iterator[TuneStep]:
     r"""Train one head for each ``HeadData``, all in the same tensor operations.
 
-    $$L_a = -\frac{1}{|B_a|}\sum_{i \in B_a} \sum_k y_{ik} \log\mathrm{softmax}(W_a f_i + b_a)_k$$
+    $$L_a = -\frac{1}{|B_a|}\sum_{i \in B_a} \sum_k y_{ik} \log p_{ik}, \quad
+      p_i = \mathrm{softmax}(W_a f_i + b_a), \quad
+      \frac{\partial L_a}{\partial W_a} = \frac{1}{|B_a|} \sum_{i \in B_a} (p_i - y_i) f_i^T$$
 
     where $y_i$ has one 1 if the label is a class number. If any head's labels are soft, all are
     trained so, which for class numbers is the same up to rounding.
@@ -106,41 +117,102 @@ def tune_heads(
 
     Raises:
         ValueError: for no heads, a head without images, a label or row out of range, not one label
-            an image, soft labels that are no shares of these classes, features with NaN or of
-            another width than the weights, or a seed that is none.
+            an image, soft labels that are no shares of these classes, a share of real images where
+            there are none or only such, features with NaN or of another width than the weights,
+            or a seed that is none.
 
     Source:
-        He et al. 2023 (arXiv:2210.07574), section 3.2, "classifier tuning"; text initialization
-        as in Wortsman et al. 2022 (arXiv:2109.01903).
+        He et al. 2023 (arXiv:2210.07574), section 3.2, "classifier tuning", and 4, "mix training";
+        text initialization as in Wortsman et al. 2022 (arXiv:2109.01903).
     """
+    stacked = stack_heads(features, heads, weights, config)
+    for step, losses, tuned in train(stacked, config, (config.learning_rate,), logit_scale):
+        yield TuneStep(step, losses[0], tuned[0] if tuned else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """Several heads as one: batches of rows and of places among the labels of all."""
+
+    features: Float[Tensor, "b d"]
+    rows: Int[Tensor, "s a size"]
+    places: Int[Tensor, "s a size"]
+    labels: Int[Tensor, " m"] | Float[Tensor, "m k"]
+    weights: Float[Tensor, "k d"]
+
+
+def stack_heads(
+    features: Float[Tensor, "b d"],
+    heads: Sequence[HeadData],
+    weights: Float[Tensor, "k d"],
+    config: TuneConfig,
+) -> Stacked:
+    """Check what heads learn from, and put their batches beside each other; see `tune_heads`."""
     check_features(features, weights, at_least=1)
-    check_number("logit_scale", logit_scale, "(0, inf)")
     if not heads:
         raise ValueError("no heads to train: give at least one HeadData")
     heads = [_checked(i, head, len(features), len(weights)) for i, head in enumerate(heads)]
     rows, places = _batches(heads, config)
-    labels = _join_labels(heads, weights)
-    num_heads = len(heads)
-    w = (logit_scale * weights).repeat(num_heads, 1, 1).requires_grad_()
-    bias = torch.zeros(num_heads, len(weights), dtype=w.dtype, device=w.device, requires_grad=True)
-    optimizer = torch.optim.AdamW(
-        [w, bias], lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.num_steps)
+    return Stacked(features, rows, places, _join_labels(heads, weights), weights)
+
+
+def train(
+    stacked: Stacked, config: TuneConfig, learning_rates: Sequence[float], logit_scale: float
+) -> Iterator[tuple[int, Float[Tensor, "r a"], list[Heads]]]:
+    """Train stacked heads at several learning rates on the same batches; ``config`` has no say.
+
+    Yields:
+        Step, losses before it, and after the last step the heads of each rate.
+    """
+    check_number("logit_scale", logit_scale, "(0, inf)")
+    features, start = stacked.features, logit_scale * stacked.weights
+    size = (len(learning_rates), stacked.rows.shape[1])
+    w, bias = start.repeat(*size, 1, 1), start.new_zeros(*size, len(start))
+    optimizer, schedule = _optimizer(w, bias, learning_rates, config)
     for step in range(config.num_steps):
-        batch = features[rows[:, step].to(features.device)]
-        with torch.enable_grad():
-            logits = torch.einsum("abd,akd->abk", batch, w) + bias[:, None]
-            target = labels[places[:, step]].to(features.device)
-            target = target.mT if target.is_floating_point() else target
-            losses = functional.cross_entropy(logits.mT, target, reduction="none").mean(1)
-            optimizer.zero_grad()
-            losses.sum().backward()
+        batch = features[stacked.rows[step].to(features.device)]
+        target = stacked.labels[stacked.places[step]].to(features.device)
+        logits = torch.einsum("abd,rakd->rabk", batch, w) + bias[:, :, None]
+        losses, wrong = _loss_and_gradient(logits, target)
+        _set_gradient(optimizer, torch.einsum("rabk,abd->rakd", wrong, batch), wrong.sum(2))
         optimizer.step()
         schedule.step()
-        done = step + 1 == config.num_steps
-        trained = Heads(w.detach(), bias.detach()) if done else None
-        yield TuneStep(step, losses.detach(), trained)
+        is_last = step + 1 == config.num_steps
+        yield step, losses, [*map(Heads, w.clone(), bias.clone())] if is_last else []
+
+
+def _loss_and_gradient(
+    logits: Float[Tensor, "r a size k"], target: Int[Tensor, "a size"] | Float[Tensor, "a size k"]
+) -> tuple[Float[Tensor, "r a"], Float[Tensor, "r a size k"]]:
+    """Give the mean cross-entropy and its gradient with respect to the logits, (p - y) / B."""
+    log_p = logits.log_softmax(-1)
+    if not target.is_floating_point():
+        target = functional.one_hot(target, logits.shape[-1]).to(logits)
+    losses = -(log_p * target).sum(-1).mean(-1)
+    return losses, (log_p.exp() - target) / logits.shape[2]
+
+
+def _optimizer(
+    w: Float[Tensor, "r a k d"],
+    bias: Float[Tensor, "r a k"],
+    learning_rates: Sequence[float],
+    config: TuneConfig,
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.CosineAnnealingLR]:
+    """Let AdamW move slices of two tensors in place, those of each rate at its rate."""
+    groups = [
+        {"params": list(slices), "lr": rate}
+        for *slices, rate in zip(w, bias, learning_rates, strict=True)
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.num_steps)
+
+
+def _set_gradient(
+    optimizer: torch.optim.AdamW, of_w: Float[Tensor, "r a k d"], of_bias: Float[Tensor, "r a k"]
+) -> None:
+    for group, *slices in zip(optimizer.param_groups, of_w, of_bias, strict=True):
+        for parameter, gradient in zip(group["params"], slices, strict=True):
+            parameter.grad = gradient
 
 
 def _checked(number: int, head: HeadData, num_rows: int, num_classes: int) -> HeadData:
@@ -163,8 +235,23 @@ def _checked(number: int, head: HeadData, num_rows: int, num_classes: int) -> He
         _check_soft(number, labels, num_classes)
     if len(labels) != len(rows):
         raise ValueError(f"{name} has {len(rows)} images but {len(labels)} labels")
+    _check_mixture(name, head, len(rows))
     labels = labels if is_soft else labels.long()
-    return HeadData(rows.long(), labels, check_seed(head.seed, f"seed of {name}"))
+    seed = check_seed(head.seed, f"seed of {name}")
+    return replace(head, rows=rows.long(), labels=labels, seed=seed)
+
+
+def _check_mixture(name: str, head: HeadData, num: int) -> None:
+    if head.order not in get_args(Order):
+        raise ValueError(f"{name}: order is one of {', '.join(get_args(Order))}, not {head.order}")
+    if head.real_share is None:
+        return
+    check_number("real_share", head.real_share, "(0, 1)")
+    if not 0 < head.num_real < num:
+        raise ValueError(
+            f"{name} has {head.num_real} real images of {num}: a share of each kind in a batch "
+            "needs both kinds"
+        )
 
 
 def _check_soft(number: int, labels: Tensor, num_classes: int) -> None:
@@ -193,24 +280,43 @@ def _join_labels(
 
 def _batches(
     heads: Sequence[HeadData], config: TuneConfig
-) -> tuple[Int[Tensor, "a s b"], Int[Tensor, "a s b"]]:
+) -> tuple[Int[Tensor, "s a size"], Int[Tensor, "s a size"]]:
     """Order each head's images in shuffled epochs, cut into batches of one size.
 
     Returns:
         Rows of the features, and places among the labels of all heads.
     """
-    needed = config.num_steps * config.batch_size
     rows, places, start = [], [], 0
     for head in heads:
-        generator = seeded(head.seed)
-        num_epochs = -(-needed // len(head.rows))
-        order = torch.cat(
-            [torch.randperm(len(head.rows), generator=generator) for _ in range(num_epochs)]
-        )[:needed]
-        rows.append(head.rows[order].view(config.num_steps, config.batch_size))
-        places.append(start + order.view(config.num_steps, config.batch_size))
+        order = batch_order(head, config)
+        rows.append(head.rows[order])
+        places.append(start + order)
         start += len(head.labels)
-    return torch.stack(rows), torch.stack(places)
+    return torch.stack(rows, 1), torch.stack(places, 1)
+
+
+def batch_order(head: HeadData, config: TuneConfig) -> Int[Tensor, "s size"]:
+    """Say which of a head's images each batch has; that of fewer steps is the same, cut short."""
+    generator = seeded(head.seed)
+    if head.real_share is None:
+        return _epochs(0, len(head.rows), (config.num_steps, config.batch_size), generator)
+    num = min(max(round(head.real_share * config.batch_size), 1), config.batch_size - 1)
+    real = _epochs(0, head.num_real, (config.num_steps, num), generator)
+    size = (config.num_steps, config.batch_size - num)
+    synthetic = _epochs(head.num_real, len(head.rows), size, seeded(derive_seed(head.seed)))
+    if head.order == "mix":
+        return torch.cat([real, synthetic], 1)
+    parts = [real, synthetic] if head.order == "real first" else [synthetic, real]
+    return torch.cat([part.flatten() for part in parts]).view(config.num_steps, config.batch_size)
+
+
+def _epochs(
+    first: int, end: int, size: tuple[int, int], generator: torch.Generator
+) -> Int[Tensor, "s size"]:
+    """Shuffle first … end - 1 as often as it takes to fill a matrix."""
+    needed, num = size[0] * size[1], end - first
+    epochs = [torch.randperm(num, generator=generator) for _ in range(-(-needed // num))]
+    return first + torch.cat(epochs)[:needed].view(size)
 
 
 @dataclass(frozen=True)
