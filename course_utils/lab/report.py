@@ -6,36 +6,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 
+from course_utils.lab.results import QUESTION, Key, Results
+from course_utils.metrics import Interval, crossed_interval, verdict
 from course_utils.runtime import write_atomically
 from course_utils.texts import text
 
-Content = Mapping[str, object]
+VERDICTS = ("helped", "hurt", "no difference larger than that", "cannot tell")
 
 
-def results_table(content: Content) -> pd.DataFrame:
-    """Lay out the summary of ``Results.content``: one line an arm and ratio, percent and points."""
-    lines = []
+def arm_label(arm: str, generator: str = "") -> str:
+    """Name an arm as figures and tables do, with its generator where it has one."""
+    return f"{text(f'arm.{arm}')}{f' ({generator})' if generator else ''}"
+
+
+def curve_table(content: Mapping) -> pd.DataFrame:
+    """Lay out accuracy (%) against shots, a row an arm; for what is compared also the gain."""
+    cells = {}
     for entry in content["summary"]:
-        has_synthetic = entry["arm"] in ("real+synthetic", "synthetic")
-        lines.append(
-            {
-                text("table.arm"): arm_label(entry["arm"], entry["ratio"]),
-                text("table.accuracy"): f"{100 * entry['accuracy']:.1f} %",
-                text("table.interval"): _range(entry["accuracy_low"], entry["accuracy_high"]),
-                text("table.macro_f1"): f"{100 * entry['macro_f1']:.1f} %",
-                text("table.gain"): "" if entry["arm"] == "real" else _gain(entry),
-                text("table.verdict"): text(f"verdict.{entry['verdict']}") if has_synthetic else "",
-            }
-        )
+        said = f"{100 * entry['accuracy']:.1f}"
+        if entry["arm"] not in ("zero_shot", "real"):
+            said += f" ({100 * entry['gain']:+.1f})"
+        cells.setdefault((entry["arm"], entry["generator"]), {})[entry["shots"]] = said
+    shots = sorted({entry["shots"] for entry in content["summary"]})
+    rows = {arm_label(*key): [row.get(num, "") for num in shots] for key, row in cells.items()}
+    return pd.DataFrame(rows.values(), index=list(rows), columns=shots)
+
+
+def results_table(content: Mapping) -> pd.DataFrame:
+    """Lay out the summary: one line an arm, generator and number of shots; percent and points."""
+    lines = [
+        {
+            text("table.arm"): arm_label(entry["arm"], entry["generator"]),
+            text("table.shots"): entry["shots"],
+            text("table.accuracy"): f"{100 * entry['accuracy']:.1f} %",
+            text("table.interval"): _range(entry["accuracy_low"], entry["accuracy_high"]),
+            text("table.gain"): "" if _is_baseline(entry) else _gain(entry),
+            text("table.p"): "" if _is_baseline(entry) else f"{entry['p_holm']:.3f}",
+            text("table.verdict"): "" if _is_baseline(entry) else _word(entry["verdict"]),
+        }
+        for entry in content["summary"]
+    ]
     return pd.DataFrame(lines).set_index(text("table.arm"))
 
 
-def arm_label(arm: str, ratio: int) -> str:
-    """Name an arm as figures and tables do."""
-    label = text(f"arm.{arm}")
-    has_ratio = arm in ("real+synthetic", "synthetic", "real+seen", "shuffled")
-    return f"{label} 1:{ratio}" if has_ratio else label
+def _is_baseline(entry: Mapping) -> bool:
+    return entry["arm"] in ("zero_shot", "real")
+
+
+def _word(word: str) -> str:
+    return text(f"verdict.{word}") if word else text("verdict.none")
 
 
 def _range(low: float, high: float) -> str:
@@ -47,94 +68,204 @@ def _gain(entry: Mapping) -> str:
     return f"{100 * entry['gain']:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def findings(content: Content) -> list[str]:
-    """State what was found, in sentences whose every number comes from ``Results.content``."""
-    summary = {(entry["arm"], entry["ratio"]): entry for entry in content["summary"]}
-    rows = content["rows"]
-    num_seeds = len({row["seed"] for row in rows})
-    real = summary["real", 0]
-    said = [
-        text(
-            "finding.real",
-            shots=max(row["shots"] for row in rows),
-            seeds=num_seeds,
-            accuracy=f"{100 * real['accuracy']:.1f}",
-            interval=_range(real["accuracy_low"], real["accuracy_high"]),
-            zero_shot=f"{100 * summary['zero_shot', 0]['accuracy']:.1f}",
-        )
-    ]
-    for (arm, ratio), entry in summary.items():
-        if arm in ("real+synthetic", "real+seen"):
-            verb = text(f"finding.{entry['verdict']}")
-            what = arm_label(arm, ratio)
-            said.append(text("finding.arm", what=what, verb=verb, gain=_gain(entry)))
-    alone = [entry for (arm, _), entry in summary.items() if arm == "synthetic"]
-    best = max(alone, key=lambda entry: entry["accuracy"])
-    said.append(
-        text(
-            "finding.synthetic",
-            ratio=best["ratio"],
-            accuracy=f"{100 * best['accuracy']:.1f}",
-            gain=_gain(best),
-        )
-    )
-    shuffled = next(entry for (arm, _), entry in summary.items() if arm == "shuffled")
-    said.append(
-        text(
-            "finding.controls",
-            duplicated=_gain(summary["real_duplicated", 0]),
-            shuffled=f"{100 * shuffled['accuracy']:.1f}",
-            zero_shot=f"{100 * summary['zero_shot', 0]['accuracy']:.1f}",
-        )
-    )
+def answer(results: Results, *, smallest: float) -> list[str]:
+    """Answer the lab's question in three sentences, each computed from the numbers.
+
+    The drawings added to real images; the drawings alone; as many of the generator's own training
+    images in their place. A sentence whose arms were not measured is left out.
+    """
+    summary = results.content["summary"]
+    names = [generator["name"] for generator in results.content["generators"]]
+    mixed = [_said_of(summary, QUESTION, name, smallest) for name in names]
+    said = [text("answer.mixed", parts="; ".join(filter(None, mixed)))] if any(mixed) else []
+    if alone := [e for e in summary if e["arm"] == "synthetic"]:
+        zero = next(e for e in summary if e["arm"] == "zero_shot")
+        parts = [
+            text(
+                "answer.alone_one",
+                generator=e["generator"],
+                accuracy=f"{100 * e['accuracy']:.1f}",
+                verdict=_word(e["verdict"]),
+            )
+            for e in alone
+        ]
+        zero_shot = f"{100 * zero['accuracy']:.1f}"
+        said.append(text("answer.alone", zero_shot=zero_shot, parts=_listed(parts)))
+    if kept := [part for name in names if (part := _retrieval(results, name))]:
+        said.append(text("answer.retrieval", parts="; ".join(kept)))
     return said
 
 
-def verdict_sentence(content: Content) -> str:
-    """Answer the lab's question in one sentence: over the ratios, did mixing help or hurt?"""
-    mixed = [entry for entry in content["summary"] if entry["arm"] == "real+synthetic"]
-    words = {entry["verdict"] for entry in mixed}
-    if words == {"cannot tell"}:
-        return text("answer.cannot tell")
-    for word, other in (("helped", "hurt"), ("hurt", "helped")):
-        if word in words and other not in words:
-            ratios = ", ".join(f"1:{e['ratio']}" for e in mixed if e["verdict"] == word)
-            return text(f"answer.{word}", ratios=ratios, num=len(mixed))
-    return text("answer.both")
+def _said_of(summary: Sequence[Mapping], arm: str, generator: str, smallest: float) -> str:
+    """Say at which shots an arm helped, hurt, made no difference, or left it open."""
+    found = [e for e in summary if (e["arm"], e["generator"]) == (arm, generator)]
+    parts = []
+    for word in VERDICTS:
+        some = [e for e in found if e["verdict"] == word]
+        if some:
+            gains = sorted(100 * e["gain"] for e in some)
+            ends = f"{gains[0]:+.1f}" + (f" … {gains[-1]:+.1f}" if len(gains) > 1 else "")
+            shots = _listed([str(e["shots"]) for e in some])
+            values = {"shots": shots, "gains": ends, "smallest": f"{100 * smallest:g}"}
+            parts.append(text(f"answer.{word}", **values))
+    return text("answer.generator", generator=generator, parts=_listed(parts)) if parts else ""
+
+
+def _retrieval(results: Results, generator: str) -> str:
+    """Say at which shots the generator's training images beat its drawings, or lost to them."""
+    keys = {(e["arm"], e["generator"], e["shots"]) for e in results.content["summary"]}
+    sorted_shots: dict[str, list[str]] = {}
+    for arm, name, shots in sorted(keys, key=lambda key: key[2]):
+        other = (QUESTION, name, shots)
+        if arm == "retrieval" and name == generator and other in keys:
+            word = verdict(paired(results, (arm, name, shots), other))
+            sorted_shots.setdefault(word, []).append(str(shots))
+    words = [word for word in VERDICTS if word in sorted_shots]
+    parts = [text(f"answer.retrieval_{word}", shots=_listed(sorted_shots[word])) for word in words]
+    return text("answer.generator", generator=generator, parts=_listed(parts)) if parts else ""
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Join words as a sentence does: a, b and c."""
+    if len(words) < 2:
+        return "".join(words)
+    return text("list.and", first=", ".join(words[:-1]), last=words[-1])
+
+
+def hits_of(results: Results, key: Key) -> torch.Tensor:
+    """Read from the saved predictions which images a cell got right: seeds x images, 0 or 1."""
+    table = results.predictions.to_pandas()
+    return _hits(table, key)
+
+
+def _hits(table: pd.DataFrame, key: Key) -> torch.Tensor:
+    arm, generator, shots = key
+    here = (table["arm"] == arm) & (table["generator"] == generator) & (table["shots"] == shots)
+    some = table[here]
+    hits = (some["prediction"] == some["label"]).to_numpy().astype(float)
+    return torch.from_numpy(hits.reshape(some["seed"].nunique(), -1))
+
+
+def paired(results: Results, key: Key, other: Key) -> Interval:
+    """Bound by how much one cell is more accurate than another, over the seeds that both have."""
+    a, b = hits_of(results, key), hits_of(results, other)
+    num = min(len(a), len(b))
+    return crossed_interval(a[:num] - b[:num])
+
+
+def findings(content: Mapping) -> list[str]:
+    """State what else was found, every number from ``Results.content``."""
+    summary = content["summary"]
+    by_key = {(e["arm"], e["generator"], e["shots"]): e for e in summary}
+    num_seeds = len({row["seed"] for row in content["rows"]})
+    real = [e for e in summary if e["arm"] == "real"]
+    said = []
+    if real:
+        curve = ", ".join(f"{100 * e['accuracy']:.1f} % ({e['shots']})" for e in real)
+        said.append(text("finding.real", curve=curve, seeds=num_seeds, num=content["num_test"]))
+    for e in summary:
+        if e["arm"] not in ("zero_shot", "real", "synthetic", QUESTION, "retrieval", "shuffled"):
+            what = arm_label(e["arm"], e["generator"])
+            values = {"what": what, "shots": e["shots"], "gain": _gain(e)}
+            said.append(text("finding.arm", verdict=_word(e["verdict"]), **values))
+    for (arm, generator, shots), e in by_key.items():
+        right = by_key.get((QUESTION, generator, shots))
+        if arm == "shuffled" and right and e["accuracy"] >= right["accuracy"]:
+            said.append(text("finding.shuffled", generator=generator, shots=shots))
+    return said
+
+
+def write_summary(results: Results, path: Path, *, smallest: float) -> str:
+    """Write the curve as a table and the answer in three sentences, for a terminal; give it.
+
+    Raises:
+        OSError: when the disk is full or read-only; says what to do.
+    """
+    content = results.content
+    kept = [e for e in content["summary"] if e["arm"] in ("zero_shot", "real", *_SHOWN)]
+    table = curve_table({**content, "summary": kept}).to_string()
+    title = text("summary.title", data=content["data"], num=content["num_test"])
+    said = "\n".join([title, "", table, "", *answer(results, smallest=smallest)])
+    write_atomically(path, f"{said}\n".encode())
+    return said
+
+
+_SHOWN = ("synthetic", QUESTION, "pooled", "retrieval", "shuffled")
 
 
 def write_report(
-    content: Content, figures: Mapping[str, Path], path: Path, *, notes: Sequence[str] = ()
+    results: Results,
+    figures: Mapping[str, Path],
+    path: Path,
+    *,
+    smallest: float,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Write one self-contained HTML page: answer, table, sentences, figures, how it was made.
+    """Write one self-contained HTML page, readable on a phone.
+
+    It has the answers of the experiment and of the student, the prediction, figures, tables,
+    settings and how all was made.
 
     Args:
-        content: ``Results.content``.
+        results: from `tabulate`.
         figures: PNG files by caption.
         path: where to write.
+        smallest: the smallest effect of interest, a share.
         notes: what a reader must know about data and models (stand-ins, skipped files).
 
     Raises:
         OSError: when the disk is full or read-only; says what to do.
     """
-    made = text("report.made", **{k: content[k] for k in ("profile", "data", "model", "generator")})
-    pictures = "".join(
-        f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,'
-        f'{base64.b64encode(file.read_bytes()).decode()}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, file in figures.items()
+    content = results.content
+    names = ", ".join(generator["name"] for generator in content["generators"])
+    made = text(
+        "report.made",
+        generators=names,
+        num_seconds=f"{content['seconds']:.0f}",
+        **{key: content[key] for key in ("task", "profile", "data", "model", "started", "commit")},
     )
     page = _PAGE.format(
         title=html.escape(text("report.title")),
-        answer=html.escape(verdict_sentence(content)),
+        answer=_paragraphs(answer(results, smallest=smallest)),
         made=html.escape(made),
+        prediction_title=html.escape(text("report.prediction")),
+        prediction=html.escape(_prediction(content)),
+        written_title=html.escape(text("report.answer")),
+        written=html.escape(content["answer"] or text("report.no_answer")),
         sentences=_items(findings(content)),
-        table=results_table(content).reset_index().to_html(index=False, border=0),
-        pictures=pictures,
+        curve=_table(curve_table(content).reset_index(names=text("table.arm"))),
+        table=_table(results_table(content).reset_index()),
+        settings=_table(pd.DataFrame(content["settings"])),
+        pictures="".join(_figure(*each) for each in figures.items()),
         heading=html.escape(text("report.notes")),
-        remarks=_items(notes),
+        remarks=_items([*notes, *_versions(content)]),
+        **{name: html.escape(text(f"report.{name}")) for name in ("all_rows", "all_settings")},
     )
     write_atomically(path, page.encode())
+
+
+def _prediction(content: Mapping) -> str:
+    told = [f"{each['shots']}: {each['gain']:+g}" for each in content["prediction"]]
+    return text("report.predicted", gains=", ".join(told)) if told else text("report.no_prediction")
+
+
+def _versions(content: Mapping) -> list[str]:
+    return [", ".join(f"{name} {version}" for name, version in content["versions"].items())]
+
+
+def _table(frame: pd.DataFrame) -> str:
+    return f'<div class="wide">{frame.to_html(index=False, border=0)}</div>'
+
+
+def _figure(caption: str, file: Path) -> str:
+    data = base64.b64encode(file.read_bytes()).decode()
+    caption = html.escape(caption)
+    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "".join(f'<p class="answer">{html.escape(line)}</p>' for line in lines)
 
 
 def _items(lines: Sequence[str]) -> str:
@@ -142,16 +273,23 @@ def _items(lines: Sequence[str]) -> str:
 
 
 _PAGE = """<!doctype html>
-<html><head><meta charset="utf-8"><title>{title}</title><style>
+<html><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body {{ font: 16px/1.5 system-ui, sans-serif }}
 body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ccc }}
+.wide {{ overflow-x: auto }} .written {{ white-space: pre-wrap; border-left: 4px solid #ccc }}
+.written {{ padding-left: 1rem; overflow-wrap: anywhere }}
 img {{ max-width: 100% }} figure {{ margin: 2rem 0 }} figcaption {{ color: #444 }}
-.answer {{ font-size: 1.3rem; font-weight: 600 }}
+.answer {{ font-size: 1.15rem; font-weight: 600 }}
 </style></head><body>
-<h1>{title}</h1><p class="answer">{answer}</p><p>{made}</p>
-<ul>{sentences}</ul>{table}{pictures}
+<h1>{title}</h1>{answer}<p>{made}</p>
+<h2>{prediction_title}</h2><p>{prediction}</p>
+<h2>{written_title}</h2><p class="written">{written}</p>
+{pictures}{curve}<ul>{sentences}</ul>
+<details><summary>{all_rows}</summary>{table}</details>
+<details><summary>{all_settings}</summary>{settings}</details>
 <h2>{heading}</h2><ul>{remarks}</ul>
 </body></html>
 """

@@ -77,18 +77,27 @@ class Profile:
     """A budget for experiments and the artifacts that fit it; the defaults are ``mini``."""
 
     name: str = "mini"
-    shots: int = 40  # real training images per class
+    shots: int = 40  # real training images per class, a third of what is rendered
     num_test: int = 1000  # test images of the procedural world; a data set brings its own number
-    num_seeds: int = 3
-    num_synthetic: int = 2400  # size of the one pool of generated images, all classes together
+    num_seeds: int = 10
+    num_synthetic: int = 800  # drawings of one generator for the lab, all classes together
     batch_size: int = 64
     model: str = "small_clip"  # artifact name of the classifier
     generator: str = "small_text2image"  # artifact name of the text-to-image pipeline
-    pool_generator: str = "small_text2image_few_steps"  # the one that draws the lab's many images
+    pool_generators: tuple[str, ...] = (  # those that draw the lab's many images
+        "small_text2image_few_steps",
+        "small_text2image_eurosat_few_steps",
+    )
 
 
-_T4 = Profile("t4", shots=60, num_seeds=5, generator="text2earth", pool_generator="text2earth")
-_FULL = replace(_T4, name="full", num_seeds=10, batch_size=128)
+_T4 = Profile(
+    "t4",
+    shots=60,
+    model="clip_vit_b_16",
+    generator="text2earth",
+    pool_generators=("text2earth",),
+)
+_FULL = replace(_T4, name="full", num_synthetic=4000, batch_size=128)
 PROFILES = {profile.name: profile for profile in (Profile(), _T4, _FULL)}
 
 
