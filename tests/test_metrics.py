@@ -356,7 +356,7 @@ def test_values_that_are_not_finite_and_levels_that_are_none_raise():
     ],
 )
 def test_only_an_interval_clear_of_zero_is_a_claim(low, high, expected):
-    assert verdict(Interval((low + high) / 2, low, high, 10.0)) == expected
+    assert verdict(Interval((low + high) / 2, low, high, 10.0, high - low)) == expected
 
 
 def test_the_interval_of_a_mean_is_student_s():

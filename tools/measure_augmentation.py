@@ -231,7 +231,7 @@ def training_rows(
     """Train every arm at every amount; the gain is the paired difference to real-only."""
     zero = given.hits(given.logit_scale * given.test.features @ given.weights.T)
     level = metrics.crossed_interval(zero[None], ends=(0, 1))
-    nothing = metrics.Interval(0.0, 0.0, 0.0, float("inf"))
+    nothing = metrics.Interval(0.0, 0.0, 0.0, df=float("inf"), error=0.0)
     yield cells(level, nothing, TuneConfig(), study="training", family="zero_shot", seeds=0)
     for per_class in args.amounts:
         bank, named = heads_of(arms_of(encoder, real[per_class], per_class))

@@ -1,6 +1,7 @@
 """Pure functions from tensors to numbers, and honest intervals around them.
 
-``classification`` judges predictions and bounds means; ``generation`` and ``neighbors`` compare
+``classification`` judges predictions and bounds means; ``comparison`` says what a difference allows
+to claim; ``generation`` and ``neighbors`` compare
 synthetic images with real ones in a feature space.
 """
 
@@ -12,6 +13,12 @@ from course_utils.metrics.classification import (
     macro_f1,
     mean_interval,
     per_class_recall,
+)
+from course_utils.metrics.comparison import (
+    Verdict,
+    holm,
+    p_value,
+    smallest_excluded,
     verdict,
 )
 from course_utils.metrics.generation import (
@@ -39,6 +46,7 @@ __all__ = [
     "Interval",
     "Neighbors",
     "PrecisionRecall",
+    "Verdict",
     "accuracy",
     "clip_score",
     "confusion_matrix",
@@ -47,11 +55,14 @@ __all__ = [
     "density_coverage",
     "frechet_by_size",
     "frechet_distance",
+    "holm",
     "kernel_distance",
     "macro_f1",
     "mean_interval",
     "nearest_neighbors",
+    "p_value",
     "per_class_recall",
     "precision_recall",
+    "smallest_excluded",
     "verdict",
 ]

@@ -1,10 +1,10 @@
-"""What predictions are worth: shares and counts, honest intervals, and what these allow to say."""
+"""What predictions are worth: shares and counts, and honest intervals around them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import sklearn.metrics
 import torch
@@ -135,7 +135,8 @@ class Interval:
     mean: float
     low: float
     high: float
-    df: float  # degrees of freedom of Student's t; infinite where nothing varies
+    df: float  # degrees of freedom of Student's t
+    error: float  # standard error; infinite where nothing varies, which does not say how far
 
 
 def mean_interval(
@@ -182,10 +183,9 @@ def _student(
     low, high = map(float, ends)
     if not low - ROUNDING <= mean <= high + ROUNDING:
         raise ValueError(f"ends: expected some around the mean, {mean:g}, got {low:g} and {high:g}")
-    half_width = math.inf
-    if error > ROUNDING * scale:
-        half_width = stats.t.ppf((1 + level) / 2, df).item() * error
-    return Interval(mean, max(low, mean - half_width), min(high, mean + half_width), df)
+    error = error if error > ROUNDING * scale else math.inf
+    half_width = stats.t.ppf((1 + level) / 2, df).item() * error
+    return Interval(mean, max(low, mean - half_width), min(high, mean + half_width), df, error)
 
 
 def crossed_interval(
@@ -261,13 +261,3 @@ def crossed_interval(
         df = variance**2 / (v_seed**2 / max(num_seeds - 1, 1) + v_image**2 / (num_images - 1))
     error = math.sqrt(variance)
     return _student(values.mean().item(), error, df=df, scale=scale, ends=ends, level=level)
-
-
-def verdict(interval: Interval) -> Literal["helped", "hurt", "cannot tell"]:
-    """Say what the interval of a paired difference (with minus without) allows to say.
-
-    An interval that contains or touches 0 allows neither claim.
-    """
-    if interval.low > 0:
-        return "helped"
-    return "hurt" if interval.high < 0 else "cannot tell"
