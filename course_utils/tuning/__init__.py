@@ -13,6 +13,7 @@ from course_utils.tuning.heads import (
     choose_config,
     tune_heads,
 )
+from course_utils.tuning.losses import soft_targets, synthetic_loss
 
 __all__ = [
     "LEARNING_RATES",
@@ -25,5 +26,7 @@ __all__ = [
     "TuneStep",
     "best_trial",
     "choose_config",
+    "soft_targets",
+    "synthetic_loss",
     "tune_heads",
 ]

@@ -5,7 +5,14 @@
 """
 
 from course_utils.zero_shot.features import FeatureStep, extract_features, image_features
-from course_utils.zero_shot.models import ACTIVATIONS, Clip, embed_images, load_clip
+from course_utils.zero_shot.models import (
+    ACTIVATIONS,
+    Clip,
+    embed_images,
+    embed_text,
+    load_clip,
+    with_net,
+)
 from course_utils.zero_shot.prompts import (
     TEMPLATE_SOURCES,
     TEMPLATES,
@@ -21,8 +28,10 @@ __all__ = [
     "FeatureStep",
     "class_weights",
     "embed_images",
+    "embed_text",
     "extract_features",
     "image_features",
     "load_clip",
+    "with_net",
     "zero_shot_logits",
 ]

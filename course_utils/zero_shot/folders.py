@@ -85,7 +85,7 @@ class Network:
     """What a folder holds, whatever its format."""
 
     net: nn.Module
-    encode_text: Callable[[list[str]], object]  # prompts -> features of any length
+    tokenize: Callable[[list[str]], Any]  # prompts -> what its text encoder reads, on the CPU
     preprocess: Preprocess
     image_size: int
     usual: Sequence[str]  # activations that its authors used, the likeliest first
@@ -211,16 +211,11 @@ def _build(source: str, paths: list[Path], usual: Sequence[str], asked: str | No
     *resize_and_crop, _, normalize = image_transform_v2(config, is_train=False).transforms
     geometry, (height, width) = Compose(resize_and_crop), config.input_size[1:]
 
-    def encode_text(prompts: list[str]) -> Tensor:
-        return net.encode_text(tokenize(prompts).to(next(net.parameters()).device))
-
     def pixels(image: Image.Image) -> Tensor:
         fits = image.size == (width, height)  # then resizing and cropping would only copy it
         return from_pil(image if fits else geometry(image))
 
-    return Network(
-        net, encode_text, Preprocess(pixels, normalize.mean, normalize.std), width, usual
-    )
+    return Network(net, tokenize, Preprocess(pixels, normalize.mean, normalize.std), width, usual)
 
 
 def _load_transformers(root: Path, kind: str) -> Network:
@@ -257,8 +252,8 @@ def _load_transformers(root: Path, kind: str) -> Network:
     words["max_length"] = config.text_config.max_position_embeddings
     raw = {"do_rescale": False, "do_normalize": False, "return_tensors": "pt"}
 
-    def encode_text(prompts: list[str]) -> object:
-        return net.get_text_features(**reader.tokenizer(prompts, **words).to(net.device))
+    def tokenize(prompts: list[str]) -> Any:
+        return reader.tokenizer(prompts, **words)
 
     def pixels(image: Image.Image) -> Tensor:
         return images(images=image, **raw)["pixel_values"][0]
@@ -267,7 +262,7 @@ def _load_transformers(root: Path, kind: str) -> Network:
     usual = (images.image_mean, images.image_std) if images.do_normalize else ([0] * 3, [1] * 3)
     mean, std = ([value / scale for value in values] for values in usual)
     activation = config.vision_config.hidden_act.replace("quick_gelu", "quickgelu")
-    return Network(net, encode_text, Preprocess(pixels, mean, std), side, [activation], kind)
+    return Network(net, tokenize, Preprocess(pixels, mean, std), side, [activation], kind)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,8 +40,9 @@ class Clip:
     activation: str = "gelu"  # of the transformers; a ResNet's image tower has ReLU throughout
     activation_reason: str = ""  # why this one
     # The network itself, without gradients, to count and to look into. Fine-tune a copy: features
-    # are remembered by the fingerprint of the files.
+    # are remembered by the fingerprint of the files. `with_net` makes a model of the copy.
     net: nn.Module | None = field(default=None, repr=False, compare=False)
+    tokenize: Callable[[list[str]], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
@@ -57,6 +59,19 @@ def embed_images(net: nn.Module, images: Float[Tensor, "n 3 h w"]) -> Float[Tens
     """
     encode = getattr(net, "encode_image", None) or net.get_image_features
     return _unit_rows(encode(images))
+
+
+def embed_text(net: nn.Module, tokens: Any) -> Float[Tensor, "m d"]:
+    """Encode tokenized prompts into unit rows, on the network's device and with gradients.
+
+    Args:
+        net: ``Clip.net``, or a copy of it that is being fine-tuned.
+        tokens: what ``Clip.tokenize`` makes of prompts.
+    """
+    tokens = tokens.to(next(net.parameters()).device)
+    if hasattr(net, "encode_text"):
+        return _unit_rows(net.encode_text(tokens))
+    return _unit_rows(net.get_text_features(**tokens))
 
 
 def _unit_rows(features: object) -> Float[Tensor, "n d"]:
@@ -136,7 +151,43 @@ def _recognized(located: Located) -> Located:
 def _describe(
     located: Located, network: folders.Network, asked: str | None, device: torch.device
 ) -> Clip:
-    net = network.net.eval().requires_grad_(False).to(device)
+    net = network.net.to(device)
+    activation = asked or network.usual[0]
+    return Clip(
+        name=located.artifact.name,
+        **_abilities(net, network.tokenize),
+        preprocess=network.preprocess,
+        image_size=network.image_size,
+        fingerprint=_fingerprint(located, activation, device.type == "cuda"),
+        stand_in_for=located.stand_in_for,
+        origin=located.origin,
+        family=located.artifact.settings.get("family", network.family),
+        activation=activation,
+        activation_reason=_reason(located, network, asked),
+    )
+
+
+def with_net(clip: Clip, net: nn.Module) -> Clip:
+    """Give a model other weights: those of a fine-tuned copy of its network.
+
+    Args:
+        clip: the model that the copy was made of.
+        net: the copy; from now on in eval mode and without gradients.
+
+    Returns:
+        The same model otherwise; its fingerprint is over the new weights themselves.
+    """
+    digest = hashlib.sha256(clip.fingerprint.encode())
+    for name, value in net.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return replace(clip, **_abilities(net, clip.tokenize), fingerprint=digest.hexdigest())
+
+
+def _abilities(net: nn.Module, tokenize: Callable[[list[str]], Any]) -> dict[str, Any]:
+    """Say what of a model hangs on its weights: how it encodes, and how it scores."""
+    net = net.eval().requires_grad_(False)
+    device, bias = next(net.parameters()).device, getattr(net, "logit_bias", None)
     mixed = device.type == "cuda"
 
     def encode_image(images: Tensor) -> Tensor:
@@ -146,25 +197,16 @@ def _describe(
     def encode_text(prompts: list[str]) -> Tensor:
         parts = [prompts[i : i + PROMPTS] for i in range(0, len(prompts), PROMPTS)]
         with torch.no_grad(), torch.autocast(device.type, torch.float16, enabled=mixed):
-            return torch.cat([_unit_rows(network.encode_text(part)) for part in parts]).cpu()
+            return torch.cat([embed_text(net, tokenize(part)) for part in parts]).cpu()
 
-    bias, activation = getattr(net, "logit_bias", None), asked or network.usual[0]
-    return Clip(
-        name=located.artifact.name,
-        encode_image=encode_image,
-        encode_text=encode_text,
-        preprocess=network.preprocess,
-        logit_scale=net.logit_scale.exp().item(),
-        logit_bias=0.0 if bias is None else bias.item(),
-        image_size=network.image_size,
-        fingerprint=_fingerprint(located, activation, mixed),
-        stand_in_for=located.stand_in_for,
-        origin=located.origin,
-        family=located.artifact.settings.get("family", network.family),
-        activation=activation,
-        activation_reason=_reason(located, network, asked),
-        net=net,
-    )
+    return {
+        "net": net,
+        "tokenize": tokenize,
+        "encode_image": encode_image,
+        "encode_text": encode_text,
+        "logit_scale": net.logit_scale.exp().item(),
+        "logit_bias": 0.0 if bias is None else bias.item(),
+    }
 
 
 def _reason(located: Located, network: folders.Network, asked: str | None) -> str:
