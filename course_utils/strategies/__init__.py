@@ -1,0 +1,12 @@
+"""Better synthetic images: written, filtered, guided, adapted, or looked up instead.
+
+``write_sentences`` says more than a class name, ``clip_filter`` and ``real_filter`` drop drawings,
+``guide`` starts from real shots, ``adapt`` teaches a generator the shots, and ``retrieve`` asks
+whether the images that the generator learned from would not have done better.
+"""
+
+from course_utils.strategies.filters import clip_filter, real_filter, real_lead
+from course_utils.strategies.guidance import strength_for
+from course_utils.strategies.retrieval import retrieve
+
+__all__ = ["clip_filter", "real_filter", "real_lead", "retrieve", "strength_for"]
