@@ -1,8 +1,9 @@
-"""The experiment: arms x ratios x seeds, trained alike, in one tidy table with its controls.
+"""The experiment: arms x shots x generators x seeds, one tidy table with its controls.
 
-``plan_budget`` and ``draw_arms`` say what is compared, ``run_arms`` trains and ``tabulate``
-judges it, ``findings`` and ``write_report`` say what came out. ``augmented_copies`` makes what the
-arms of classical augmentation learn from; ``train_vit`` trains a transformer without any CLIP.
+``plan_grid`` and ``draw_cells`` say what is compared, ``train_cells`` trains it at every setting,
+``choose_settings`` settles that on validation images and ``tabulate`` judges once; ``answer`` and
+``write_report`` say what came out. ``augmented_copies`` makes what the arms of classical
+augmentation learn from; ``train_vit`` trains a transformer without any CLIP.
 """
 
 from course_utils.lab.augmented import (
@@ -12,47 +13,96 @@ from course_utils.lab.augmented import (
     apply_dial,
     augmented_copies,
 )
-from course_utils.lab.experiment import (
-    RATIOS,
-    Budget,
-    Results,
-    draw_arms,
-    plan_budget,
-    run_arms,
-    save_results,
-    tabulate,
+from course_utils.lab.design import (
+    ARMS,
+    CURVE,
+    FEW,
+    SHOTS,
+    SMALLEST,
+    Bank,
+    Cell,
+    Grid,
+    draw_cells,
+    draw_rows,
+    plan_grid,
+    shots_of,
     write_prompts,
 )
 from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
+from course_utils.lab.notes import commit, read_answer, read_prediction, versions
 from course_utils.lab.report import (
+    answer,
     arm_label,
+    curve_table,
     findings,
+    hits_of,
+    paired,
     results_table,
-    verdict_sentence,
     write_report,
+    write_summary,
+)
+from course_utils.lab.results import (
+    Exam,
+    Results,
+    map_verdicts,
+    save_results,
+    set_exam,
+    tabulate,
+)
+from course_utils.lab.training import (
+    FIXED,
+    SETTINGS,
+    Fit,
+    choose_settings,
+    train_cells,
+    validation_accuracies,
 )
 
 __all__ = [
+    "ARMS",
     "AUGMENTATIONS",
+    "CURVE",
     "DIALS",
     "FAMILIES",
-    "RATIOS",
+    "FEW",
+    "FIXED",
     "REGULARIZATIONS",
-    "Budget",
+    "SETTINGS",
+    "SHOTS",
+    "SMALLEST",
+    "Bank",
+    "Cell",
+    "Exam",
+    "Fit",
+    "Grid",
     "Results",
+    "answer",
     "apply_dial",
     "arm_label",
     "augmented_copies",
+    "choose_settings",
     "classify",
-    "draw_arms",
+    "commit",
+    "curve_table",
+    "draw_cells",
+    "draw_rows",
     "findings",
-    "plan_budget",
+    "hits_of",
+    "map_verdicts",
+    "paired",
+    "plan_grid",
+    "read_answer",
+    "read_prediction",
     "results_table",
-    "run_arms",
     "save_results",
+    "set_exam",
+    "shots_of",
     "tabulate",
+    "train_cells",
     "train_vit",
-    "verdict_sentence",
+    "validation_accuracies",
+    "versions",
     "write_prompts",
     "write_report",
+    "write_summary",
 ]

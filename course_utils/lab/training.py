@@ -47,7 +47,7 @@ def train_cells(
     logit_scale: float,
     cache: Path | None = None,
 ) -> Iterator[Fit]:
-    """Train each cell's heads at all ``SETTINGS`` and yield it; a cell that is in the cache is read.
+    """Train each cell at all ``SETTINGS`` and yield it, or read it from the cache.
 
     The heads of a cell are trained together, all its seeds and learning rates in the same tensor
     operations. No image of the validation or test part has a say in it.

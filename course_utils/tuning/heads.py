@@ -98,8 +98,7 @@ def tune_heads(
       p_i = \mathrm{softmax}(W_a f_i + b_a), \quad
       \frac{\partial L_a}{\partial W_a} = \frac{1}{|B_a|} \sum_{i \in B_a} (p_i - y_i) f_i^T$$
 
-    where $y_i$ has one 1 if the label is a class number. If any head's labels are soft, all are
-    trained so, which for class numbers is the same up to rounding.
+    where $y_i$ has one 1 if the label is a class number.
 
     Every head starts from the text: $W_a = e^\tau W$, $b_a = 0$. AdamW works on each number by
     itself, so training heads side by side changes nothing in any of them. The learning rate
@@ -137,7 +136,7 @@ class Stacked:
     features: Float[Tensor, "b d"]
     rows: Int[Tensor, "s a size"]
     places: Int[Tensor, "s a size"]
-    labels: Int[Tensor, " m"] | Float[Tensor, "m k"]
+    labels: Float[Tensor, "m k"]
     weights: Float[Tensor, "k d"]
 
 
@@ -153,7 +152,7 @@ def stack_heads(
         raise ValueError("no heads to train: give at least one HeadData")
     heads = [_checked(i, head, len(features), len(weights)) for i, head in enumerate(heads)]
     rows, places = _batches(heads, config)
-    return Stacked(features, rows, places, _join_labels(heads, weights), weights)
+    return Stacked(features, rows, places, _join_labels(heads, len(weights)), weights)
 
 
 def train(
@@ -166,30 +165,22 @@ def train(
     """
     check_number("logit_scale", logit_scale, "(0, inf)")
     features, start = stacked.features, logit_scale * stacked.weights
+    labels = stacked.labels.to(start)
     size = (len(learning_rates), stacked.rows.shape[1])
     w, bias = start.repeat(*size, 1, 1), start.new_zeros(*size, len(start))
     optimizer, schedule = _optimizer(w, bias, learning_rates, config)
     for step in range(config.num_steps):
         batch = features[stacked.rows[step].to(features.device)]
-        target = stacked.labels[stacked.places[step]].to(features.device)
-        logits = torch.einsum("abd,rakd->rabk", batch, w) + bias[:, :, None]
-        losses, wrong = _loss_and_gradient(logits, target)
-        _set_gradient(optimizer, torch.einsum("rabk,abd->rakd", wrong, batch), wrong.sum(2))
+        target = labels[stacked.places[step].to(features.device)].mT
+        logits = torch.einsum("rakd,abd->rakb", w, batch) + bias[..., None]
+        log_p = logits.log_softmax(2)
+        wrong = (log_p.exp() - target) / target.shape[-1]
+        _set_gradient(optimizer, torch.einsum("rakb,abd->rakd", wrong, batch), wrong.sum(3))
         optimizer.step()
         schedule.step()
+        losses = -torch.einsum("rakb,akb->ra", log_p, target) / target.shape[-1]
         is_last = step + 1 == config.num_steps
         yield step, losses, [*map(Heads, w.clone(), bias.clone())] if is_last else []
-
-
-def _loss_and_gradient(
-    logits: Float[Tensor, "r a size k"], target: Int[Tensor, "a size"] | Float[Tensor, "a size k"]
-) -> tuple[Float[Tensor, "r a"], Float[Tensor, "r a size k"]]:
-    """Give the mean cross-entropy and its gradient with respect to the logits, (p - y) / B."""
-    log_p = logits.log_softmax(-1)
-    if not target.is_floating_point():
-        target = functional.one_hot(target, logits.shape[-1]).to(logits)
-    losses = -(log_p * target).sum(-1).mean(-1)
-    return losses, (log_p.exp() - target) / logits.shape[2]
 
 
 def _optimizer(
@@ -203,7 +194,7 @@ def _optimizer(
         {"params": list(slices), "lr": rate}
         for *slices, rate in zip(w, bias, learning_rates, strict=True)
     ]
-    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.num_steps)
 
 
@@ -265,17 +256,15 @@ def _check_soft(number: int, labels: Tensor, num_classes: int) -> None:
         )
 
 
-def _join_labels(
-    heads: Sequence[HeadData], weights: Float[Tensor, "k d"]
-) -> Int[Tensor, " m"] | Float[Tensor, "m k"]:
-    """Put the labels of all heads behind each other: class numbers, or soft rows if any are."""
-    if not any(head.labels.is_floating_point() for head in heads):
-        return torch.cat([head.labels for head in heads])
-    rows = []
-    for head in heads:
-        soft = head.labels.is_floating_point()
-        rows.append(head.labels if soft else functional.one_hot(head.labels, len(weights)))
-    return torch.cat([each.to(weights.dtype).cpu() for each in rows])
+def _join_labels(heads: Sequence[HeadData], num_classes: int) -> Float[Tensor, "m k"]:
+    """Put the labels of all heads behind each other, as shares."""
+    rows = [
+        head.labels
+        if head.labels.is_floating_point()
+        else functional.one_hot(head.labels, num_classes)
+        for head in heads
+    ]
+    return torch.cat([row.float().cpu() for row in rows])
 
 
 def _batches(
