@@ -17,6 +17,7 @@ from course_utils.examples.splits import split_images, take_per_class
 from course_utils.examples.tables import read_labelled
 from course_utils.examples.worlds import render_part
 from course_utils.runtime import (
+    DISASTERS,
     Profile,
     cache_folder,
     derive_seed,
@@ -73,7 +74,7 @@ def load_examples(
             brings its own classes.
         profile: decides how many images are rendered.
         root: a folder of class folders, an archive of them, or the name of a data set in the lock,
-            such as ``eurosat``; see `load_scenes`.
+            such as ``eurosat``; see `load_scenes`. ``disasters`` counts as None.
         classes: some of the task's classes, in this order; None takes all. A folder gives as many
             of its own, the first by name.
         per_class: at most this many training images a class; None leaves it to the profile.
@@ -93,16 +94,15 @@ def load_examples(
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    names = _names_of(task, classes)
+    names, options = _names_of(task, classes), {"cache": cache, "progress": progress}
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
-    if root is not None:
-        is_name = root in SHIPPED and not resolve_path(root).is_dir()
-        if is_name and profile.name == "mini":
-            found = _load_shipped(str(root), progress)
-        else:
-            found = load_scenes(root, cache=cache, progress=progress)
-        return _split(found, classes, per_class)
+    is_name = root in (DISASTERS, *SHIPPED) and not resolve_path(root).is_dir()
+    if root is not None and not (is_name and root == DISASTERS):
+        is_shipped = is_name and profile.name == "mini"
+        found = _load_shipped(root, progress) if is_shipped else load_scenes(root, **options)
+        splits = _split(found, classes, per_class)
+        return replace(splits, task=root) if is_name else splits
     sizes = {
         "train": per_class or _TRAIN_PER_SHOT * profile.shots,
         "validation": _NUM_VALIDATION,
@@ -110,7 +110,7 @@ def load_examples(
     }
     parts, notes = {}, [text("data.mini_earth", style=mini_earth.TEST_STYLE)]
     for part, num in sizes.items():
-        parts[part], said = render_part(names, part, num, cache=cache, progress=progress)
+        parts[part], said = render_part(names, part, num, **options)
         notes.extend(said)
     return Splits(
         **parts,
@@ -119,6 +119,7 @@ def load_examples(
         name=f"mini_earth ({mini_earth.TEST_STYLE})",
         notes=tuple(dict.fromkeys(notes)),
         stand_in_for=_STANDS_FOR[task],
+        task=task,
     )
 
 
