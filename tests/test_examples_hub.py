@@ -468,19 +468,19 @@ def test_labels_are_read_from_the_data_set_and_never_assumed(the_hub, tmp_path):
 
 
 def test_an_experiment_takes_a_data_set_by_name(the_hub, tmp_path):
-    truth = write_repository(tmp_path / "repo", EUROSAT)
-    the_hub.folders["timm/eurosat-rgb"] = tmp_path / "repo"
-    options = {"profile": PROFILES["t4"], "root": "eurosat", "cache": tmp_path / "cache"}
+    truth = write_repository(tmp_path / "repo", AID)
+    the_hub.folders["blanchon/AID"] = tmp_path / "repo"
+    options = {"profile": PROFILES["t4"], "root": "aid", "cache": tmp_path / "cache"}
     splits = examples.load_examples("scenes", **options)
     for part in ("train", "validation", "test"):
         assert {truth[content(each)][1] for each in getattr(splits, part)} == {part}
     sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
-    assert sizes == [30, 10, 20]
-    assert (splits.name, splits.stand_in_for) == ("EuroSAT", None)
-    assert splits.phrases[-1] == "sea lake"
-    assert "MIT" in " ".join(splits.notes)
+    assert sizes == [90, 30, 60]
+    assert (splits.name, splits.stand_in_for) == ("AID", None)
+    assert splits.phrases[-1] == "viaduct"
+    assert hub.read_lock()["aid"].license in " ".join(splits.notes)
     two = examples.load_examples("scenes", classes=("river", "forest"), per_class=2, **options)
-    assert two.class_names == ("AnnualCrop", "Forest")
+    assert two.class_names == ("Airport", "BareLand")
     assert [len(two.train), len(two.validation), len(two.test)] == [4, 2, 4]
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 import mini_earth
 from course_utils import examples
 from course_utils.examples import Example, Splits, read_scene_classes
-from course_utils.runtime import Profile, data_root
+from course_utils.runtime import Profile, data_root, derive_seed
 
+TYPES = mini_earth.DISASTERS
 TINY = replace(Profile(), shots=1, num_test=12)
 
 
@@ -268,3 +269,41 @@ def test_the_lab_is_tested_on_the_test_style_only(monkeypatch):
     monkeypatch.setattr(mini_earth, "disaster_scene", spy)
     examples.load_examples("disasters", profile=TINY)
     assert set(styles) == {mini_earth.TEST_STYLE}
+
+
+def test_the_lab_takes_the_eurosat_that_ships_if_nothing_is_said():
+    data = examples.load_lab(Profile())
+    shipped = examples.load_examples("scenes", profile=Profile(), root="eurosat")
+    assert data.task == shipped.task == "eurosat"
+    assert images_of(data) == images_of(shipped)
+    assert images_of(examples.load_lab(Profile(), data="eurosat")) == images_of(data)
+
+
+def test_disasters_bring_the_same_place_before_for_what_is_trained_on(rendered):
+    splits, cache = rendered
+    data = examples.load_lab(TINY, data="disasters", cache=cache)
+    assert (data.task, data.stand_in_for, data.class_names) == ("disasters", "xBD", TYPES)
+    assert images_of(data) == images_of(splits)
+    first = data.train[0]
+    seed = derive_seed("mini_earth", "train", TYPES[0], 0) % (1 << 48)
+    scene = mini_earth.disaster_scene(TYPES[0], mini_earth.TEST_STYLE, seed=seed)
+    for post, image in ((True, first), (False, first.before)):
+        assert np.array_equal(image.pixels, mini_earth.render(scene, size=64, post=post).image)
+    assert {each.before.label == each.label for each in data.train} == {True}
+    assert not any(each.before for each in (*data.validation, *data.test))
+    again = examples.load_lab(TINY, data="disasters", cache=cache)
+    assert [a.before.digest() for a in again.train] == [a.before.digest() for a in data.train]
+
+
+def test_a_folder_of_yours_is_the_third_task_whatever_it_is_called(tmp_path, monkeypatch):
+    make_folder(tmp_path / "disasters", ["SeaLake", "Forest"])
+    monkeypatch.chdir(tmp_path)
+    for data in ("disasters", tmp_path / "disasters"):
+        found = examples.load_lab(TINY, data=data)
+        assert (found.task, found.class_names) == ("scenes", ("Forest", "SeaLake"))
+
+
+def test_where_no_lab_is_meant_disasters_are_the_rendered_world():
+    options = {"profile": replace(TINY, num_test=2), "classes": ("lake", "forest"), "per_class": 1}
+    found = examples.load_examples("scenes", root="disasters", **options)
+    assert (found.task, found.stand_in_for) == ("scenes", None)

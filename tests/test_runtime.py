@@ -299,3 +299,11 @@ def test_the_report_names_versions_and_machine_but_no_folder():
 def test_the_report_says_which_package_is_missing(monkeypatch):
     monkeypatch.setattr(runtime, "PACKAGES", ("no_such_package",))
     assert runtime.environment_report()["no_such_package"] == "not installed"
+
+
+def test_the_data_may_be_the_disasters_by_name_or_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_DATA", "disasters")
+    assert runtime.setup().data == runtime.DISASTERS
+    (tmp_path / "disasters").mkdir()
+    assert runtime.setup().data == tmp_path / "disasters"

@@ -239,3 +239,12 @@ def test_the_real_scenes_are_found_and_read(test_data):
     assert {pair.post.shape for pair in pairs} == {(1024, 1024, 3)}
     black = [(pair.post == 0).all(axis=2).mean() for pair in pairs]
     assert [share > 0.2 for share in black] == [False, False, False, True, False]
+
+
+def test_images_may_be_webp_and_a_png_of_the_same_name_counts_first(tmp_path):
+    touch(tmp_path / "train" / "images", f"{A}_pre_disaster.webp", f"{A}_post_disaster.webp")
+    touch(tmp_path / "train" / "images", f"{A}_post_disaster.png", f"{A}_pre_disaster.jpg")
+    touch(tmp_path / "train" / "targets", f"{A}_pre_disaster_target.webp")
+    (scene,) = find_scenes(tmp_path)
+    assert (scene.pre_image.suffix, scene.post_image.suffix) == (".webp", ".png")
+    assert scene.pre_target is None

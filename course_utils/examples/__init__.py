@@ -7,6 +7,7 @@ yours, a data set of the lock, or the procedural world.
 from course_utils.examples.captions import CaptionsError, load_captions, read_captions
 from course_utils.examples.classes import phrase_from_name, read_scene_classes
 from course_utils.examples.folders import read_folder
+from course_utils.examples.lab import load_lab
 from course_utils.examples.loading import load_examples, load_scenes, load_seen
 from course_utils.examples.records import (
     CaptionedImage,
@@ -27,6 +28,7 @@ __all__ = [
     "Splits",
     "load_captions",
     "load_examples",
+    "load_lab",
     "load_scenes",
     "load_seen",
     "load_xbd",

@@ -111,6 +111,7 @@ class _File:
     name: str  # what messages call it
     class_name: str
     part: str
+    id: str = ""  # of the image in its set, if that says one
 
 
 def _find_classes(
@@ -237,8 +238,8 @@ def _read_tables(paths: Sequence[Path], root: Path) -> tuple[list[_File], list[s
         order += [name for name in names if name not in order]
         part, name_of_table = parts[path] or TRAIN, shown(path.with_suffix(""), root)
         found += [
-            _File(image, f"row {number} of {name_of_table}", name, part)
-            for number, (name, image) in enumerate(rows)
+            _File(image, f"row {number} of {name_of_table}", name, part, id)
+            for number, (name, image, id) in enumerate(rows)
         ]
     order = order or sorted({file.class_name for file in found})
     if not order:
@@ -301,8 +302,8 @@ def _gather(
 
 def _example(file: _File, label: int) -> Example:
     if isinstance(file.content, Path):
-        return Example(label, "real", path=file.content)
-    return Example(label, "real", data=file.content)
+        return Example(label, "real", path=file.content, name=file.id or file.content.name)
+    return Example(label, "real", data=file.content, name=file.id)
 
 
 def _look(files: Sequence[_File], remarks: dict[str, list[str]]) -> Iterator[tuple[str, str]]:

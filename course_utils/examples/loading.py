@@ -11,12 +11,14 @@ import mini_earth
 from course_utils import hub
 from course_utils.archives import extract_files
 from course_utils.examples.classes import composed, read_scene_classes
+from course_utils.examples.eurosat import divide_as_shipped
 from course_utils.examples.folders import Progress, read_folder
 from course_utils.examples.records import Example, LabelledImages, Splits
 from course_utils.examples.splits import split_images, take_per_class
 from course_utils.examples.tables import read_labelled
 from course_utils.examples.worlds import render_part
 from course_utils.runtime import (
+    DISASTERS,
     Profile,
     cache_folder,
     derive_seed,
@@ -42,7 +44,7 @@ _DISASTER_PHRASES = {
 _SCENE_PHRASES = {name: mini_earth.SCENE_PHRASES[name][0] for name in mini_earth.SCENE_CLASSES}
 TASKS = {"disasters": _DISASTER_PHRASES, "scenes": _SCENE_PHRASES}
 _STANDS_FOR = {"disasters": "xBD", "scenes": None}
-SHIPPED = {"eurosat": "eurosat_course"}  # what stands for a name in the profile mini
+EUROSAT, SHIPPED = "eurosat", "eurosat_course"  # all of it, and what stands for it in mini
 MANIFEST = ".files.json"  # in the folder of an unpacked archive: what was written
 _NUM_REASONS = 20  # of what was left out, in the notes
 _TRAIN_PER_SHOT = 3  # so that every seed can draw other real images
@@ -62,18 +64,18 @@ def load_examples(
     """Load the training, validation and test images of a task.
 
     With ``root``, real images: for ``eurosat`` in the profile ``mini`` those that ship with the
-    course, a thousand to train on and as many to test, divided by longitude; of anything else the
-    data set's own parts if it brings them, or else by class a half for training, a tenth for
-    validation and the rest for testing (`splits.split_images`). Without it, renders of the
-    procedural world in ``mini_earth.TEST_STYLE``, which no shipped model has seen; each is a scene
-    of its own.
+    course, a thousand to train on and as many to test, divided by longitude, and elsewhere all
+    27,000 divided alike (`eurosat.divide_as_shipped`); of anything else the data set's own parts if
+    it brings them, or else by class a half for training, a tenth for validation and the rest for
+    testing (`splits.split_images`). Without it, renders of the procedural world in
+    ``mini_earth.TEST_STYLE``, which no shipped model has seen; each is a scene of its own.
 
     Args:
         task: ``"disasters"``, the six types of xBD, or ``"scenes"``, kinds of land; a folder
             brings its own classes.
         profile: decides how many images are rendered.
         root: a folder of class folders, an archive of them, or the name of a data set in the lock,
-            such as ``eurosat``; see `load_scenes`.
+            such as ``eurosat``; see `load_scenes`. ``disasters`` counts as None.
         classes: some of the task's classes, in this order; None takes all. A folder gives as many
             of its own, the first by name.
         per_class: at most this many training images a class; None leaves it to the profile.
@@ -93,16 +95,15 @@ def load_examples(
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
-    names = _names_of(task, classes)
+    names, options = _names_of(task, classes), {"cache": cache, "progress": progress}
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class}, expected at least 1")
-    if root is not None:
-        is_name = root in SHIPPED and not resolve_path(root).is_dir()
-        if is_name and profile.name == "mini":
-            found = _load_shipped(str(root), progress)
-        else:
-            found = load_scenes(root, cache=cache, progress=progress)
-        return _split(found, classes, per_class)
+    is_name = root in (DISASTERS, EUROSAT) and not resolve_path(root).is_dir()
+    if is_name and root == EUROSAT:
+        found = _load_eurosat(profile, **options)
+        return replace(_split(found, classes, per_class), task=EUROSAT)
+    if root is not None and not is_name:
+        return _split(load_scenes(root, **options), classes, per_class)
     sizes = {
         "train": per_class or _TRAIN_PER_SHOT * profile.shots,
         "validation": _NUM_VALIDATION,
@@ -110,7 +111,7 @@ def load_examples(
     }
     parts, notes = {}, [text("data.mini_earth", style=mini_earth.TEST_STYLE)]
     for part, num in sizes.items():
-        parts[part], said = render_part(names, part, num, cache=cache, progress=progress)
+        parts[part], said = render_part(names, part, num, **options)
         notes.extend(said)
     return Splits(
         **parts,
@@ -119,6 +120,7 @@ def load_examples(
         name=f"mini_earth ({mini_earth.TEST_STYLE})",
         notes=tuple(dict.fromkeys(notes)),
         stand_in_for=_STANDS_FOR[task],
+        task=task,
     )
 
 
@@ -133,9 +135,13 @@ def _names_of(task: str, classes: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
-def _load_shipped(name: str, progress: Progress) -> LabelledImages:
-    located = hub.locate(SHIPPED[name])
-    found, title = read_folder(located.root, progress=progress), read_scene_classes()[name].title
+def _load_eurosat(profile: Profile, *, cache: Path | None, progress: Progress) -> LabelledImages:
+    located = hub.locate(SHIPPED)
+    if profile.name != "mini":
+        found = load_scenes(EUROSAT, cache=cache, progress=progress)
+        return divide_as_shipped(found, located.root)
+    found = read_folder(located.root, progress=progress)
+    title = read_scene_classes()[EUROSAT].title
     said = {part: f"{num:,}" for part, num in Counter(found.parts).items()}
     note = text("data.shipped", title=title, license=located.artifact.license, **said)
     return replace(found, name=title, notes=(note,), skipped=())
@@ -305,16 +311,16 @@ def load_seen(
     except hub.ArtifactError:
         source = hub.read_lock()[trained_on].source
         return (), (text("note.seen_missing", name=trained_on, source=source),)
-    (name,) = (name for name in located.artifact.files if name.endswith(".parquet"))
-    rows, _ = read_labelled(located.root / name)
-    if not set(data.class_names) <= {class_name for class_name, _ in rows}:
+    (table,) = (name for name in located.artifact.files if name.endswith(".parquet"))
+    rows, _ = read_labelled(located.root / table)
+    if not set(data.class_names) <= {class_name for class_name, *_ in rows}:
         return (), (text("note.seen_other", name=trained_on),)
     rows = [row for row in rows if row[0] in data.class_names]
     test = {example.digest() for example in data.test}
     left = dict.fromkeys(data.class_names, per_class)
     seen, num_tested = [], 0
-    for class_name, image in rows:
-        place = {"path" if isinstance(image, Path) else "data": image}
+    for class_name, image, name in rows:
+        place = {"path" if isinstance(image, Path) else "data": image, "name": name}
         example = Example(data.class_names.index(class_name), "real", **place)
         if example.digest() in test:
             num_tested += 1

@@ -46,6 +46,8 @@ class Example:
     data: bytes | None = None
     group: str = ""  # examples of one group (say, one scene) stay in one part of a split
     caption: str = ""
+    name: str = ""  # of the image in its set
+    before: "Example | None" = None  # the same place before the disaster
 
     def __post_init__(self) -> None:
         """Check that the image is in exactly one place."""
@@ -90,6 +92,7 @@ class Splits:
     name: str
     notes: tuple[str, ...] = ()
     stand_in_for: str | None = None  # the data set that this one replaces offline
+    task: Literal["eurosat", "disasters", "scenes"] = "scenes"
 
 
 @dataclass(frozen=True, eq=False)  # see Example

@@ -12,6 +12,8 @@ from course_utils.examples.classes import composed
 
 _BATCH = 256  # rows decoded at once
 _LABEL_NAMES = ("label", "labels", "class", "class_name")  # of a column of texts
+_NAMES = ("image_id", "filename", "file_name")  # of a column that says what images are called
+NAME = "name of the image"  # of a row, as read
 _PATH_NAMES = ("image", "image_path", "path", "file_path", "file", "file_name", "filename")
 _TEXTS = (pa.string(), pa.large_string(), pa.string_view())
 _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
@@ -19,7 +21,7 @@ _BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 
 def read_labelled(
     path: Path, root: Path | None = None
-) -> tuple[list[tuple[str, bytes | Path]], tuple[str, ...]]:
+) -> tuple[list[tuple[str, bytes | Path, str]], tuple[str, ...]]:
     """Read the labelled images of a Parquet file.
 
     Args:
@@ -29,9 +31,9 @@ def read_labelled(
             of the file or from this one, and may not leave it.
 
     Returns:
-        Of each row the name of its class, and of its image the bytes, empty if there are none, or
-        the file, which may be missing; and all names in the order of the labels, empty if the
-        labels are texts.
+        Of each row the name of its class, of its image the bytes, empty if there are none, or the
+        file, which may be missing, and what the image is called, if anything; and all names of
+        classes in the order of the labels, empty if the labels are texts.
 
     Raises:
         ValueError: it is no such file, a label is none of the data set's, or a path leaves the
@@ -45,8 +47,8 @@ def read_labelled(
         image, (label, names) = _image_column(schema), _label_column(schema)
     except (pa.ArrowException, ValueError, OSError) as error:  # the library has damage as each
         raise ValueError(f"{path.name}: {_damage(error)}") from error
-    rows = []
-    for number, row in enumerate(read_rows(path, [image, label], root, images=image)):
+    rows, columns = [], [image, label, *_NAMES]
+    for number, row in enumerate(read_rows(path, columns, root, images=image)):
         value = row[label]
         if names and not (isinstance(value, int) and 0 <= value < len(names)):
             raise ValueError(
@@ -57,7 +59,8 @@ def read_labelled(
             raise ValueError(
                 f"row {number} of {path.stem!r} has no label; write one or leave out the row"
             )
-        rows.append((names[value] if names else composed(value.strip()), row[image]))
+        class_name = names[value] if names else composed(value.strip())
+        rows.append((class_name, row[image], row[NAME]))
     return rows, names
 
 
@@ -70,7 +73,8 @@ def read_rows(
         path: of the file.
         columns: their names; those that are not there are passed over.
         root: see `read_labelled`.
-        images: the column of images, which are given as bytes or as the paths of their files.
+        images: the column of images, which are given as bytes or as the paths of their files; what
+            the image is called is then in the row under `NAME`.
 
     Raises:
         ValueError: it is damaged, or a path leaves the folder.
@@ -84,6 +88,7 @@ def read_rows(
                 for row in batch.to_pylist():
                     where = f"row {number} of {path.stem!r}"
                     if images in row:
+                        row[NAME] = _name_of(row, row[images])
                         row[images] = _image_of(row[images], folders, where)
                     yield row
                     number += 1
@@ -96,6 +101,13 @@ def _damage(error: Exception) -> str:
     if getattr(error, "errno", None):
         raise error
     return " ".join(str(error).split())
+
+
+def _name_of(row: dict[str, Any], image: Any) -> str:
+    """Find what an image is called: in a column of names, or else in its path."""
+    path = image.get("path") if isinstance(image, dict) else image
+    found = [row.get(column) for column in _NAMES] + [path if isinstance(path, str) else None]
+    return composed(str(next(filter(None, found), "")).replace("\\", "/").split("/")[-1])
 
 
 def _image_of(value: Any, folders: Sequence[Path], where: str) -> bytes | Path:

@@ -41,6 +41,7 @@ def render_part(
     *,
     cache: Path | None,
     progress: Callable[[Iterable, int], Iterable],
+    post: bool = True,
 ) -> tuple[tuple[Example, ...], tuple[str, ...]]:
     """Render views in ``mini_earth.TEST_STYLE``, or read them back.
 
@@ -50,6 +51,7 @@ def render_part(
         num_per_class: how many views of every class.
         cache: where renders are kept; None renders anew.
         progress: wraps the loop over renders, given their number.
+        post: after the disaster, or the same places before it.
 
     Returns:
         The examples, and what must be said about them.
@@ -58,10 +60,12 @@ def render_part(
     pixels, notes = None, [text("data.cached")]
     if cache:
         sweep(cache)
-        path = cache / f"mini_earth-{part}-{_renders_key(class_names, len(jobs))}.npy"
+        kind = part if post else f"{part}-before"
+        path = cache / f"mini_earth-{kind}-{_renders_key(class_names, len(jobs))}.npy"
         pixels = read_pixels(path, (len(jobs), IMAGE_SIZE, IMAGE_SIZE, 3))
     if pixels is None:
-        views = [_render_one(name, part, index) for name, index in progress(jobs, len(jobs))]
+        places = progress(jobs, len(jobs))
+        views = [_render_one(name, part, index, post=post) for name, index in places]
         pixels, notes = np.stack(views), []
         try:
             if cache:
@@ -69,20 +73,22 @@ def render_part(
         except OSError as error:  # renders that cannot be kept are still renders
             notes = [text("data.not_kept", reason=error)]
     examples = tuple(
-        Example(label=class_names.index(name), source="real", pixels=image)
-        for (name, _), image in zip(jobs, pixels, strict=True)
+        Example(class_names.index(name), "real", pixels=image, name=f"{name}_{part}_{index}")
+        for (name, index), image in zip(jobs, pixels, strict=True)
     )
     return examples, tuple(notes)
 
 
-def _render_one(name: str, part: str, index: int) -> UInt8[np.ndarray, "h w 3"]:
+def _render_one(
+    name: str, part: str, index: int, *, post: bool = True
+) -> UInt8[np.ndarray, "h w 3"]:
     """Render a scene of its own: neither the other classes nor their number change it."""
     seed = derive_seed("mini_earth", part, name, index) % (1 << 48)
     if name in mini_earth.DISASTERS:
         scene = mini_earth.disaster_scene(name, mini_earth.TEST_STYLE, seed=seed)
     else:
         scene = mini_earth.make_scene(name, mini_earth.TEST_STYLE, seed=seed)
-    return mini_earth.render(scene, size=IMAGE_SIZE).image
+    return mini_earth.render(scene, size=IMAGE_SIZE, post=post).image
 
 
 def _renders_key(class_names: tuple[str, ...], num: int) -> str:

@@ -35,6 +35,7 @@ from course_utils.runtime.files import (
 
 __all__ = [
     "DATA_SETS",
+    "DISASTERS",
     "LANGUAGES",
     "PACKAGES",
     "PROFILES",
@@ -69,6 +70,7 @@ __all__ = [
 
 LANGUAGES = ("en", "zh")
 DATA_SETS = ("resisc45", "eurosat", "ucmerced", "aid")  # of the lock, that COURSE_DATA may name
+DISASTERS = "disasters"  # a task that it may name: xBD, real or rendered
 PACKAGES = ("torch", "torchvision", "diffusers", "transformers", "open_clip_torch", "datasets")
 
 
@@ -109,7 +111,7 @@ class Runtime:
     device: torch.device
     out: Path
     cache: Path
-    data: str | Path | None  # real images: a folder, a name in DATA_SETS; None: procedural world
+    data: str | Path | None  # a folder, a name in DATA_SETS, "disasters"; None: what is usual
     xbd: Path | None  # real scenes of xBD; None is the procedural world
     models: Path | None  # a folder that is searched for artifacts first
     language: str
@@ -132,9 +134,10 @@ def setup(
     """Decide profile, device, folders, language and seed from arguments and variables.
 
     An argument beats its variable (``COURSE_PROFILE``, ``COURSE_LANG``, ``COURSE_SEED``), which
-    beats the default; an empty variable counts as unset. ``COURSE_DATA`` (or a name in DATA_SETS),
-    ``COURSE_XBD``, ``COURSE_MODELS`` are folders to read, ``COURSE_OUT`` and ``COURSE_CACHE`` to
-    write (``outputs/<name>``, ``outputs/cache``). ``COURSE_LANG`` gets the language, for `texts`.
+    beats the default; an empty variable counts as unset. ``COURSE_DATA`` (or a name in DATA_SETS,
+    or DISASTERS), ``COURSE_XBD``, ``COURSE_MODELS`` are folders to read, ``COURSE_OUT`` and
+    ``COURSE_CACHE`` to write (``outputs/<name>``, ``outputs/cache``). ``COURSE_LANG`` gets the
+    language, for `texts`.
 
     Args:
         profile: a name in `PROFILES`; ``mini`` by default.
@@ -155,12 +158,13 @@ def setup(
     seed = _seed() if seed is None else check_seed(seed)
     os.environ["COURSE_LANG"] = language
     cache, notes = _writable_cache()
+    names = (*DATA_SETS, DISASTERS)
     return Runtime(
         profile=PROFILES[profile],
         device=pick_device(),
         out=_out_folder(name),
         cache=cache,
-        data=_folder("COURSE_DATA", f"Give a folder, or {', '.join(DATA_SETS)}.", DATA_SETS),
+        data=_folder("COURSE_DATA", f"Give a folder, or {', '.join(names)}.", names),
         xbd=_folder("COURSE_XBD", "Give the folder above train, tier3, test and hold."),
         models=models_folder(),
         language=language,

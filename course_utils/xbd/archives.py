@@ -141,7 +141,7 @@ def _destination(member: Member, archive: str) -> str | None:
     """
     parts = safe_parts(member, archive)
     match = FILE_NAME.fullmatch(parts[-1]) if member.kind == FILE and len(parts) > 1 else None
-    if match is None or ENDINGS.get(parts[-2]) != match[4]:
+    if match is None or match[4] not in ENDINGS.get(parts[-2], ()):
         return None
     hint = _SPLIT_OF_ARCHIVE.match(archive.lower().replace("_", "-"))
     split = _SPLIT_NAMES.get(parts[-3]) if len(parts) > 2 else None

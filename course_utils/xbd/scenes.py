@@ -16,7 +16,11 @@ from course_utils.xbd.labels import Label, Metadata, XbdError, XbdMissingError, 
 
 VARIABLE = "COURSE_XBD"
 SPLITS = ("train", "tier3", "test", "hold")
-ENDINGS = {"images": ".png", "labels": ".json", "targets": "_target.png"}  # by folder
+ENDINGS = {  # by folder; of two files of an image the first counts
+    "images": (".png", ".webp"),
+    "labels": (".json",),
+    "targets": ("_target.png",),
+}
 # the event has no dot and no leading underscore, which leaves out ".x.png.part" and "._x.png"
 FILE_NAME = re.compile(r"(([A-Za-z0-9][\w-]*)_[0-9]{8})_(pre|post)_disaster(_target\.png|\.\w+)")
 LAYOUT = "<split>/{images,labels,targets}/<event>_<8 digits>_{pre,post}_disaster{.png,.json}"
@@ -44,7 +48,8 @@ def find_scenes(root: Path | str, *, split: str | None = None) -> list[XbdScene]
 
     The layout is ``<split>/images/<event>_<8 digits>_pre_disaster.png``, the same with ``post``,
     the like in ``labels`` (``.json``) and ``targets`` (``_disaster_target.png``). Any folder that
-    holds ``images``, ``labels`` or ``targets`` is a split. Files with other names are passed over.
+    holds ``images``, ``labels`` or ``targets`` is a split. Images may be ``.webp`` in place of
+    ``.png``. Files with other names are passed over.
 
     Args:
         root: the folder above the splits, or a single split.
@@ -84,11 +89,13 @@ def find_scenes(root: Path | str, *, split: str | None = None) -> list[XbdScene]
 
 def _scenes_of(folder: Path, split: str | None) -> list[XbdScene]:
     files: dict[tuple[str, str], dict[str, Path]] = defaultdict(dict)
-    for kind, ending in ENDINGS.items():
+    for kind, endings in ENDINGS.items():
         for entry in os.scandir(folder / kind) if (folder / kind).is_dir() else ():
             match = FILE_NAME.fullmatch(entry.name)
-            if match and match[4] == ending and entry.is_file():
-                files[match[1], match[2]][f"{match[3]}_{kind[:-1]}"] = Path(entry.path)
+            if match and match[4] in endings and entry.is_file():
+                parts, part = files[match[1], match[2]], f"{match[3]}_{kind[:-1]}"
+                if part not in parts or match[4] == endings[0]:
+                    parts[part] = Path(entry.path)
     return [XbdScene(name, event, split, **parts) for (name, event), parts in files.items()]
 
 
@@ -133,7 +140,7 @@ def read_image(
     """Read an image of a scene as bytes, channels last.
 
     Args:
-        path: ``<event>_<8 digits>_{pre,post}_disaster.png``.
+        path: ``<event>_<8 digits>_{pre,post}_disaster.png``, or ``.webp``.
         metadata: of its label, whose width and height the image must have (1024 x 1024 in xBD).
 
     Raises:
@@ -230,9 +237,9 @@ def _how_to_get(artifact: hub.Artifact) -> str:
     ]
     return "\n".join(
         [
-            f"xBD does not ship with the course ({artifact.license}). To get it, register at "
-            "xview2.org, download the archives and extract them with extract_archives, or use a "
-            "copy on the hub, which may vanish:",
+            f"Only five tiles of xBD ship with the course ({artifact.license}). To get all, "
+            "register at xview2.org, download the archives and extract them with "
+            "extract_archives, or use a copy on the hub, which may vanish:",
             *commands,
             f"Then set {VARIABLE} to the folder that holds train/, test/ and so on. Notebook 06 "
             "also runs without: it shows the procedural world instead and says so.",

@@ -1,0 +1,46 @@
+"""The images of the final lab: EuroSAT, disasters before and after, or a folder of yours."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from course_utils.examples.folders import Progress
+from course_utils.examples.loading import load_examples
+from course_utils.examples.records import Splits
+from course_utils.examples.worlds import render_part
+from course_utils.runtime import DISASTERS, Profile, resolve_path
+
+
+def load_lab(
+    profile: Profile,
+    *,
+    data: str | Path | None = None,
+    xbd: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress = lambda items, total: items,
+) -> Splits:
+    """Load the three parts of the final lab's data set.
+
+    Args:
+        profile: decides how many images there are: of EuroSAT those that ship in ``mini``, all
+            others that no generator of the course was trained on elsewhere.
+        data: None for EuroSAT; ``disasters`` for the six types of xBD, whose training images also
+            bring the place ``before``; anything else is the ``root`` of `load_examples`.
+        xbd: the folder of the real xBD, for the disasters; None renders them.
+        cache: where renders and crops are kept, and archives unpacked; None makes them anew.
+        progress: wraps the loop over images, given their number; ``tqdm`` fits.
+
+    Raises:
+        ValueError: the data are not usable; see `load_examples`.
+
+    Source:
+        EuroSAT: Helber et al. 2019 (arXiv:1709.00029). xBD: Gupta et al. 2019 (arXiv:1911.09296).
+    """
+    given = {"profile": profile, "cache": cache, "progress": progress}
+    if data != DISASTERS or resolve_path(data).is_dir():
+        return load_examples("scenes", root=data or "eurosat", **given)
+    after = load_examples(DISASTERS, **given)
+    num = len(after.train) // len(after.class_names)
+    options = {"cache": cache, "progress": progress, "post": False}
+    before, _ = render_part(after.class_names, "train", num, **options)
+    pairs = zip(after.train, before, strict=True)
+    return replace(after, train=tuple(replace(post, before=pre) for post, pre in pairs))
