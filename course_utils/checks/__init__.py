@@ -45,6 +45,19 @@ from course_utils.checks.notebook_06 import (
     check_06_ex3,
     check_06_ex4,
 )
+from course_utils.checks.notebook_07 import (
+    check_07_ex1,
+    check_07_ex2,
+    check_07_ex7,
+    check_07_ex8,
+    check_07_ex9,
+)
+from course_utils.checks.notebook_07_images import (
+    check_07_ex3,
+    check_07_ex4,
+    check_07_ex5,
+    check_07_ex6,
+)
 
 __all__ = [
     "CheckResult", "Solution", "Tile",
@@ -54,6 +67,8 @@ __all__ = [
     "check_03_ex1", "check_03_ex2", "check_03_ex3", "check_03_ex4", "check_03_ex5",
     "check_04_ex1", "check_04_ex2", "check_04_ex3", "check_04_ex4", "check_04_ex5", "check_04_ex6",
     "check_06_ex1", "check_06_ex2", "check_06_ex3", "check_06_ex4",
+    "check_07_ex1", "check_07_ex2", "check_07_ex3", "check_07_ex4", "check_07_ex5",
+    "check_07_ex6", "check_07_ex7", "check_07_ex8", "check_07_ex9",
 ]  # fmt: skip
 
 

@@ -290,6 +290,8 @@ def number(value: Any) -> float:
 def as_tensor(answer: Any) -> Float64[Tensor, "..."]:
     """Turn an answer into a tensor, or raise a `Hint`."""
     try:
+        if isinstance(answer, np.ndarray):
+            answer = answer.copy()  # it may be turned round, or not writable
         return torch.as_tensor(answer).detach().double()
     except (TypeError, ValueError, RuntimeError) as error:
         raise Hint("no_tensor", kind=type(answer).__name__) from error
