@@ -290,11 +290,15 @@ def number(value: Any) -> float:
 def as_tensor(answer: Any) -> Float64[Tensor, "..."]:
     """Turn an answer into a tensor, or raise a `Hint`."""
     try:
-        if isinstance(answer, np.ndarray):
-            answer = answer.copy()  # it may be turned round, or not writable
-        return torch.as_tensor(answer).detach().double()
+        return _double(answer)
     except (TypeError, ValueError, RuntimeError) as error:
         raise Hint("no_tensor", kind=type(answer).__name__) from error
+
+
+def _double(values: Any) -> Float64[Tensor, "..."]:
+    if isinstance(values, np.ndarray):
+        values = values.copy()  # it may be turned round, or not writable
+    return torch.as_tensor(values).detach().double()
 
 
 def read_tensor(answer: Any, *shapes: Sequence[int]) -> Float64[Tensor, "..."]:
@@ -317,5 +321,4 @@ def _read_like(answer: Any, right: Any) -> Any:
 
 def is_close(a: Any, b: Any) -> bool:
     """Compare to what single precision and another order of operations may differ by."""
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+    return torch.allclose(_double(a), _double(b), rtol=1e-4, atol=1e-5)

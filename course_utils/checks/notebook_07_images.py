@@ -298,17 +298,15 @@ def _filter(
     rows = _as_rows(run(value, probabilities, labels, _BUDGET, generator), len(labels))
     own = probabilities[rows, labels[rows]].double()
     kept = [{round(p, 3) for p in own[labels[rows] == k].tolist()} for k in range(4)]
-    first, sure = kept[0], {p for p in _CONFIDENCE[0] if p > 0.25}
     counts = [len(some) for some in kept[:3]]
-    below = first - sure
-    tell([("strict", below == {0.25}), ("below", below)], p=f"{min(first, default=0):g}")
+    below = {p for some in kept[:2] for p in some if p <= 0.25}  # of these classes enough pass
+    tell([("strict", below == {0.25}), ("below", below)], p=f"{min(below, default=0):g}")
     tell([("in_all", sum(counts) == _BUDGET), ("budget", max(counts) > _BUDGET)], counts=counts)
     short = counts.index(min(counts))
     tell([("no_fallback", short == 2 and counts[2] < _BUDGET)], num=counts[2], right=_BUDGET)
     tell([("too_few", counts[short] < _BUDGET)], label=short, num=counts[short], right=_BUDGET)
-    for k in (1, 2):
-        best = set(_CONFIDENCE[k][:_BUDGET])
-        tell([("fallback", kept[k] != best)], kept=sorted(kept[k]), right=sorted(best))
+    best = set(_CONFIDENCE[2][:_BUDGET])
+    tell([("fallback", kept[2] != best)], kept=sorted(kept[2]), right=sorted(best))
     return kept
 
 
