@@ -57,6 +57,7 @@ SOMEBODYS_PATH = re.compile(
     r"|\b[A-Z]:\\(?:Users|Windows|Program)"
 )
 PROGRESS = re.compile(r".*\d+%\|.*\|.*\[.*\]\s*|.*\d+(?:it|ex|img|B)? ?\[\d+:\d+.*\]\s*|\s*")
+NOT_YET = "CheckResult(state='not_yet'"
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -107,7 +108,7 @@ def code_complaints(cells: list[NotebookNode]) -> Iterator[str]:
         for output in cell.outputs:
             if output.output_type == "error" and "raises-exception" not in tags(cell):
                 yield f"{cell.id} stores an error"
-            if "CheckResult(passed=False" in output.get("data", {}).get("text/plain", ""):
+            if NOT_YET in output.get("data", {}).get("text/plain", ""):
                 yield f"{cell.id} stores a check that is not passed"
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 yield f"{cell.id} stores a widget"
@@ -150,7 +151,7 @@ def run_complaints(nb: NotebookNode) -> Iterator[str]:
             yield f"{cell.id} was to raise and did not"
         for output in outputs:
             shown = output.get("data", {}).get("text/plain", "")
-            if "CheckResult(passed=False" in shown:
+            if NOT_YET in shown:
                 yield f"{cell.id}: {shown}"
         streams = [output for output in outputs if output.output_type == "stream"]
         for output in streams:
@@ -267,7 +268,7 @@ WIDGET = nbformat.v4.new_output(
     "display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
 )
 NOT_PASSED = nbformat.v4.new_output(
-    "execute_result", data={"text/plain": "CheckResult(passed=False, hint='Almost.')"}
+    "execute_result", data={"text/plain": "CheckResult(state='not_yet', hint='Almost.')"}
 )
 GOOD = [
     notebook(code(), nbformat.v4.new_markdown_cell("# Why?", id="00-why")),

@@ -1,10 +1,13 @@
 """Exercises that check themselves: `check_NN_exK(value)` says whether it is right, or why not.
 
 A check never raises on what a learner hands in; it recognises common wrong answers by their value.
-The course's own answer is `check_NN_exK.solution`.
+``answer = check_NN_exK(answer).use`` goes on with the learner's own answer once it is right, and
+with the course's before; ``solution_NN_exK()`` shows the latter, `check_NN_exK.solution`.
 """
 
-from course_utils.checks.judging import CheckResult
+from collections.abc import Callable
+
+from course_utils.checks.judging import CheckResult, Solution, read_solution
 from course_utils.checks.notebook_01 import (
     check_01_ex1,
     check_01_ex2,
@@ -42,13 +45,41 @@ from course_utils.checks.notebook_06 import (
     check_06_ex3,
     check_06_ex4,
 )
+from course_utils.checks.notebook_07 import (
+    check_07_ex1,
+    check_07_ex2,
+    check_07_ex7,
+    check_07_ex8,
+    check_07_ex9,
+)
+from course_utils.checks.notebook_07_images import (
+    check_07_ex3,
+    check_07_ex4,
+    check_07_ex5,
+    check_07_ex6,
+)
 
 __all__ = [
-    "CheckResult", "Tile",
+    "CheckResult", "Solution", "Tile",
     "check_01_ex1", "check_01_ex2", "check_01_ex3", "check_01_ex4",
     "check_01_ex5", "check_01_ex6", "check_01_ex7", "check_01_ex8",
     "check_02_ex1", "check_02_ex2", "check_02_ex3", "check_02_ex4", "check_02_ex5",
     "check_03_ex1", "check_03_ex2", "check_03_ex3", "check_03_ex4", "check_03_ex5",
     "check_04_ex1", "check_04_ex2", "check_04_ex3", "check_04_ex4", "check_04_ex5", "check_04_ex6",
     "check_06_ex1", "check_06_ex2", "check_06_ex3", "check_06_ex4",
+    "check_07_ex1", "check_07_ex2", "check_07_ex3", "check_07_ex4", "check_07_ex5",
+    "check_07_ex6", "check_07_ex7", "check_07_ex8", "check_07_ex9",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Callable[[], Solution]:
+    """Give ``solution_NN_exK`` for each ``check_NN_exK``."""
+    exercise = globals().get(name.replace("solution_", "check_", 1))
+    if not name.startswith("solution_") or exercise is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return lambda: read_solution(exercise.solution)
+
+
+def __dir__() -> list[str]:
+    solutions = [name.replace("check_", "solution_") for name in __all__ if "check_" in name]
+    return sorted([*globals(), *solutions])

@@ -5,12 +5,14 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any
+from html import escape
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from IPython.display import display
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -19,18 +21,53 @@ from course_utils.texts import catalog, text
 Mistakes = Iterable[tuple]  # each the key of a hint, and what one or more wrong functions give
 
 
+State = Literal["right", "not_yet", "empty"]  # empty: the stub is as it was
+_EMPTY = ("nothing", "no_return")  # the hints for a stub
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """The answer of a check: shown as a sentence in notebooks and terminals."""
 
-    passed: bool
+    state: State
     hint: str  # what to do next; after success, what to remember
+    answer: Any = field(default=None, repr=False, compare=False)  # the one to go on with
+
+    @property
+    def passed(self) -> bool:
+        """Say whether the answer is right."""
+        return self.state == "right"
+
+    @property
+    def use(self) -> Any:
+        """Give the learner's own answer if it is right, else the course's; show which it is."""
+        display(replace(self, hint=f"{self.hint} {text(f'check.use_{self.state}')}"))
+        return self.answer
 
     def __str__(self) -> str:
         return f"{text('check.passed' if self.passed else 'check.failed')} {self.hint}"
 
     def _repr_markdown_(self) -> str:
         return f"**{text('check.passed' if self.passed else 'check.failed')}** {self.hint}"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The course's own answer to an exercise: folded in notebooks, plain in terminals."""
+
+    code: str
+
+    def __repr__(self) -> str:
+        return self.code
+
+    def _repr_html_(self) -> str:
+        title = escape(text("check.solution"))
+        return f"<details><summary>{title}</summary><pre>{escape(self.code)}</pre></details>"
+
+
+def read_solution(solution: Any) -> Solution:
+    """Read the source of a function that solves an exercise; of other answers, how they look."""
+    return Solution(inspect.getsource(solution) if callable(solution) else repr(solution))
 
 
 class Hint(Exception):
@@ -59,6 +96,7 @@ def check(solution: Any) -> Callable:
 
         @wraps(judge)
         def safe(value: Any = None) -> CheckResult:
+            state = "not_yet"
             try:
                 if value is None or value is ...:
                     raise Hint("nothing")
@@ -66,14 +104,15 @@ def check(solution: Any) -> Callable:
             except Hint as hint:
                 own = f"check.{exercise}.{hint.key}"
                 key = own if own in catalog() else f"check.{hint.key}"
-                return CheckResult(False, text(key, **hint.values))
+                state = "empty" if hint.key in _EMPTY else state
+                return CheckResult(state, text(key, **hint.values), solution)
             except (Exception, SystemExit) as error:  # a value that fights back when looked at
-                return CheckResult(False, text("check.odd", error=_describe(error)))
-            return CheckResult(True, text(f"check.{exercise}.right"))
+                return CheckResult(state, text("check.odd", error=_describe(error)), solution)
+            return CheckResult("right", text(f"check.{exercise}.right"), value)
 
         del safe.__wrapped__  # so that help() shows the signature of what is called
         safe.__annotations__ = {"value": Any, "return": CheckResult}
-        returns = "Returns:\n    Whether it is right, or what went wrong."
+        returns = "Returns:\n    Whether it is right, or what went wrong; what to go on with."
         safe.__doc__ = f"{inspect.cleandoc(judge.__doc__)}\n\n{returns}"
         safe.solution = solution
         return safe
@@ -251,9 +290,15 @@ def number(value: Any) -> float:
 def as_tensor(answer: Any) -> Float64[Tensor, "..."]:
     """Turn an answer into a tensor, or raise a `Hint`."""
     try:
-        return torch.as_tensor(answer).detach().double()
+        return _double(answer)
     except (TypeError, ValueError, RuntimeError) as error:
         raise Hint("no_tensor", kind=type(answer).__name__) from error
+
+
+def _double(values: Any) -> Float64[Tensor, "..."]:
+    if isinstance(values, np.ndarray):
+        values = values.copy()  # it may be turned round, or not writable
+    return torch.as_tensor(values).detach().double()
 
 
 def read_tensor(answer: Any, *shapes: Sequence[int]) -> Float64[Tensor, "..."]:
@@ -276,5 +321,4 @@ def _read_like(answer: Any, right: Any) -> Any:
 
 def is_close(a: Any, b: Any) -> bool:
     """Compare to what single precision and another order of operations may differ by."""
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    return torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+    return torch.allclose(_double(a), _double(b), rtol=1e-4, atol=1e-5)
