@@ -39,10 +39,13 @@ def labels(ax) -> list[str]:
 def test_their_curves_are_on_the_left_and_ours_on_the_right_on_equal_axes():
     figure = plots.plot_few_shot_published(published(), ours(), note=NOTE, caption="ten seeds")
     left, right = figure.axes
-    assert labels(left) == ["CLIP", "CT with Syn", "CT", "Tip-Adapter", "CoOp"]
+    both = "CT with Syn (real + synthetic)"
+    named = ["CLIP (zero-shot)", both, "CT (real only)", "Tip-Adapter", "CoOp"]
+    assert labels(left) == named
     assert labels(right) == ["zero-shot", "real only", "blind", "seen"]
     assert left.get_ylim() == right.get_ylim()
-    assert [tick.get_text() for tick in right.get_xticklabels()] == "0 1 2 4 8 16 64".split()
+    names = map(str, (0, 1, 2, 4, 8, 16, 64))
+    assert [tick.get_text() for tick in right.get_xticklabels()] == list(names)
     curves = [line.get_ydata() for line in left.lines if len(line.get_ydata()) == 6]
     assert [list(curve) for curve in curves] == [[55.4, 64.4, 73.7, 79.9, 84.6, 88.5]]
     assert f"Left and right are not comparable because {NOTE}" in figure.get_supxlabel()
@@ -53,7 +56,7 @@ def test_ours_are_in_percent_and_a_generator_s_curve_begins_without_real_images(
     _, right = plots.plot_few_shot_published(published(), ours(), note=NOTE).axes
     seen = next(bars for bars in right.containers if bars.get_label() == "seen")
     x, y = seen.lines[0].get_data()
-    assert list(x) == [-1.5, 0, 1, 2, 3, 4, 6]
+    assert np.allclose(x, [-1.5, 0, 1, 2, 3, 4, 6], atol=0.15)
     assert y[0] == pytest.approx(45)
     assert y[-1] == pytest.approx(45 + 5 * np.log2(65))
     (bars,) = seen.lines[2]

@@ -31,6 +31,7 @@ _METHODS = {
     "Tip-Adapter": (SOURCE_COLORS["control"], "v", "--"),
     "CoOp": (SOURCE_COLORS["control"], "P", ":"),
 }
+_LABELS = {"CT with Syn": "arm.real+synthetic", "CT": "arm.real", "CLIP": "arm.zero_shot"}
 _OURS = {"zero_shot": ("X", "none"), "real": ("s", "-")}
 _WITH_SYNTHETIC = ("synthetic", "real+synthetic")
 _ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
@@ -63,17 +64,19 @@ def plot_few_shot_published(
     shown = [row for row in ours if row.get("arm") in (*_OURS, *_WITH_SYNTHETIC)]
     check_rows(shown, ("generator", "shots"), estimate=_ACCURACY, limits=(0, 1), of="ours")
     fig, axes = make_axes(1, 2, (12, 5.2), caption=caption, sharex=True, sharey=True)
+    fig.get_layout_engine().set(h_pad=0.1)
     left, right = axes[0]
     left.set_facecolor(BAND)
     for method, some in group_by(theirs, "method").items():
         _draw_method(left, method, some)
     _draw_ours(right, shown)
     shots = sorted({int(row["shots"]) for row in (*theirs, *shown)})
-    for ax, title in ((left, "plot.he_title"), (right, "plot.ours")):
+    corners = ("lower right", "upper left")  # ours are lower than theirs, so there is room above
+    for ax, title, corner in zip(axes[0], ("plot.he_title", "plot.ours"), corners, strict=True):
         ax.set_title(say(title), fontsize=13)
         ax.set_xticks(_places(shots), map(str, shots))
         tidy(ax, say("plot.shots_zero"))
-        ax.legend(loc="lower right", fontsize=10)
+        ax.legend(loc=corner, fontsize=10)
     left.set_ylabel(say("plot.accuracy"), fontsize=12)
     words = "\n".join(textwrap.wrap(say("plot.not_comparable", why=note), 110))
     box = {"facecolor": "#FFF3CD", "edgecolor": INK, "boxstyle": "round,pad=0.4"}
@@ -89,7 +92,8 @@ def _places(shots: Sequence[int | str]) -> list[float]:
 def _draw_method(ax: Axes, method: str, rows: Sequence[Mapping]) -> None:
     color, marker, dash = _METHODS.get(method, (SOURCE_COLORS["control"], "D", "-."))
     style = {"color": color, "marker": marker, "markersize": 8}
-    ax.plot([], [], linestyle=dash, label=plain(method), **style)
+    label = f"{method} ({say(_LABELS[method])})" if method in _LABELS else method
+    ax.plot([], [], linestyle=dash, label=plain(label), **style)
     x, y = _places([row["shots"] for row in rows]), [float(row["top1"]) for row in rows]
     ax.plot(x, y, linestyle=dash, color=color)
     for place, top1, row in zip(x, y, rows, strict=True):
@@ -105,12 +109,14 @@ def _draw_ours(ax: Axes, rows: Sequence[Mapping]) -> None:
             _draw_line(ax, some, **look, linestyle=dash)
     synthetic = group_by((row for row in rows if row["arm"] in _WITH_SYNTHETIC), "generator")
     looks = cycle((("o", "-"), ("D", "--"), ("^", ":")))
-    for (generator, some), (marker, dash) in zip(synthetic.items(), looks, strict=False):
+    for i, (generator, some) in enumerate(synthetic.items(), 1):
+        marker, dash = next(looks)
         look = {"color": ARM_COLORS["real+synthetic"], "marker": marker, "linestyle": dash}
-        _draw_line(ax, some, **look, label=plain(generator) or say("arm.real+synthetic"))
+        _draw_line(ax, some, i, **look, label=plain(generator) or say("arm.real+synthetic"))
 
 
-def _draw_line(ax: Axes, rows: Sequence[Mapping], **style: object) -> None:
+def _draw_line(ax: Axes, rows: Sequence[Mapping], index: int = 0, **style: object) -> None:
+    """Draw a line with intervals, moved a little so that it does not hide the others."""
     rows = sorted(rows, key=lambda row: int(row["shots"]))
-    places = _places([row["shots"] for row in rows])
+    places = np.array(_places([row["shots"] for row in rows])) + 0.07 * index
     draw_estimates(ax, places, rows, _ACCURACY, markersize=8, **style)
