@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,12 @@ from scipy import stats
 
 from course_utils import metrics
 from course_utils.metrics import Interval, crossed_interval, mean_interval, verdict
+
+
+@pytest.fixture
+def no_hook(monkeypatch):
+    """Run as learners do: nobody checks the annotations, so the package must."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def differences(seed: int, *, shift: float = 0.0, seeds: int = 3, images: int = 40) -> torch.Tensor:
@@ -167,3 +174,162 @@ def test_the_level_of_a_claim_is_a_share(level):
     for say in (verdict, metrics.smallest_excluded):
         with pytest.raises(ValueError, match="between 0 and 1"):
             say(interval, level=level)
+
+
+def test_gains_by_class_are_those_of_each_class_s_own_images_and_add_up():
+    values, labels = differences(7, images=60), torch.arange(60) % 3
+    found = metrics.per_class_gain(values, labels, num_classes=3)
+    for k in range(3):
+        assert found[k] == crossed_interval(values[:, k::3].contiguous())
+    assert np.mean([gain.mean for gain in found]) == pytest.approx(values.mean().item())
+
+
+def test_gains_by_class_are_differences_of_recalls():
+    rng = np.random.default_rng(3)
+    labels = torch.from_numpy(rng.integers(4, size=50))
+    with_, without = torch.from_numpy(rng.integers(4, size=(2, 50)))
+    recalls = [metrics.per_class_recall(p, labels, num_classes=4) for p in (with_, without)]
+    hits = (with_ == labels).double() - (without == labels).double()
+    found = metrics.per_class_gain(hits[None], labels, num_classes=4)
+    assert [gain.mean for gain in found] == pytest.approx((recalls[0] - recalls[1]).tolist())
+
+
+def test_classes_of_one_image_or_none_leave_everything_open():
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 2])
+    first, second, third = metrics.per_class_gain(torch.ones(2, 7), labels, num_classes=3)
+    assert first.low < first.mean == 1
+    assert math.isnan(second.mean)
+    assert (third.mean, third.low, third.high) == (1, -1, 1)
+    assert metrics.p_value(third) == metrics.p_value(second) == 1
+    assert verdict(second) == verdict(third) == "cannot tell"
+
+
+def test_gains_by_class_need_a_label_an_image(no_hook):
+    with pytest.raises(ValueError, match="seeds x 5 images"):
+        metrics.per_class_gain(torch.ones(2, 4), torch.zeros(5, dtype=torch.int64), num_classes=1)
+
+
+SHOTS = [1, 2, 4, 8, 16, 64]
+
+
+def hits_of(accuracies: list[float], *, seeds: int = 4, images: int = 1000) -> torch.Tensor:
+    """Answer right on the first share of the images, with every seed."""
+    rows = [torch.arange(images) < round(share * images) for share in accuracies]
+    return torch.stack(rows)[:, None].expand(-1, seeds, -1).double()
+
+
+def data_value(real: torch.Tensor, mixed: torch.Tensor, *, shots=tuple(SHOTS), seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    return metrics.data_value(list(shots), real, mixed, generator=generator, num_draws=200)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected", "censored"),
+    [
+        (0.4, 1, (False, False)),
+        (0.45, math.sqrt(2), (False, False)),
+        (0.5, 2, (False, False)),
+        (0.7, 16, (False, False)),
+        (0.75, 32, (False, False)),
+        (0.8, 64, (False, False)),
+        (0.81, 64, (False, True)),
+        (0.39, 1, (True, False)),
+    ],
+)
+def test_a_value_is_read_back_from_the_curve_of_real_images(accuracy, expected, censored):
+    real = hits_of([0.4, 0.5, 0.6, 0.65, 0.7, 0.8])
+    found = data_value(real, hits_of([accuracy])[0])
+    assert found.value == pytest.approx(expected)
+    assert (found.at_most, found.at_least) == censored
+    assert 1 <= found.low <= found.value <= found.high <= 64
+
+
+def test_a_curve_that_falls_is_flattened_and_read_at_its_fewest_shots():
+    real = hits_of([0.4, 0.6, 0.5, 0.7])  # rises to 0.4, 0.55, 0.55, 0.7
+    shots = (1, 2, 4, 8)
+    assert data_value(real, hits_of([0.55])[0], shots=shots).value == pytest.approx(2)
+    assert data_value(real, hits_of([0.625])[0], shots=shots).value == pytest.approx(2**2.5)
+
+
+def test_a_mixed_arm_that_answers_like_real_images_is_worth_exactly_these():
+    rng = np.random.default_rng(0)
+    levels = np.linspace(0.3, 0.8, 6)[:, None, None]
+    real = torch.from_numpy((rng.random((1, 3, 200)) < levels) * 1.0)  # rises in every draw
+    for c, shots in enumerate(SHOTS):
+        found = data_value(real, real[c])
+        assert (found.value, found.low, found.high) == pytest.approx((shots,) * 3)
+        assert not found.at_most
+        assert not found.at_least
+
+
+def value_by_loop(shots, real, mixed, seeds, images):
+    """Read the value of one draw by definition, with a fine grid over the curve."""
+    accuracy = mixed[np.ix_(seeds, images)].mean()
+    levels = [answers[np.ix_(seeds, images)].mean() for answers in real]
+    curve = np.maximum.accumulate(levels)  # what isotonic regression gives where it rises anyway
+    assert (np.diff(levels) >= 0).all()
+    grid = np.linspace(0, np.log2(shots[-1]), 60001)
+    reached = grid[np.interp(grid, np.log2(shots), curve) >= accuracy - 1e-12]
+    return 2 ** (reached[0] if len(reached) else grid[-1])
+
+
+def test_the_bootstrap_draws_seeds_and_images_by_themselves_and_alike_for_all_arms():
+    rng, shots = np.random.default_rng(1), [1, 2, 4]
+    hard, luck = rng.random((1, 1, 300)), 0.05 * rng.standard_normal((1, 5, 1))
+    levels = np.array([0.3, 0.5, 0.7])[:, None, None]
+    real = (hard + 0.1 * rng.random((3, 5, 300)) < levels + luck) * 1.0
+    mixed = (hard[0] + 0.1 * rng.random((5, 300)) < 0.6 + luck[0]) * 1.0
+    draws = [
+        value_by_loop(shots, real, mixed, rng.integers(5, size=5), rng.integers(300, size=300))
+        for _ in range(400)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    tensors = torch.from_numpy(real), torch.from_numpy(mixed)
+    found = metrics.data_value(shots, *tensors, generator=generator, num_draws=2000)
+    assert found.value == pytest.approx(
+        value_by_loop(shots, real, mixed, range(5), range(300)), 1e-3
+    )
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert math.log2(found.low) == pytest.approx(math.log2(low), abs=0.05)
+    assert math.log2(found.high) == pytest.approx(math.log2(high), abs=0.05)
+
+
+def test_the_interval_of_a_value_covers_the_truth_as_often_as_it_says():
+    rng, shots, held = np.random.default_rng(4), [1, 2, 4, 8], []
+    levels = np.array([0.3, 0.45, 0.6, 0.75, 0.55])  # the last is worth 2 ** (5 / 3)
+    for draw in range(200):
+        chance = levels[:, None, None] + 0.04 * rng.standard_normal((5, 6, 1))
+        hardness = (rng.random((1, 1, 150)) + rng.random((5, 6, 150))) / 2  # triangular, shared
+        right = torch.from_numpy((hardness < stats.triang.ppf(chance, 0.5)) * 1.0)
+        generator = torch.Generator().manual_seed(draw)
+        found = metrics.data_value(shots, right[:4], right[4], generator=generator, num_draws=200)
+        held.append(found.low <= 2 ** (5 / 3) <= found.high)
+    assert np.mean(held) >= 0.92
+
+
+def test_a_value_is_the_same_for_the_same_seed_and_leaves_the_world_s_alone():
+    rng = np.random.default_rng(8)
+    real = torch.from_numpy(
+        (rng.random((6, 3, 90)) < np.linspace(0.3, 0.8, 6)[:, None, None]) * 1.0
+    )
+    state = torch.random.get_rng_state()
+    first, again = (data_value(real, real[2].roll(1, 1)) for _ in range(2))
+    assert first == again != data_value(real, real[2].roll(1, 1), seed=1)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_one_seed_and_two_images_have_a_value_too():
+    found = data_value(torch.ones(6, 1, 2), torch.ones(1, 2))
+    assert (found.value, found.low, found.high, found.at_most) == (1, 1, 1, False)
+
+
+@pytest.mark.parametrize("shots", [[4], [], [0, 1], [1, 1], [2, 1]])
+def test_shots_that_do_not_ascend_are_refused(shots):
+    with pytest.raises(ValueError, match="ascending"):
+        data_value(torch.ones(len(shots), 2, 3), torch.ones(2, 3), shots=shots)
+
+
+def test_answers_of_other_seeds_or_images_are_refused(no_hook):
+    for real, mixed in (((6, 2, 3), (3, 3)), ((6, 2, 3), (2, 4)), ((5, 2, 3), (2, 3))):
+        with pytest.raises(ValueError, match="same seeds and images"):
+            data_value(torch.ones(real), torch.ones(mixed))

@@ -62,9 +62,8 @@ def test_all_arms_and_strengths_are_measured_and_features_are_kept(few, tmp_path
     assert shown == [("flip", "0"), ("flip", "1"), ("hue", "0"), ("hue", "120")]
     for row in rows:
         assert 0 <= float(row["low"]) <= float(row["accuracy"]) <= float(row["high"]) <= 1
-        gain = metrics.Interval(
-            *(float(row[k]) for k in ("gain", "gain_low", "gain_high")), 1.0, 1.0
-        )
+        ends = (float(row[k]) for k in ("gain", "gain_low", "gain_high"))
+        gain = metrics.Interval(*ends, df=1.0, error=1.0)
         assert row["verdict"] == metrics.verdict(gain)
         assert row["num_test"] == "12"
         assert str(tmp_path) not in ",".join(row.values())

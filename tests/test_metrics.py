@@ -8,6 +8,7 @@ import pytest
 import sklearn.metrics
 import torch
 from scipy import stats
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from course_utils import metrics
 from course_utils.metrics import Interval, crossed_interval, verdict
@@ -387,3 +388,55 @@ def test_a_mean_s_level_is_a_share(level):
 def test_unsigned_class_numbers_of_numpy_are_class_numbers(no_hook):
     answers = np.array([0, 1, 1], dtype=np.uint64)
     assert metrics.accuracy(answers, [0, 1, 0]) == pytest.approx(2 / 3)
+
+
+def random_probabilities(seed: int, num: int, num_classes: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (2 * torch.randn(num, num_classes, generator=generator)).softmax(dim=1)
+
+
+@pytest.mark.parametrize(("num_classes", "num_bins"), [(2, 10), (5, 10), (10, 15), (3, 1)])
+def test_the_calibration_error_is_torchmetrics(num_classes, num_bins):
+    probabilities = random_probabilities(0, 400, num_classes)
+    labels = torch.randint(num_classes, (400,), generator=torch.Generator().manual_seed(1))
+    found = metrics.calibration(probabilities, labels, num_bins=num_bins)
+    expected = multiclass_calibration_error(probabilities, labels, num_classes, n_bins=num_bins)
+    assert found.error == pytest.approx(expected.item(), abs=1e-6)
+    assert sum(row["count"] for row in found.rows) == 400
+    right = (probabilities.argmax(dim=1) == labels).double().mean().item()
+    assert sum(row["count"] * row["accuracy"] for row in found.rows) / 400 == pytest.approx(right)
+
+
+def test_bins_hold_their_upper_ends_and_a_certain_answer_is_in_the_last():
+    top = torch.tensor([0.5, 0.50001, 1.0, 0.8, 0.80001], dtype=torch.float64)
+    found = metrics.calibration(torch.stack([top, 1 - top], 1), torch.tensor([0, 1, 0, 0, 0]))
+    counts = [(row["count"], row["accuracy"]) for row in found.rows]
+    assert counts == [(1, 1.0), (1, 0.0), (1, 1.0), (1, 1.0), (1, 1.0)]
+    assert found.error == pytest.approx((0.5 + 0.50001 + 0.2 + 0.19999) / 5)
+
+
+def test_calibration_takes_the_half_precision_of_saved_predictions():
+    probabilities, labels = random_probabilities(2, 100, 10), torch.arange(100) % 10
+    found = metrics.calibration(probabilities.half(), labels)
+    assert found.error == pytest.approx(metrics.calibration(probabilities, labels).error, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        (torch.ones(2, 2), [0, 1], "sum 1"),
+        (torch.tensor([[math.nan, 1.0]]), [0], "sum 1"),
+        (torch.ones(0, 2), [], "sum 1"),
+        (torch.ones(3), [0], "sum 1"),
+        (torch.tensor([[0.5, 0.5]]), [2], "classes 0"),
+        (torch.tensor([[0.5, 0.5]]), [0, 1], "same images"),
+    ],
+)
+def test_what_are_no_probabilities_has_no_calibration(probabilities, labels, message, no_hook):
+    with pytest.raises(ValueError, match=message):
+        metrics.calibration(probabilities, labels)
+
+
+def test_calibration_needs_a_bin():
+    with pytest.raises(ValueError, match="num_bins"):
+        metrics.calibration(torch.ones(1, 1), torch.tensor([0]), num_bins=0)

@@ -11,6 +11,9 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 FILES = (
     "imagenet_timeline",
     "he2023_table1",
+    "he2023_few_shot",
+    "geng2024",
+    "sousa2025",
     "clip_zero_shot",
     "rs_foundation_models",
     "steiner",
@@ -95,6 +98,56 @@ def test_eurosat_gains_most_from_synthetic_images_with_both_backbones():
     for backbone in ("RN50", "ViT-B/16"):
         rows = [row for row in read("he2023_table1") if row["backbone"] == backbone]
         assert max(rows, key=lambda row: float(row["gain"]))["data"] == "EuroSAT"
+
+
+def few_shot(method: str, reading: str = "figure") -> dict[int, float]:
+    rows = [row for row in read("he2023_few_shot") if row["reading"].startswith(reading)]
+    return {int(row["shots"]): float(row["top1"]) for row in rows if row["method"] == method}
+
+
+def test_the_few_shot_figure_is_whole_and_rises_with_every_method():
+    methods = {row["method"] for row in read("he2023_few_shot") if "figure" in row["reading"]}
+    assert methods == {"CT with Syn", "CT", "Tip-Adapter", "CoOp"}
+    for method in methods:
+        curve = few_shot(method)
+        assert list(curve) == ([0] if method == "CT with Syn" else []) + [1, 2, 4, 8, 16]
+        assert list(curve.values()) == sorted(curve.values())
+
+
+def test_numbers_read_off_the_few_shot_figure_agree_with_printed_ones():
+    figure, table = few_shot("CT with Syn"), read("he2023_table1")
+    (row,) = [r for r in table if (r["data"], r["backbone"]) == ("EuroSAT", "RN50")]
+    assert figure[0] == pytest.approx(float(row["clip_syn"]), abs=0.3)
+    assert few_shot("CLIP", "printed") == {0: float(row["clip"])}
+    named = few_shot("CT with Syn", "checkpoint name")
+    assert figure[0] == pytest.approx(named[0], abs=0.3)
+    assert figure[4] == pytest.approx(named[4], abs=2)  # checkpoints are other runs
+    assert few_shot("CT")[16] == pytest.approx(few_shot("CT", "checkpoint name")[16], abs=1)
+
+
+def test_synthetic_images_help_he_et_al_most_where_real_ones_are_fewest():
+    gains = {shots: few_shot("CT with Syn")[shots] - top1 for shots, top1 in few_shot("CT").items()}
+    assert max(gains, key=gains.get) in (1, 2)
+    assert min(gains.values()) > 2
+
+
+def test_sousa_s_gains_are_over_zero_shot_clip_with_several_templates_and_say_their_caveat():
+    published = {
+        (row["architecture"].replace("B-", "B/"), row["top1"])
+        for row in read("clip_zero_shot")
+        if row["data"] == "EuroSAT" and row["reported_by"] == "CLIP paper"
+    }
+    for row in read("sousa2025"):
+        difference = float(row["with_synthetic"]) - float(row["clip"])
+        assert float(row["gain"]) == pytest.approx(difference)
+        assert (row["backbone"], row["clip"]) in published
+        assert "tuned on Earth-observation images" in row["caveat"]
+
+
+def test_geng_et_al_are_quoted_without_numbers_that_were_not_read():
+    rows = {row["what"]: row["value"] for row in read("geng2024")}
+    assert "matched or outperformed" in rows["finding"]
+    assert not any("%" in value for value in rows.values())
 
 
 def test_one_model_has_several_published_accuracies_on_one_data_set():

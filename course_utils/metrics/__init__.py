@@ -6,8 +6,10 @@ synthetic images with real ones in a feature space.
 """
 
 from course_utils.metrics.classification import (
+    Calibration,
     Interval,
     accuracy,
+    calibration,
     confusion_matrix,
     crossed_interval,
     macro_f1,
@@ -15,9 +17,12 @@ from course_utils.metrics.classification import (
     per_class_recall,
 )
 from course_utils.metrics.comparison import (
+    DataValue,
     Verdict,
+    data_value,
     holm,
     p_value,
+    per_class_gain,
     smallest_excluded,
     verdict,
 )
@@ -40,7 +45,9 @@ from course_utils.metrics.neighbors import (
 )
 
 __all__ = [
+    "Calibration",
     "CopiedShare",
+    "DataValue",
     "DensityCoverage",
     "FrechetBySize",
     "Interval",
@@ -48,10 +55,12 @@ __all__ = [
     "PrecisionRecall",
     "Verdict",
     "accuracy",
+    "calibration",
     "clip_score",
     "confusion_matrix",
     "copied_share",
     "crossed_interval",
+    "data_value",
     "density_coverage",
     "frechet_by_size",
     "frechet_distance",
@@ -61,6 +70,7 @@ __all__ = [
     "mean_interval",
     "nearest_neighbors",
     "p_value",
+    "per_class_gain",
     "per_class_recall",
     "precision_recall",
     "smallest_excluded",

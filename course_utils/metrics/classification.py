@@ -125,6 +125,58 @@ def per_class_recall(
     return counts.diagonal().double() / counts.sum(dim=1)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """How far a classifier's confidence is from how often it is right."""
+
+    error: float  # expected calibration error, 0 to 1
+    rows: list[dict[str, float]]  # confidence, accuracy and count, a row a bin that holds images
+
+
+def calibration(
+    probabilities: Float[Tensor, "n k"], labels: Int[Tensor, " n"], *, num_bins: int = 10
+) -> Calibration:
+    r"""Compare confidence, the probability of the predicted class, with accuracy, bin by bin.
+
+    $$\text{ECE} = \sum_b \frac{n_b}{n}\,|\text{accuracy}_b - \text{confidence}_b|$$
+
+    Bins are equally wide and hold their upper ends, so that a confidence of 1 is in the last one.
+
+    Raises:
+        ValueError: no images, probabilities that are not rows of sum 1 (to half precision), not
+            one label a row, a label that is none of the k classes, or no bin.
+
+    Source:
+        Guo et al. 2017 (arXiv:1706.04599), equations 2 and 3.
+    """
+    if num_bins < 1:
+        raise ValueError(f"num_bins: expected 1 or more, got {num_bins}")
+    probabilities = torch.as_tensor(probabilities).double()
+    is_matrix = probabilities.dim() == 2 and probabilities.numel() > 0
+    if not is_matrix or not (probabilities.sum(dim=1) - 1).abs().max() < 0.01:
+        raise ValueError(
+            "probabilities: expected rows of sum 1, an image a row and a class a column, got "
+            f"shape {tuple(probabilities.shape)}; softmax(dim=1) makes them of scores"
+        )
+    confidence, predictions = probabilities.max(dim=1)
+    predictions, labels = require_classes(
+        num_classes=probabilities.shape[1], predictions=predictions, labels=labels
+    )
+    right = (predictions == labels).double()
+    inner_ends = torch.linspace(0, 1, num_bins + 1, dtype=torch.float64)[1:-1]
+    bins = torch.bucketize(confidence, inner_ends)
+    rows = [
+        {
+            "confidence": confidence[bins == b].mean().item(),
+            "accuracy": right[bins == b].mean().item(),
+            "count": int((bins == b).sum()),
+        }
+        for b in bins.unique().tolist()
+    ]
+    gaps = [row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows]
+    return Calibration(sum(gaps) / len(labels), rows)
+
+
 Ends = tuple[float | int, float | int]  # what a mean cannot leave
 
 

@@ -72,6 +72,7 @@ from course_utils.plots.measured import (
     plot_metric_bias,
     plot_quality,
 )
+from course_utils.plots.published import plot_few_shot_published
 from course_utils.plots.results import (
     plot_accuracy_by_ratio,
     plot_gains,
@@ -119,6 +120,7 @@ __all__ = [
     "plot_by_strength",
     "plot_class_scores",
     "plot_clouds",
+    "plot_few_shot_published",
     "plot_few_shots",
     "plot_gain_table",
     "plot_gains",
