@@ -144,9 +144,11 @@ def key_of(cell: Cell) -> Key:
 
 
 def example_name(example: Example, class_names: Sequence[str]) -> str:
-    """Name an image: by its class and file where it has one, else by its content."""
-    name = example.name or (example.path.name if example.path else example.digest()[:16])
-    return f"{class_names[example.label]}/{name}"
+    """Name an image as its set does; by its class and file, else by its content."""
+    if example.name:
+        return example.name
+    file = example.path.name if example.path else example.digest()[:16]
+    return f"{class_names[example.label]}/{file}"
 
 
 def _rows(

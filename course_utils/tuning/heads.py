@@ -203,7 +203,7 @@ def _set_gradient(
 ) -> None:
     for group, *slices in zip(optimizer.param_groups, of_w, of_bias, strict=True):
         for parameter, gradient in zip(group["params"], slices, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.contiguous()  # the fused step reads memory in order
 
 
 def _checked(number: int, head: HeadData, num_rows: int, num_classes: int) -> HeadData:
