@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from course_utils.examples.disasters import load_disasters
 from course_utils.examples.folders import Progress
 from course_utils.examples.loading import load_examples
 from course_utils.examples.records import Splits
 from course_utils.examples.worlds import render_part
 from course_utils.runtime import DISASTERS, Profile, resolve_path
+from course_utils.texts import text
 
 
 def load_lab(
@@ -25,7 +28,8 @@ def load_lab(
             others that no generator of the course was trained on elsewhere.
         data: None for EuroSAT; ``disasters`` for the six types of xBD, whose training images also
             bring the place ``before``; anything else is the ``root`` of `load_examples`.
-        xbd: the folder of the real xBD, for the disasters; None renders them.
+        xbd: the folder of the real xBD, for the disasters; without it, or where it has too few
+            types and events, they are rendered.
         cache: where renders and crops are kept, and archives unpacked; None makes them anew.
         progress: wraps the loop over images, given their number; ``tqdm`` fits.
 
@@ -38,9 +42,16 @@ def load_lab(
     given = {"profile": profile, "cache": cache, "progress": progress}
     if data != DISASTERS or resolve_path(data).is_dir():
         return load_examples("scenes", root=data or "eurosat", **given)
+    real = load_disasters(xbd, **given) if xbd else None
+    return real or _render_disasters(given, (text("data.xbd_too_few", folder=xbd),) if xbd else ())
+
+
+def _render_disasters(given: dict[str, Any], notes: tuple[str, ...]) -> Splits:
+    """Render what stands in for xBD, before and after."""
     after = load_examples(DISASTERS, **given)
     num = len(after.train) // len(after.class_names)
-    options = {"cache": cache, "progress": progress, "post": False}
+    options = {"cache": given["cache"], "progress": given["progress"], "post": False}
     before, _ = render_part(after.class_names, "train", num, **options)
     pairs = zip(after.train, before, strict=True)
-    return replace(after, train=tuple(replace(post, before=pre) for post, pre in pairs))
+    train = tuple(replace(post, before=pre) for post, pre in pairs)
+    return replace(after, train=train, notes=(*notes, *after.notes))

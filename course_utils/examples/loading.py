@@ -13,7 +13,7 @@ from course_utils.archives import extract_files
 from course_utils.examples.classes import composed, read_scene_classes
 from course_utils.examples.eurosat import divide_as_shipped
 from course_utils.examples.folders import Progress, read_folder
-from course_utils.examples.records import Example, LabelledImages, Splits
+from course_utils.examples.records import PARTS, Example, LabelledImages, Splits
 from course_utils.examples.splits import split_images, take_per_class
 from course_utils.examples.tables import read_labelled
 from course_utils.examples.worlds import render_part
@@ -104,11 +104,9 @@ def load_examples(
         return replace(_split(found, classes, per_class), task=EUROSAT)
     if root is not None and not is_name:
         return _split(load_scenes(root, **options), classes, per_class)
-    sizes = {
-        "train": per_class or _TRAIN_PER_SHOT * profile.shots,
-        "validation": _NUM_VALIDATION,
-        "test": profile.num_test // len(names),
-    }
+    sizes = part_sizes(profile, len(names))
+    if per_class:
+        sizes["train"] = per_class
     parts, notes = {}, [text("data.mini_earth", style=mini_earth.TEST_STYLE)]
     for part, num in sizes.items():
         parts[part], said = render_part(names, part, num, **options)
@@ -122,6 +120,12 @@ def load_examples(
         stand_in_for=_STANDS_FOR[task],
         task=task,
     )
+
+
+def part_sizes(profile: Profile, num_classes: int) -> dict[str, int]:
+    """Give how many images of a class each part has where there are as many as we like."""
+    numbers = (_TRAIN_PER_SHOT * profile.shots, _NUM_VALIDATION, profile.num_test // num_classes)
+    return dict(zip(PARTS, numbers, strict=True))
 
 
 def _names_of(task: str, classes: Sequence[str] | None) -> tuple[str, ...]:
