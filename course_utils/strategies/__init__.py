@@ -6,7 +6,20 @@ whether the images that the generator learned from would not have done better.
 """
 
 from course_utils.strategies.filters import clip_filter, real_filter, real_lead
-from course_utils.strategies.guidance import strength_for
+from course_utils.strategies.guidance import from_before, guide, strength_for
+from course_utils.strategies.language import write_sentences
 from course_utils.strategies.retrieval import retrieve
+from course_utils.strategies.sources import TrainingImages, training_images
 
-__all__ = ["clip_filter", "real_filter", "real_lead", "retrieve", "strength_for"]
+__all__ = [
+    "TrainingImages",
+    "clip_filter",
+    "from_before",
+    "guide",
+    "real_filter",
+    "real_lead",
+    "retrieve",
+    "strength_for",
+    "training_images",
+    "write_sentences",
+]
