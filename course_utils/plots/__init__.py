@@ -62,6 +62,11 @@ from course_utils.plots.heat import (
     show_heatmaps,
     show_masked,
 )
+from course_utils.plots.lab import (
+    plot_gains_by_shots,
+    plot_shots_curve,
+    plot_strategies,
+)
 from course_utils.plots.labels import plot_accuracy_timeline, plot_timeline
 from course_utils.plots.measured import (
     compare_splits,
@@ -73,8 +78,6 @@ from course_utils.plots.measured import (
     plot_quality,
 )
 from course_utils.plots.results import (
-    plot_accuracy_by_ratio,
-    plot_gains,
     plot_published,
     plot_synthetic_gains,
     plot_zero_shot_published,
@@ -111,7 +114,6 @@ __all__ = [
     "family_name",
     "figure_bytes",
     "label_words",
-    "plot_accuracy_by_ratio",
     "plot_accuracy_timeline",
     "plot_augreg",
     "plot_by_amount",
@@ -121,14 +123,16 @@ __all__ = [
     "plot_clouds",
     "plot_few_shots",
     "plot_gain_table",
-    "plot_gains",
+    "plot_gains_by_shots",
     "plot_loss",
     "plot_metric_bias",
     "plot_posterior",
     "plot_published",
     "plot_quality",
     "plot_schedules",
+    "plot_shots_curve",
     "plot_solver_order",
+    "plot_strategies",
     "plot_synthetic_gains",
     "plot_timeline",
     "plot_trajectory",
