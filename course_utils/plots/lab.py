@@ -3,6 +3,7 @@
 What is drawn is `results.json`, also while its grid is being filled: what is missing is left out.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -10,9 +11,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
+from course_utils.plots.heat import draw_table, write_into
 from course_utils.plots.measured import draw_estimates
 from course_utils.plots.style import (
     ARM_STYLES,
@@ -20,10 +23,13 @@ from course_utils.plots.style import (
     GREY,
     INK,
     PALE,
+    Number,
+    check_rows,
     finish,
     group_by,
     make_axes,
     name_rows,
+    plain,
     remark,
     say,
     shorten,
@@ -40,6 +46,12 @@ _FILLS = {
     "helped": {},
     "hurt": {},
     "no difference larger than that": {"fillstyle": "bottom", "markerfacecoloralt": "white"},
+}
+_SIGNS = {
+    "helped": "▲",
+    "hurt": "▼",
+    "no difference larger than that": "=",
+    "cannot tell": "?",
 }
 _FILL_WORDS = (
     ("plot.told", {}),
@@ -99,7 +111,7 @@ def plot_gains_by_shots(
     content: Mapping,
     *,
     arms: Sequence[str] = ("synthetic", "real+synthetic", "pooled", "retrieval"),
-    smallest: float = 0.02,
+    smallest: Number = 0.02,
     caption: str = "",
 ) -> Figure:
     """Draw what each arm changes against real only, with its interval, over real images a class.
@@ -133,7 +145,7 @@ def plot_gains_by_shots(
 
 
 def plot_strategies(
-    content: Mapping, *, shots: int = 4, smallest: float = 0.02, caption: str = ""
+    content: Mapping, *, shots: int = 4, smallest: Number = 0.02, caption: str = ""
 ) -> Figure:
     """Draw what every arm changes at one number of real images a class, a panel each generator.
 
@@ -187,7 +199,71 @@ def _draw_strategy(ax: Axes, arm: str, y: int, entry: Mapping) -> None:
     remark(ax, "{} [{}, {}]".format(*numbers), (1, y), (8, 0), color=INK, **place)
 
 
-def _draw_zero(shade: Callable, rule: Callable, smallest: float) -> None:
+def plot_verdict_map(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
+    """Lay out gains and verdicts over all settings, so that nobody has to trust one choice.
+
+    An arm and generator is a row of panels, a number of real images a class a column; in a panel
+    learning rates go across and training steps down. The setting that was chosen is framed.
+
+    Args:
+        rows: with ``arm``, ``generator``, ``shots``, ``steps``, ``learning_rate``, ``chosen``,
+            ``verdict``, and ``gain``, ``gain_low``, ``gain_high`` as shares.
+        caption: said above.
+
+    Raises:
+        ValueError: no rows, one without a needed entry, or a gain outside its interval.
+    """
+    needed = ("arm", "generator", "shots", "steps", "learning_rate", "chosen", "verdict")
+    check_rows(rows, needed, estimate=_GAIN, limits=(-1, 1))
+    lines = group_by(rows, "arm", "generator")
+    shots, steps, rates = (sorted({row[key] for row in rows}) for key in needed[2:5])
+    size = (
+        min(13, max(7, (0.52 * len(rates) + 0.3) * len(shots) + 1.0)),
+        (0.44 * len(steps) + 0.8) * len(lines) + 1.1,
+    )
+    fig, axes = make_axes(len(lines), len(shots), size, caption=caption, sharex=True, sharey=True)
+    most = 100 * max(0.01, *(abs(row["gain"]) for row in rows))
+    for line, ((arm, generator), some) in zip(axes, lines.items(), strict=True):
+        line[0].set_ylabel(say("plot.train_steps"))
+        for ax, num in zip(line, shots, strict=True):
+            here = [row for row in some if row["shots"] == num]
+            _draw_map(ax, here, steps, rates, most)
+            ax.set_title("\n" + say("plot.num_shots", shots=num), fontsize=11, loc="left")
+        who = " · ".join(filter(None, (say(f"arm.{arm}"), plain(generator))))
+        place = {"xycoords": "axes fraction", "va": "bottom", "in_layout": False}
+        remark(line[0], who, (0, 1), (0, 20), fontsize=11, weight="bold", **place)
+    for ax in axes[-1]:
+        ax.set_xlabel(say("plot.learning_rate"))
+    fig.supxlabel(textwrap.fill(say("plot.map_key"), int(11 * size[0])), fontsize=11)
+    return finish(fig, caption)
+
+
+def _draw_map(
+    ax: Axes, rows: Sequence[Mapping], steps: Sequence, rates: Sequence, most: Number
+) -> None:
+    """Draw gains of one panel, steps down and rates across; what is missing stays white."""
+    grid = np.full((len(steps), len(rates)), np.nan)
+    spots = [(rates.index(row["learning_rate"]), steps.index(row["steps"])) for row in rows]
+    for (x, y), row in zip(spots, rows, strict=True):
+        grid[y, x] = 100 * row["gain"]
+    names = [[f"{value:g}" for value in values] for values in (rates, steps)]
+    table = draw_table(ax, grid, *names, cmap="PuOr", vmin=-most, vmax=most)
+    for spot, row in zip(spots, rows, strict=True):
+        _write_verdict(table, spot, row)
+
+
+def _write_verdict(table: AxesImage, spot: tuple[int, int], row: Mapping) -> None:
+    """Write a gain and the sign of its verdict, in a frame if the setting was chosen."""
+    words = f"{round(100 * row['gain'], 1) + 0.0:+.1f}\n{_SIGNS.get(row['verdict'], '')}"
+    is_told = row["verdict"] in ("helped", "hurt")
+    write_into(table, spot, words, fontsize=9, weight="bold" if is_told else "normal")
+    if row["chosen"]:
+        corner = spot[0] - 0.47, spot[1] - 0.47
+        frame = {"fill": False, "edgecolor": INK, "linewidth": 2.2}
+        table.axes.add_patch(Rectangle(corner, 0.94, 0.94, **frame))
+
+
+def _draw_zero(shade: Callable, rule: Callable, smallest: Number) -> None:
     """Draw zero, which is real only, and around it the differences of no interest."""
     shade(-100 * smallest, 100 * smallest, color=BAND, linewidth=0, zorder=0)
     rule(0, color=ARM_STYLES["real"][0], linewidth=1.5, zorder=1)
@@ -207,7 +283,7 @@ def _draw_judged(
         ax.plot(*point, **look, zorder=3)
 
 
-def _verdict_legend(smallest: float) -> list[Artist]:
+def _verdict_legend(smallest: Number) -> list[Artist]:
     """Say what full, half and hollow marks mean, and the band."""
     points = f"{100 * smallest:g}"
     style = {"color": INK, "marker": "o", "linestyle": "none", "markersize": 8}
@@ -256,7 +332,7 @@ def _find(content: Mapping, arm: str, generator: str, measure: str) -> list[Mapp
     return sorted(found, key=lambda entry: entry["shots"])
 
 
-def _is_number(value: float | None) -> bool:
+def _is_number(value: Number | None) -> bool:
     """Tell numbers from None and NaN, which stand for what was not measured."""
     return value is not None and bool(np.isfinite(value))
 
