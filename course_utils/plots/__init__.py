@@ -44,6 +44,12 @@ from course_utils.plots.disasters import (
     event_counts,
     world_map,
 )
+from course_utils.plots.errors import (
+    plot_class_gains,
+    plot_confusion_pair,
+    plot_reliability,
+    show_failures,
+)
 from course_utils.plots.grid import (
     plot_trajectory,
     show_by_class,
@@ -62,6 +68,12 @@ from course_utils.plots.heat import (
     show_heatmaps,
     show_masked,
 )
+from course_utils.plots.lab import (
+    plot_gains_by_shots,
+    plot_shots_curve,
+    plot_strategies,
+    plot_verdict_map,
+)
 from course_utils.plots.labels import plot_accuracy_timeline, plot_timeline
 from course_utils.plots.measured import (
     compare_splits,
@@ -72,10 +84,9 @@ from course_utils.plots.measured import (
     plot_metric_bias,
     plot_quality,
 )
+from course_utils.plots.project import plot_cost, plot_data_value, plot_framework
 from course_utils.plots.published import plot_few_shot_published
 from course_utils.plots.results import (
-    plot_accuracy_by_ratio,
-    plot_gains,
     plot_published,
     plot_synthetic_gains,
     plot_zero_shot_published,
@@ -112,29 +123,37 @@ __all__ = [
     "family_name",
     "figure_bytes",
     "label_words",
-    "plot_accuracy_by_ratio",
     "plot_accuracy_timeline",
     "plot_augreg",
     "plot_by_amount",
     "plot_by_steps",
     "plot_by_strength",
+    "plot_class_gains",
     "plot_class_scores",
     "plot_clouds",
+    "plot_confusion_pair",
+    "plot_cost",
+    "plot_data_value",
     "plot_few_shot_published",
     "plot_few_shots",
+    "plot_framework",
     "plot_gain_table",
-    "plot_gains",
+    "plot_gains_by_shots",
     "plot_loss",
     "plot_metric_bias",
     "plot_posterior",
     "plot_published",
     "plot_quality",
+    "plot_reliability",
     "plot_schedules",
+    "plot_shots_curve",
     "plot_solver_order",
+    "plot_strategies",
     "plot_synthetic_gains",
     "plot_timeline",
     "plot_trajectory",
     "plot_vector_field",
+    "plot_verdict_map",
     "plot_zero_shot_published",
     "reverse_pictures",
     "save_figure",
@@ -144,6 +163,7 @@ __all__ = [
     "show_batches",
     "show_by_class",
     "show_captions",
+    "show_failures",
     "show_grid",
     "show_heatmaps",
     "show_images",

@@ -186,10 +186,10 @@ def confusion_figure(
     fig, ax = make_ax(size + 3.6, size + 1.1, caption)
     names = [class_name(name) for name in class_names]
     rows = [f"{name}\nn = {total:,}" for name, total in zip(names, totals, strict=True)]
-    table = _draw_table(ax, shares, names, rows, cmap="Blues", vmin=0, vmax=100)
+    table = draw_table(ax, shares, names, rows, cmap="Blues", vmin=0, vmax=100)
     for (y, x), share in np.ndenumerate(shares):
-        _write(table, (x, y), f"{share:.0f} %" if totals[y] else "–", lift=0.06, fontsize=12)
-        _write(table, (x, y), f"{confusion[y, x]:,}", lift=-0.27, fontsize=8)
+        write_into(table, (x, y), f"{share:.0f} %" if totals[y] else "–", lift=0.06, fontsize=12)
+        write_into(table, (x, y), f"{confusion[y, x]:,}", lift=-0.27, fontsize=8)
     ax.set_aspect("equal")
     ax.tick_params(axis="x", rotation=30)
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
@@ -197,7 +197,7 @@ def confusion_figure(
     return finish(fig, caption)
 
 
-def _draw_table(
+def draw_table(
     ax: Axes, values: np.ndarray, across: Sequence[str], down: Sequence[str], **colors: object
 ) -> AxesImage:
     """Draw a table of colors with the names of its columns and rows."""
@@ -208,7 +208,7 @@ def _draw_table(
     return ax.imshow(values, aspect="auto", **colors)
 
 
-def _write(
+def write_into(
     table: AxesImage, place: tuple[int, int], words: str, *, lift: float = 0.0, **style: object
 ) -> None:
     """Write into column and row of a table, in black or white, above the middle by a lift."""
@@ -243,11 +243,11 @@ def plot_gain_table(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     fig, ax = make_ax(1.0 * len(amounts) + 3.4, 0.4 * len(families) + 1.4, caption)
     most = max(1.0, float(np.nanmax(np.abs(grid))))
     names = list(map(str, amounts)), list(map(family_name, families))
-    table = _draw_table(ax, grid, *names, cmap="PuOr", vmin=-most, vmax=most)
+    table = draw_table(ax, grid, *names, cmap="PuOr", vmin=-most, vmax=most)
     for (x, y), row in zip(places, rows, strict=True):
         is_told = row["gain_low"] > 0 or row["gain_high"] < 0
         words = f"{round(grid[y, x], 1) + 0.0:+.1f}"  # never a negative zero
-        _write(table, (x, y), words, fontsize=11, weight="bold" if is_told else "normal")
+        write_into(table, (x, y), words, fontsize=11, weight="bold" if is_told else "normal")
         if is_told:
             frame = {"fill": False, "edgecolor": INK, "linewidth": 1.6}
             ax.add_patch(plt.Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, **frame))
@@ -286,10 +286,10 @@ def plot_augreg(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     for ax, amount in zip(axes[0], amounts, strict=True):
         some = [[places[amount, x, y] for x in across] for y in down]
         grid = np.array([[100 * row["accuracy"] for row in line] for line in some])
-        table = _draw_table(ax, grid, *names, **colors)
+        table = draw_table(ax, grid, *names, **colors)
         for (y, x), value in np.ndenumerate(grid):
             half = 50 * (some[y][x]["high"] - some[y][x]["low"])
-            _write(table, (x, y), f"{value:.1f}\n± {half:.1f}", fontsize=10)
+            write_into(table, (x, y), f"{value:.1f}\n± {half:.1f}", fontsize=10)
         ax.set_title(say("plot.amount", num=f"{amount:,}"), fontsize=11)
     axes[0, 0].set_ylabel(say("plot.regularization"), fontsize=11)
     fig.supxlabel(say("plot.augmentation"), fontsize=11)

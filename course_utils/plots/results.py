@@ -1,4 +1,4 @@
-"""Results of the lab, and published ones: each with the protocol that it was measured by."""
+"""Published results beside ours: each with the protocol that it was measured by."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_utils.lab import arm_label
-from course_utils.plots.measured import draw_estimates
 from course_utils.plots.style import (
-    ARM_COLORS,
     BAND,
     INK,
     PALE,
@@ -21,7 +18,6 @@ from course_utils.plots.style import (
     group_by,
     head_inches,
     line_style,
-    make_ax,
     make_axes,
     name_rows,
     plain,
@@ -30,77 +26,8 @@ from course_utils.plots.style import (
     tidy,
 )
 
-_ARM_MARKERS = {"real+synthetic": "o", "synthetic": "s", "real+seen": "D"}
-_NUDGES = {"synthetic": -0.05, "real+seen": 0.05}  # so that intervals do not hide each other
-_ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
 _SYNTHETIC_GROUND = "#FDF1DC"  # behind what is ours or synthetic
 _CLIPS = (("clip_alone", INK, "o"), ("clip_syn", SOURCE_COLORS["synthetic"], "s"))
-
-
-def plot_accuracy_by_ratio(content: Mapping) -> Figure:
-    """Plot accuracy with intervals, and macro F1 by seed, against synthetic images per real image.
-
-    Args:
-        content: ``lab.Results.content``.
-    """
-    summary, title = content["summary"], _title(content)
-    fig, axes = make_axes(1, 2, (11, 4.1), caption=title, sharex=True)
-    left, right = axes[0]
-    for arm, marker in _ARM_MARKERS.items():
-        entries = [entry for entry in summary if entry["arm"] == arm]
-        x = [entry["ratio"] + _NUDGES.get(arm, 0.0) for entry in entries]
-        style = {"color": ARM_COLORS[arm], "marker": marker, "label": say(f"arm.{arm}")}
-        if entries:
-            draw_estimates(left, x, entries, _ACCURACY, **style)
-            right.plot(x, [100 * entry["macro_f1"] for entry in entries], **style)
-        seeds = [row for row in content["rows"] if row["arm"] == arm]  # show the spread of F1
-        x = [row["ratio"] + _NUDGES.get(arm, 0.0) for row in seeds]
-        y = [100 * row["macro_f1"] for row in seeds]
-        right.scatter(x, y, s=12, color=ARM_COLORS[arm], alpha=0.5)
-    for ax, measure in ((left, "accuracy"), (right, "macro_f1")):
-        for arm, dash in (("real", "-"), ("zero_shot", ":"), ("real_duplicated", "--")):
-            entry = next(entry for entry in summary if entry["arm"] == arm)
-            style = {"color": ARM_COLORS[arm], "label": arm_label(arm, entry["ratio"])}
-            ax.axhline(100 * entry[measure], linestyle=dash, **style)
-        ax.set(xlabel=say("plot.ratio"), ylabel=say(f"plot.{measure}"))
-        ax.set_xticks(sorted({e["ratio"] for e in summary if e["arm"] == "synthetic"}))
-        ax.grid(alpha=0.25)
-    real = next(entry for entry in summary if entry["arm"] == "real")
-    low, high = (100 * real[key] for key in _ACCURACY[1:])
-    left.axhspan(low, high, color=ARM_COLORS["real"], alpha=0.12, linewidth=0)
-    return finish(fig, title, legend=left, ncols=3)
-
-
-def plot_gains(content: Mapping) -> Figure:
-    """Plot the paired differences to real-only with their 95 % intervals.
-
-    Left of zero hurts, right of zero helps, and an interval that touches zero cannot tell.
-    Zero-shot and shuffled labels are in the table only: far from zero, they would squeeze the rest.
-
-    Args:
-        content: ``lab.Results.content``.
-    """
-    left_out, title = ("real", "shuffled", "zero_shot"), _title(content)
-    entries = [entry for entry in content["summary"] if entry["arm"] not in left_out]
-    fig, ax = make_ax(8.5, 0.38 * len(entries) + 1.3, title)
-    estimate = ("gain", "gain_low", "gain_high")
-    for y, entry in enumerate(entries):
-        style = {"fmt": _ARM_MARKERS.get(entry["arm"], "^"), "color": ARM_COLORS[entry["arm"]]}
-        draw_estimates(ax, [y], [entry], estimate, is_across=True, **style)
-    ax.axvline(0, color=SOURCE_COLORS["real"], linewidth=1.5)
-    name_rows(ax, [arm_label(entry["arm"], entry["ratio"]) for entry in entries])
-    ax.tick_params(axis="y", labelsize=10)
-    ax.set_xlabel(say("plot.gain"))
-    ax.grid(axis="x", alpha=0.25)
-    return finish(fig, title)
-
-
-def _title(content: Mapping) -> str:
-    names = {key: content[key] for key in ("data", "model", "generator", "num_test")}
-    title = say("plot.title", seeds=len({row["seed"] for row in content["rows"]}), **names)
-    if content["stand_ins"]:
-        title += "\n" + say("plot.stand_ins", names=", ".join(content["stand_ins"]))
-    return title
 
 
 def plot_published(

@@ -35,11 +35,29 @@ SOURCE_COLORS = {
     "real+seen": "#CC79A7",
     "control": "#777777",
 }
-ARM_COLORS = {
-    "zero_shot": "#000000",
-    "real_duplicated": SOURCE_COLORS["control"],
-    "shuffled": SOURCE_COLORS["control"],
-} | SOURCE_COLORS
+_BOTH = SOURCE_COLORS["real+synthetic"]
+# Of each arm of the lab the color, which is that of its source, and a mark of its own.
+ARM_STYLES = {
+    "zero_shot": ("#000000", "*"),
+    "real": (SOURCE_COLORS["real"], "o"),
+    "synthetic": (SOURCE_COLORS["synthetic"], "s"),
+    "real+synthetic": (_BOTH, "D"),
+    "pooled": ("#00573F", "P"),
+    "clip_filter": (_BOTH, "^"),
+    "soft_target": (_BOTH, "v"),
+    "real_filter": (_BOTH, "<"),
+    "language": (_BOTH, ">"),
+    "real_guidance": (_BOTH, "h"),
+    "pre_disaster": (_BOTH, "H"),
+    "adapted": (_BOTH, "p"),
+    "retrieval": (SOURCE_COLORS["real+seen"], "d"),
+    "augmented": ("#56B4E9", "X"),
+    "more_real": (SOURCE_COLORS["real"], "8"),
+    "shuffled": (SOURCE_COLORS["control"], (8, 1, 0)),
+}
+ARM_COLORS = {arm: color for arm, (color, _) in ARM_STYLES.items()} | {
+    "real_duplicated": SOURCE_COLORS["control"]
+}
 # The same palette, for what is no source; every line has its own dashes or marks as well.
 LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
@@ -97,6 +115,11 @@ def line_style(index: int) -> dict[str, object]:
     """Give color, mark and widths of the line of that number."""
     color, marker = LINE_COLORS[index % len(LINE_COLORS)], MARKERS[index % len(MARKERS)]
     return {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
+
+
+def free_style(index: int) -> dict[str, object]:
+    """Give a line what `line_style` does, in colors that neither real nor synthetic images have."""
+    return line_style((1, 5, 3)[index % 3])
 
 
 def on_color(color: str) -> str:
