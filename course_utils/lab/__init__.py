@@ -29,6 +29,7 @@ from course_utils.lab.design import (
     write_prompts,
 )
 from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
+from course_utils.lab.looking import preview, turned
 from course_utils.lab.notes import commit, read_answer, read_prediction, versions
 from course_utils.lab.report import (
     answer,
@@ -91,6 +92,7 @@ __all__ = [
     "map_verdicts",
     "paired",
     "plan_grid",
+    "preview",
     "read_answer",
     "read_prediction",
     "results_table",
@@ -100,6 +102,7 @@ __all__ = [
     "tabulate",
     "train_cells",
     "train_vit",
+    "turned",
     "validation_accuracies",
     "versions",
     "write_prompts",

@@ -1,0 +1,104 @@
+"""Look before and behind the results: a curve while it fills, and the images that turned."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from course_utils.examples import Example
+from course_utils.images import fit
+from course_utils.lab.report import hits_of
+from course_utils.lab.results import Exam, Key, Results, baseline_of, key_of
+from course_utils.lab.training import Fit, validation_accuracies
+from course_utils.metrics import crossed_interval
+
+SHOWN_SIDE = 64  # pixels
+
+
+def preview(
+    fits: Sequence[Fit], features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]
+) -> dict[str, list]:
+    """Sum up the cells that are trained so far, on the images that choose their settings.
+
+    It is a little too good, because the best setting of each is shown on what chose it.
+
+    Returns:
+        ``rows`` and ``summary`` as in ``results.json``, with accuracies only.
+    """
+    rows, summary = [], []
+    for fit_ in fits:
+        accuracies = validation_accuracies(fit_, features, labels)
+        best = max(range(len(accuracies)), key=accuracies.__getitem__)
+        hits = (fit_.logits(features, best).argmax(-1) == labels).double()
+        level = crossed_interval(hits, ends=(0, 1))
+        about = dict(zip(("arm", "generator", "shots"), key_of(fit_.cell), strict=True))
+        ends = {"accuracy_low": level.low, "accuracy_high": level.high}
+        summary.append({**about, "accuracy": level.mean, **ends})
+        rows += [{**about, "seed": seed} for seed in fit_.cell.seeds]
+    return {"rows": rows, "summary": summary}
+
+
+def turned(
+    results: Results,
+    exam: Exam,
+    key: Key,
+    known: tuple[Float[Tensor, "b d"], Sequence[Example]],
+    *,
+    num: int = 4,
+) -> list[dict[str, object]]:
+    """Find the test images that an arm turned right, and those that it turned wrong.
+
+    Those on which most seeds agree come first, then the earlier in the test part.
+
+    Args:
+        results: from `tabulate`.
+        exam: the images that judged.
+        key: arm, generator and shots; it is compared with its baseline.
+        known: features and examples of training images, among which the nearest is shown.
+        num: how many of each kind at most.
+
+    Returns:
+        For each: ``image``, ``label``, the answers ``before`` and ``after`` that most seeds gave
+        (names of classes), and of the nearest training image ``nearest``, ``nearest_label`` and
+        ``nearest_source``.
+    """
+    difference = (hits_of(results, key) - hits_of(results, baseline_of(key))).mean(0)
+    order = torch.sort(difference, stable=True).indices.tolist()
+    worst = [i for i in order if difference[i] < 0][:num]
+    best = [i for i in torch.sort(-difference, stable=True).indices.tolist() if difference[i] > 0]
+    (features, examples), names = exam.judge, results.content["class_names"]
+    answers = {k: _answers(results, k) for k in (key, baseline_of(key))}
+    items = []
+    for i in [*best[:num], *worst]:
+        near = known[1][int((known[0] @ features[i]).argmax())]
+        before, after = (int(answers[k][:, i].mode().values) for k in (baseline_of(key), key))
+        items.append(
+            {
+                "image": _pixels(examples[i]),
+                "label": names[examples[i].label],
+                "before": names[before],
+                "after": names[after],
+                "nearest": _pixels(near),
+                "nearest_label": names[near.label],
+                "nearest_source": near.source,
+            }
+        )
+    return [
+        item
+        for item in items
+        if (item["before"] == item["label"]) != (item["after"] == item["label"])
+    ]
+
+
+def _answers(results: Results, key: Key) -> Int[Tensor, "s n"]:
+    table = results.predictions.to_pandas()
+    arm, generator, shots = key
+    here = (table["arm"] == arm) & (table["generator"] == generator) & (table["shots"] == shots)
+    found = table.loc[here, "prediction"].to_numpy(np.int64)
+    return torch.from_numpy(found.reshape(table.loc[here, "seed"].nunique(), -1))
+
+
+def _pixels(example: Example) -> np.ndarray:
+    return np.asarray(fit(example.load(), SHOWN_SIDE))
