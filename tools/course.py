@@ -7,12 +7,12 @@ installed, and has to say clearly what is missing.
 from __future__ import annotations  # annotations stay unread, so that Python 3.7 gets to a message
 
 import argparse
-import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 from typing import Mapping  # noqa: UP035  (an old Python does not know the new place)
@@ -94,32 +94,25 @@ def run_notebook(path: Path, saved: Path, env: Mapping[str, str]) -> int:
 
 
 def describe_results(out: Path) -> str:
-    """Render what the lab left in a folder: its summary as a table, and where the rest lies."""
-    path = out / "results.json"
+    """Show what the lab left in a folder: its summary, as it wrote it, and where the rest lies."""
+    path = out / "summary.txt"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        table = summary_table(results["summary"])
-        origin = ", ".join(f"{key} {results[key]}" for key in ("data", "model", "generator"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        summary = path.read_text(encoding="utf-8").rstrip()
+    except (OSError, ValueError) as error:
         raise CourseError(f"The notebook ran, but {path} cannot be read: {error!r}") from None
-    stand_ins = [f"Note: {item}" for item in results.get("stand_ins", [])]
-    places = {"numbers": path.name, "report": "report.html", "figures": "figures"}
-    places["notebook"] = "final_lab.ipynb"
-    listed = [f"{name:9} {out / place}" for name, place in places.items() if (out / place).exists()]
-    return "\n".join([f"Results ({origin})", "", table, "", *stand_ins, *listed])
+    places = [("numbers", "results.json"), ("predictions", "predictions.parquet")]
+    places += [("report", "report.html"), ("figures", "figures"), ("notebook", "final_lab.ipynb")]
+    listed = [f"{name:11} {out / place}" for name, place in places if (out / place).exists()]
+    return "\n".join([wrapped(summary), "", *listed])
 
 
-def summary_table(rows: list) -> str:
-    """Render the summary rows of results.json as a plain table."""
-    table = [("arm", "real:synthetic", "accuracy", "interval", "macro F1", "synthetic data")]
-    for row in rows:
-        ratio = f"1:{row['ratio']:g}" if row["ratio"] else "-"
-        is_judged = "synthetic" in row["arm"]  # the others say nothing about synthetic data
-        interval = f"{row['accuracy_low']:.3f} to {row['accuracy_high']:.3f}"
-        numbers = (f"{row['accuracy']:.3f}", interval, f"{row['macro_f1']:.3f}")
-        table.append((row["arm"], ratio, *numbers, row["verdict"] if is_judged else "-"))
-    widths = [max(map(len, column)) for column in zip(*table)]  # noqa: B905  (not in Python 3.9)
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+def wrapped(text: str, width: int = 100) -> str:
+    """Break sentences where a terminal would; lines of tables, which have gaps, stay."""
+    lines = [
+        line if "  " in line else textwrap.fill(line, width, break_long_words=False)
+        for line in text.splitlines()
+    ]
+    return "\n".join(lines)
 
 
 def notebooks(env: dict[str, str]) -> int:
