@@ -91,6 +91,7 @@ from course_utils.plots.results import (
     plot_synthetic_gains,
     plot_zero_shot_published,
 )
+from course_utils.plots.strategies import show_before_after, show_kept
 from course_utils.plots.style import (
     DAMAGE_COLORS,
     DISASTER_COLORS,
@@ -161,6 +162,7 @@ __all__ = [
     "show_attention",
     "show_batch",
     "show_batches",
+    "show_before_after",
     "show_by_class",
     "show_captions",
     "show_failures",
@@ -168,6 +170,7 @@ __all__ = [
     "show_heatmaps",
     "show_images",
     "show_inpainting",
+    "show_kept",
     "show_masked",
     "show_neighbors",
     "show_noised",

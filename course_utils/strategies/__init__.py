@@ -5,6 +5,7 @@
 whether the images that the generator learned from would not have done better.
 """
 
+from course_utils.strategies.adaptation import AdaptStep, adapt
 from course_utils.strategies.filters import clip_filter, real_filter, real_lead
 from course_utils.strategies.guidance import from_before, guide, strength_for
 from course_utils.strategies.language import write_sentences
@@ -12,7 +13,9 @@ from course_utils.strategies.retrieval import retrieve
 from course_utils.strategies.sources import TrainingImages, training_images
 
 __all__ = [
+    "AdaptStep",
     "TrainingImages",
+    "adapt",
     "clip_filter",
     "from_before",
     "guide",

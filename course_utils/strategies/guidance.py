@@ -141,13 +141,13 @@ def _draw(
     config: GenerationConfig,
     root: Path | None,
 ) -> Iterator[Generated]:
-    known = {id(image): _pixels(image.load(), config) for image in images}
+    known = {id(image): pixels_for(image, config) for image in images}
     pixels = [known[id(image)] for image in images]
     strength = max(strength, 1 / config.num_sample_steps)
     return generate(model, prompts, config, root=root, images=pixels, strength=strength)
 
 
-def _pixels(image: Image.Image, config: GenerationConfig) -> np.ndarray:
+def pixels_for(image: Example, config: GenerationConfig) -> np.ndarray:
     """Scale and crop an image to what the model draws."""
     size = (config.width, config.height)
-    return np.asarray(ImageOps.fit(image, size, Image.Resampling.BICUBIC))
+    return np.asarray(ImageOps.fit(image.load(), size, Image.Resampling.BICUBIC))

@@ -1,17 +1,15 @@
 """Say more than a class name: sentences that differ, so that the drawings do."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 import mini_earth
 from course_utils.diffusion.inputs import check_number
-from course_utils.zero_shot import TEMPLATES
+from course_utils.zero_shot import TEMPLATES, Writer
 from mini_earth.words import AFTERMATHS
-
-Writer = Callable[..., list[str]]  # a phrase, how many, generator= -> sentences
 
 # What anybody knows of land from above, without having seen an image of the data set: its colors.
 _COLORS = {

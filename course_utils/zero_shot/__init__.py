@@ -1,7 +1,8 @@
 """CLIP family: prompts to class weights, images to features, scores.
 
 ``load_clip`` loads OpenAI's CLIP, RemoteCLIP, GeoRSCLIP, Git-RSCLIP, the small CLIP or a folder,
-``class_weights`` and ``image_features`` use it, ``zero_shot_logits`` compares.
+``class_weights`` and ``image_features`` use it, ``zero_shot_logits`` compares. ``load_writer``
+loads a language model that makes sentences of the words for a class.
 """
 
 from course_utils.zero_shot.features import FeatureStep, extract_features, image_features
@@ -19,6 +20,7 @@ from course_utils.zero_shot.prompts import (
     class_weights,
     zero_shot_logits,
 )
+from course_utils.zero_shot.writing import Writer, load_writer
 
 __all__ = [
     "ACTIVATIONS",
@@ -26,12 +28,14 @@ __all__ = [
     "TEMPLATE_SOURCES",
     "Clip",
     "FeatureStep",
+    "Writer",
     "class_weights",
     "embed_images",
     "embed_text",
     "extract_features",
     "image_features",
     "load_clip",
+    "load_writer",
     "with_net",
     "zero_shot_logits",
 ]

@@ -194,7 +194,7 @@ def _build(source: str, paths: list[Path], usual: Sequence[str], asked: str | No
     require_layers(known, len(state), CONFIG)
     options = {"load_weights": False, "pretrained_image": False, "pretrained_text": False}
     options["quick_gelu"] = (asked or usual[0]) == "quickgelu"
-    with _quiet():
+    with quiet():
         net = open_clip.create_model(source, **options)
     for name in ("logit_scale", "logit_bias"):  # a number, or a list of one
         if name in state and isinstance(getattr(net, name, None), Tensor):
@@ -234,7 +234,7 @@ def _load_transformers(root: Path, kind: str) -> Network:
     paths = choose_weights(paths, "model", "*")
     state, build = _read_states(paths), getattr(transformers, CLASSES[kind])
     require_layers(read_settings(root, HUGGING_CONFIG), len(state), HUGGING_CONFIG)
-    with _quiet():
+    with quiet():
         config = build.config_class.from_pretrained(root, **LOCAL)
         with torch.device("meta"):
             expected = shapes_of(build(config).state_dict())
@@ -266,7 +266,7 @@ def _load_transformers(root: Path, kind: str) -> Network:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep libraries from remarks and bars, and the random state from weights drawn at first."""
     before, had_bar = logging.root.manager.disable, hugging_logging.is_progress_bar_enabled()
     logging.disable(logging.WARNING)
