@@ -169,8 +169,6 @@ def _verdict_mistakes(mean: float, low: float, high: float, p: float, smallest: 
     inside, is_sure = -smallest <= low and high <= smallest, p < 0.05
     undecided = _NONE if smallest > 0 and inside else _UNKNOWN
     yield "interval", by_sign if low > 0 or high < 0 else undecided
-    either = is_sure or low > 0 or high < 0
-    yield "either", by_sign if either else undecided
     yield "absence", by_sign if is_sure else _NONE
     yield "point", by_sign if is_sure else _NONE if abs(mean) <= smallest else _UNKNOWN
     yield "small_first", _NONE if smallest > 0 and inside else by_sign if is_sure else _UNKNOWN

@@ -299,9 +299,9 @@ def _filter(
     own = probabilities[rows, labels[rows]].double()
     kept = [{round(p, 3) for p in own[labels[rows] == k].tolist()} for k in range(4)]
     counts = [len(some) for some in kept[:3]]
+    tell([("in_all", sum(counts) == _BUDGET), ("budget", max(counts) > _BUDGET)], counts=counts)
     below = {p for some in kept[:2] for p in some if p <= 0.25}  # of these classes enough pass
     tell([("strict", below == {0.25}), ("below", below)], p=f"{min(below, default=0):g}")
-    tell([("in_all", sum(counts) == _BUDGET), ("budget", max(counts) > _BUDGET)], counts=counts)
     short = counts.index(min(counts))
     tell([("no_fallback", short == 2 and counts[2] < _BUDGET)], num=counts[2], right=_BUDGET)
     tell([("too_few", counts[short] < _BUDGET)], label=short, num=counts[short], right=_BUDGET)
