@@ -98,7 +98,7 @@ def plot_confusion_pair(
         raise ValueError("counts must be 0 or more")
     shares, changed = (100 * c / np.maximum(c.sum(1, keepdims=True), 1) for c in (before, after))
     changed = changed - shares
-    side = max(3.2, min(5.2, 0.75 * len(before)))
+    side = max(3.8, min(5.2, 0.75 * len(before)))
     fig, axes = make_axes(1, 2, (2 * side + 2.1, side + 1.2), caption=caption, sharey=True)
     names = [shorten(class_name(name), 22) for name in class_names]
     most = max(1.0, float(np.abs(changed).max()))

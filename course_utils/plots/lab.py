@@ -6,6 +6,7 @@ What is drawn is `results.json`, also while its grid is being filled: what is mi
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ from course_utils.plots.style import (
     check_rows,
     finish,
     group_by,
+    head_inches,
     make_axes,
     name_rows,
     plain,
@@ -217,24 +219,22 @@ def plot_verdict_map(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     check_rows(rows, needed, estimate=_GAIN, limits=(-1, 1))
     lines = group_by(rows, "arm", "generator")
     shots, steps, rates = (sorted({row[key] for row in rows}) for key in needed[2:5])
-    size = (
-        min(13, max(7, (0.52 * len(rates) + 0.3) * len(shots) + 1.0)),
-        (0.44 * len(steps) + 0.8) * len(lines) + 1.1,
-    )
-    fig, axes = make_axes(len(lines), len(shots), size, caption=caption, sharex=True, sharey=True)
+    width = min(13, max(7, (0.52 * len(rates) + 0.3) * len(shots) + 1.0))
+    height = (0.44 * len(steps) + 1.1) * len(lines) + 0.5 + head_inches(caption)
+    fig = plt.figure(figsize=(width, height), layout="constrained")
     most = 100 * max(0.01, *(abs(row["gain"]) for row in rows))
-    for line, ((arm, generator), some) in zip(axes, lines.items(), strict=True):
-        line[0].set_ylabel(say("plot.train_steps"))
-        for ax, num in zip(line, shots, strict=True):
+    parts = fig.subfigures(len(lines), 1, squeeze=False)[:, 0]
+    for part, ((arm, generator), some) in zip(parts, lines.items(), strict=True):
+        who = " · ".join(filter(None, (say(f"arm.{arm}"), plain(generator))))
+        part.suptitle(who, fontsize=11, weight="bold")
+        axes = part.subplots(1, len(shots), squeeze=False, sharey=True)[0]
+        for ax, num in zip(axes, shots, strict=True):
             here = [row for row in some if row["shots"] == num]
             _draw_map(ax, here, steps, rates, most)
-            ax.set_title("\n" + say("plot.num_shots", shots=num), fontsize=11, loc="left")
-        who = " · ".join(filter(None, (say(f"arm.{arm}"), plain(generator))))
-        place = {"xycoords": "axes fraction", "va": "bottom", "in_layout": False}
-        remark(line[0], who, (0, 1), (0, 20), fontsize=11, weight="bold", **place)
-    for ax in axes[-1]:
-        ax.set_xlabel(say("plot.learning_rate"))
-    fig.supxlabel(textwrap.fill(say("plot.map_key"), int(11 * size[0])), fontsize=11)
+            ax.set_title(say("plot.num_shots", shots=num), fontsize=11)
+            ax.set_xlabel(say("plot.learning_rate"))
+        axes[0].set_ylabel(say("plot.train_steps"))
+    fig.supxlabel(textwrap.fill(say("plot.map_key"), int(11 * width)), fontsize=11)
     return finish(fig, caption)
 
 
