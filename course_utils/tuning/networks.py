@@ -39,7 +39,7 @@ class NetConfig:
 
     kind: Literal["full", "lora"] = "lora"  # all weights, or low-rank adapters beside them
     num_steps: int = 40
-    learning_rate: float | None = None  # of the network, at first: None that of RATES; 0 stands
+    learning_rate: float | None = None  # of the network, at first; None: RATES; 0: none
     head_learning_rate: float = 0.03  # of the linear classifier on top, if there is one
     weight_decay: float = 0.1  # of matrices and kernels; biases and norms are left alone
     batch_size: int = 32
