@@ -272,6 +272,14 @@ def test_the_small_clip_a_residual_network_is_tuned_with_its_statistics_kept(exa
         assert ("visual.attnpool.c_proj.weight" in moved) == (kind == "full")
 
 
+def test_a_tuned_model_can_be_tuned_further(clip, examples, weights):
+    config = NetConfig(num_steps=2, batch_size=4, learning_rate=0.01)
+    first = last(contrastive(clip, examples, CAPTIONS, config, seed=0)).clip
+    second = last(finetune(first, examples, weights, config, seed=0)).clip
+    moved = changed(state_of(first), state_of(second))
+    assert moved == {name for name in moved if name.startswith("visual.")} != set()
+
+
 # ------------------------------------------------------------------------------ contrastive
 
 
@@ -489,3 +497,8 @@ def test_captions_have_to_be_there_one_for_each_image(clip, examples):
 def test_settings_that_mean_nothing_are_refused(given, no_hook):
     with pytest.raises(ValueError, match=f"{next(iter(given))}: expected"):
         NetConfig(**given)
+
+
+def test_without_a_rate_each_kind_has_its_own():
+    assert NetConfig(kind="full").learning_rate < NetConfig(kind="lora").learning_rate
+    assert NetConfig(kind="full", learning_rate=0.5).learning_rate == 0.5

@@ -1,6 +1,5 @@
 """Low-rank adapters: a small matrix beside each large one, and only the small ones learn."""
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,22 +36,21 @@ def add_adapters(net: nn.Module, run: Callable[[], object], *, rank: int, seed: 
 
     names = _layers_on_the_way(net, run)
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=names)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_peft_model(net, config)
 
 
 def _layers_on_the_way(net: nn.Module, run: Callable[[], object]) -> list[str]:
     """Name the layers that can be adapted and are called."""
-    called, hooks = [], []
-    for name, layer in net.named_modules():
+    called, hooks = set(), []
+    for layer in net.modules():
         if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1):
-            note = lambda *_, name=name: called.append(name)  # noqa: E731
-            hooks.append(layer.register_forward_hook(note))
+            hooks.append(layer.register_forward_hook(lambda layer, *_: called.add(layer)))
     try:
         with torch.no_grad():
             run()
     finally:
         for hook in hooks:
             hook.remove()
-    return sorted(set(called))
+    return [name for name, layer in net.named_modules() if layer in called]

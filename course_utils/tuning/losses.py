@@ -39,7 +39,7 @@ def synthetic_loss(
             class, or a share or temperature out of range.
 
     Source:
-        He et al. 2023 (arXiv:2210.07574), section 3.2, and their code (CVMI-Lab/SyntheticData).
+        He et al. 2023 (arXiv:2210.07574), section 3.1, and their code (CVMI-Lab/SyntheticData).
     """
     labels = _checked(labels, logits, teacher_logits, soft_share, temperature)
     logs = functional.log_softmax(logits, dim=1)

@@ -25,7 +25,7 @@ from course_utils.tuning.batches import ORDERS, Order, mixed_rows
 from course_utils.tuning.heads import Heads
 from course_utils.zero_shot import Clip, embed_images, embed_text, with_net
 
-KINDS = ("full", "lora")
+RATES = {"full": 1e-4, "lora": 1e-3}  # learning rates by kind, for the small CLIP
 LARGEST_SCALE = 100.0  # of scores, beyond which training is not stable (Radford et al. 2021)
 
 
@@ -33,13 +33,13 @@ LARGEST_SCALE = 100.0  # of scores, beyond which training is not stable (Radford
 class NetConfig:
     """How a network is tuned.
 
-    The defaults are for the small CLIP. A large one that is tuned as a whole wants a
-    ``learning_rate`` of 1e-5 or so.
+    The defaults are for the small CLIP. A large one that is tuned as a whole wants a tenth of the
+    ``learning_rate``.
     """
 
     kind: Literal["full", "lora"] = "lora"  # all weights, or low-rank adapters beside them
     num_steps: int = 40
-    learning_rate: float = 1e-3  # of the network, at first; 0 leaves it as it is
+    learning_rate: float | None = None  # of the network, at first; None: RATES; 0: none
     head_learning_rate: float = 0.03  # of the linear classifier on top, if there is one
     weight_decay: float = 0.1  # of matrices and kernels; biases and norms are left alone
     batch_size: int = 32
@@ -49,7 +49,9 @@ class NetConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing."""
-        check_choice("kind", self.kind, KINDS)
+        check_choice("kind", self.kind, list(RATES))
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", RATES[self.kind])
         check_choice("order", self.order, ORDERS)
         check_number("num_steps", self.num_steps, "[1, inf)", whole=True)
         check_number("batch_size", self.batch_size, "[1, inf)", whole=True)
@@ -209,7 +211,7 @@ def contrastive_loss(
 
     Source:
         Radford et al. 2021 (arXiv:2103.00020), figure 3; several matches: Yang et al. 2022
-        (arXiv:2204.03610), eq. 2-4, there by class.
+        (arXiv:2204.03610), section 3, there by class.
     """
     logits = logit_scale * image_features @ text_features.T
     matches = torch.eye(len(logits), device=logits.device) if matches is None else matches.float()
