@@ -19,7 +19,7 @@ def test_right_turns_pass_however_they_are_written():
     assert checks.check_03_ex1(by_hand).passed
     assert checks.check_03_ex1(lambda i, m: (i.rot90(1, (1, 2)), m.rot90())).passed
     assert checks.check_03_ex1(lambda i, m: [i.flip(2).mT, m.flip(1).T]).passed
-    turned = checks.check_03_ex1(lambda i, m: (np.rot90(i, 1, (1, 2)).copy(), np.rot90(m).copy()))
+    turned = checks.check_03_ex1(lambda i, m: (np.rot90(i, 1, (1, 2)), np.rot90(m)))
     assert turned.passed
 
 

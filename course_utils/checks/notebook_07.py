@@ -159,7 +159,7 @@ def verdict(mean, low, high, p_holm, smallest):
     """Say what a gain with its interval allows to say."""
     if p_holm < 0.05:
         return "helped" if mean > 0 else "hurt"
-    if smallest > 0 and -smallest <= low and high <= smallest:
+    if -smallest <= low and high <= smallest:
         return "no difference larger than that"
     return "cannot tell"
 
@@ -167,11 +167,11 @@ def verdict(mean, low, high, p_holm, smallest):
 def _verdict_mistakes(mean: float, low: float, high: float, p: float, smallest: float) -> Mistakes:
     by_sign = _HELPED if mean > 0 else _HURT
     inside, is_sure = -smallest <= low and high <= smallest, p < 0.05
-    undecided = _NONE if smallest > 0 and inside else _UNKNOWN
+    undecided = _NONE if inside else _UNKNOWN
     yield "interval", by_sign if low > 0 or high < 0 else undecided
     yield "absence", by_sign if is_sure else _NONE
     yield "point", by_sign if is_sure else _NONE if abs(mean) <= smallest else _UNKNOWN
-    yield "small_first", _NONE if smallest > 0 and inside else by_sign if is_sure else _UNKNOWN
+    yield "small_first", _NONE if inside else by_sign if is_sure else _UNKNOWN
     for one_end in (high <= smallest, -smallest <= low):
         yield "one_end", by_sign if is_sure else _NONE if one_end else _UNKNOWN
     yield "sign", (_HURT if mean > 0 else _HELPED) if is_sure else undecided
@@ -187,7 +187,7 @@ def check_07_ex2(value: Any) -> None:
     """Check ``verdict(mean, low, high, p_holm, smallest) -> str``, one of four.
 
     "helped" or "hurt" if p_holm < 0.05, by the sign of the mean; else "no difference larger than
-    that" if smallest > 0 and all of the interval lies within ± smallest; else "cannot tell".
+    that" if all of the interval lies within ± smallest; else "cannot tell".
 
     Args:
         value: the function; all arguments are floats, gains as shares.
