@@ -150,4 +150,5 @@ def _draw(
 def pixels_for(image: Example, config: GenerationConfig) -> np.ndarray:
     """Scale and crop an image to what the model draws."""
     size = (config.width, config.height)
-    return np.array(ImageOps.fit(image.load(), size, Image.Resampling.BICUBIC))  # not the read-only view
+    fitted = ImageOps.fit(image.load(), size, Image.Resampling.BICUBIC)
+    return np.array(fitted)  # an array of its own, which may be written to
