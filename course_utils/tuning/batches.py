@@ -7,6 +7,7 @@ from jaxtyping import Int
 from torch import Generator, Tensor
 
 from course_utils.diffusion.inputs import check_choice, check_number
+from course_utils.runtime import seeded
 
 Order = Literal["mix", "synthetic_first", "real_first"]
 ORDERS = ("mix", "synthetic_first", "real_first")
@@ -37,7 +38,7 @@ def mixed_rows(
             and synthetic ones behind them; the phases make ``round(num_steps * real_share)``
             batches all real.
         order: ``mix``, or in two phases ``synthetic_first`` or ``real_first``.
-        generator: draws the epochs, those of the real images first.
+        generator: draws the epochs; with ``mix`` fewer steps are the same ones, cut short.
 
     Raises:
         ValueError: no images, an unknown order, or a number out of range.
@@ -52,16 +53,18 @@ def mixed_rows(
     if not len(real) + len(synthetic):
         raise ValueError("no images to train on: give real ones, synthetic ones, or both")
     if not len(real) or not len(synthetic):
-        real_share = float(len(real) > 0)
+        rows = _epochs(torch.cat([real, synthetic]), num_steps * batch_size, generator)
+        return rows.view(num_steps, batch_size)
+    other = seeded(int(torch.randint(2**62, (), generator=generator)))
     if order == "mix":
         num_real = round(batch_size * real_share)
         first = _epochs(real, num_steps * num_real, generator).view(num_steps, -1)
-        last = _epochs(synthetic, num_steps * (batch_size - num_real), generator)
+        last = _epochs(synthetic, num_steps * (batch_size - num_real), other)
         return torch.cat([first, last.view(num_steps, -1)], dim=1)
     num_real = round(num_steps * real_share)
     phases = [
         _epochs(real, num_real * batch_size, generator),
-        _epochs(synthetic, (num_steps - num_real) * batch_size, generator),
+        _epochs(synthetic, (num_steps - num_real) * batch_size, other),
     ]
     return torch.cat(phases if order == "real_first" else phases[::-1]).view(num_steps, batch_size)
 

@@ -3,22 +3,21 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from course_utils.diffusion.inputs import check_number
+from course_utils.diffusion.inputs import check_choice, check_number
 from course_utils.metrics.classification import require_classes
 from course_utils.metrics.generation import check_features
-from course_utils.runtime import check_seed, derive_seed, seeded
+from course_utils.runtime import check_seed, seeded
+from course_utils.tuning.batches import ORDERS, Order, mixed_rows
 
 NUM_STEPS = (50, 150, 450)  # what choose_config tries, fewest steps first
 LEARNING_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 NUM_TRIALS = len(NUM_STEPS) * len(LEARNING_RATES)
-Order = Literal["mix", "synthetic first", "real first"]
 
 
 @dataclass(frozen=True)
@@ -233,8 +232,7 @@ def _checked(number: int, head: HeadData, num_rows: int, num_classes: int) -> He
 
 
 def _check_mixture(name: str, head: HeadData, num: int) -> None:
-    if head.order not in get_args(Order):
-        raise ValueError(f"{name}: order is one of {', '.join(get_args(Order))}, not {head.order}")
+    check_choice("order", head.order, ORDERS)
     if head.real_share is None:
         return
     check_number("real_share", head.real_share, "(0, 1)")
@@ -285,27 +283,18 @@ def _batches(
 
 
 def batch_order(head: HeadData, config: TuneConfig) -> Int[Tensor, "s size"]:
-    """Say which of a head's images each batch has; that of fewer steps is the same, cut short."""
-    generator = seeded(head.seed)
-    if head.real_share is None:
-        return _epochs(0, len(head.rows), (config.num_steps, config.batch_size), generator)
-    num = min(max(round(head.real_share * config.batch_size), 1), config.batch_size - 1)
-    real = _epochs(0, head.num_real, (config.num_steps, num), generator)
-    size = (config.num_steps, config.batch_size - num)
-    synthetic = _epochs(head.num_real, len(head.rows), size, seeded(derive_seed(head.seed)))
-    if head.order == "mix":
-        return torch.cat([real, synthetic], 1)
-    parts = [real, synthetic] if head.order == "real first" else [synthetic, real]
-    return torch.cat([part.flatten() for part in parts]).view(config.num_steps, config.batch_size)
-
-
-def _epochs(
-    first: int, end: int, size: tuple[int, int], generator: torch.Generator
-) -> Int[Tensor, "s size"]:
-    """Shuffle first … end - 1 as often as it takes to fill a matrix."""
-    needed, num = size[0] * size[1], end - first
-    epochs = [torch.randperm(num, generator=generator) for _ in range(-(-needed // num))]
-    return first + torch.cat(epochs)[:needed].view(size)
+    """Say which of a head's images each batch has; all of them are one kind without a share."""
+    rows = torch.arange(len(head.rows))
+    num_real = len(rows) if head.real_share is None else head.num_real
+    return mixed_rows(
+        rows[:num_real],
+        rows[num_real:],
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        real_share=head.real_share or 0.5,
+        order=head.order,
+        generator=seeded(head.seed),
+    )
 
 
 @dataclass(frozen=True)
