@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,11 +92,23 @@ def _train(
     """Train a cell's heads at every setting: (settings, seeds, k, d)."""
     stacked = stack_heads(bank.features, heads, weights, SETTINGS[-1])
     found: list[Heads] = []
-    for num_steps in NUM_STEPS:
-        config = replace(SETTINGS[0], num_steps=num_steps)
-        *_, (_, _, tuned) = train(stacked, config, RATES, logit_scale)
-        found += tuned
+    with _one_thread():
+        for num_steps in NUM_STEPS:
+            config = replace(SETTINGS[0], num_steps=num_steps)
+            *_, (_, _, tuned) = train(stacked, config, RATES, logit_scale)
+            found += tuned
     return Heads(*(torch.stack([getattr(h, part) for h in found]) for part in ("weights", "bias")))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep small matrices on one core: two would wait for each other, long on a busy machine."""
+    num = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num)
 
 
 def _key(cell: Cell, bank: Bank, weights: Float[Tensor, "k d"], logit_scale: float) -> str:
