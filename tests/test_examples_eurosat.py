@@ -13,7 +13,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from course_utils import examples
+from course_utils import examples, hub
 from course_utils.examples import eurosat, read_scene_classes
 from course_utils.runtime import PROFILES, data_root, derive_seed
 
@@ -148,6 +148,17 @@ def test_a_name_that_eurosat_does_not_have_is_named(rows):
     )
     with pytest.raises(ValueError, match="got 'Moon_1'"):
         eurosat.divide_as_shipped(replace(found, name="x"), SHIPPED)
+
+
+def test_where_all_of_it_cannot_be_had_what_ships_is_used_and_that_is_said(monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise hub.ArtifactError("no network\nset COURSE_MODELS")
+
+    monkeypatch.setattr(examples.loading, "load_scenes", fail)
+    data = examples.load_lab(PROFILES["t4"], cache=tmp_path)
+    assert len(data.train) == 1000
+    assert data.notes[0].startswith("Only the part of EuroSAT that ships is used")
+    assert data.notes[0].endswith("no network set COURSE_MODELS")
 
 
 def test_what_ships_says_the_name_of_every_image():

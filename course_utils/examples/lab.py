@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from course_utils.examples.disasters import load_disasters
 from course_utils.examples.folders import Progress
@@ -24,8 +23,8 @@ def load_lab(
     """Load the three parts of the final lab's data set.
 
     Args:
-        profile: decides how many images there are: of EuroSAT those that ship in ``mini``, all
-            others that no generator of the course was trained on elsewhere.
+        profile: decides how many images there are; of EuroSAT those that ship in ``mini``, else
+            all that no generator of the course was trained on.
         data: None for EuroSAT; ``disasters`` for the six types of xBD, whose training images also
             bring the place ``before``; anything else is the ``root`` of `load_examples`.
         xbd: the folder of the real xBD, for the disasters; without it, or where it has too few
@@ -39,19 +38,16 @@ def load_lab(
     Source:
         EuroSAT: Helber et al. 2019 (arXiv:1709.00029). xBD: Gupta et al. 2019 (arXiv:1911.09296).
     """
-    given = {"profile": profile, "cache": cache, "progress": progress}
+    kept = {"cache": cache, "progress": progress}
     if data != DISASTERS or resolve_path(data).is_dir():
-        return load_examples("scenes", root=data or "eurosat", **given)
-    real = load_disasters(xbd, **given) if xbd else None
-    return real or _render_disasters(given, (text("data.xbd_too_few", folder=xbd),) if xbd else ())
-
-
-def _render_disasters(given: dict[str, Any], notes: tuple[str, ...]) -> Splits:
-    """Render what stands in for xBD, before and after."""
-    after = load_examples(DISASTERS, **given)
+        return load_examples("scenes", profile=profile, root=data or "eurosat", **kept)
+    real = load_disasters(xbd, profile=profile, **kept) if xbd else None
+    if real:
+        return real
+    after = load_examples(DISASTERS, profile=profile, **kept)
     num = len(after.train) // len(after.class_names)
-    options = {"cache": given["cache"], "progress": given["progress"], "post": False}
-    before, _ = render_part(after.class_names, "train", num, **options)
+    before, _ = render_part(after.class_names, "train", num, post=False, **kept)
     pairs = zip(after.train, before, strict=True)
     train = tuple(replace(post, before=pre) for post, pre in pairs)
+    notes = (text("data.xbd_too_few", folder=xbd.name),) if xbd else ()
     return replace(after, train=train, notes=(*notes, *after.notes))

@@ -140,15 +140,19 @@ def _names_of(task: str, classes: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _load_eurosat(profile: Profile, *, cache: Path | None, progress: Progress) -> LabelledImages:
-    located = hub.locate(SHIPPED)
+    """Load all of EuroSAT, or in ``mini``, and where it cannot be had, the part that ships."""
+    located, notes = hub.locate(SHIPPED), ()
     if profile.name != "mini":
-        found = load_scenes(EUROSAT, cache=cache, progress=progress)
-        return divide_as_shipped(found, located.root)
+        try:
+            found = load_scenes(EUROSAT, cache=cache, progress=progress)
+            return divide_as_shipped(found, located.root)
+        except hub.ArtifactError as error:
+            notes = (text("data.eurosat_missing", reason=" ".join(str(error).split())),)
     found = read_folder(located.root, progress=progress)
     title = read_scene_classes()[EUROSAT].title
     said = {part: f"{num:,}" for part, num in Counter(found.parts).items()}
     note = text("data.shipped", title=title, license=located.artifact.license, **said)
-    return replace(found, name=title, notes=(note,), skipped=())
+    return replace(found, name=title, notes=(*notes, note), skipped=())
 
 
 def load_scenes(
