@@ -115,7 +115,7 @@ def figures() -> dict[str, Figure]:
         "value": plots.plot_data_value(values(), caption="c"),
         "one value": plots.plot_data_value(values((SEEN,), (4,))),
         "framework": plots.plot_framework(caption="c"),
-        "failures": plots.show_failures([failure(i) for i in range(20)], caption="c"),
+        "failures": plots.show_failures([failure(i) for i in range(14)], caption="c"),
         "one failure": plots.show_failures([failure(0)]),
     }
 
