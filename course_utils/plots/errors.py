@@ -208,11 +208,11 @@ def show_failures(items: Sequence[Mapping], *, caption: str = "") -> Figure:
 
 def _nearest_cell(item: Mapping) -> Cell:
     """Show the nearest training image, with its label and in the color of its source."""
-    name = shorten(class_name(item["nearest_label"]), 16)
+    name = shorten(class_name(item["nearest_label"]), 18)
     return Cell(item["nearest"], below=name, color=SOURCE_COLORS[item["nearest_source"]])
 
 
 def _turn(item: Mapping) -> str:
     """Say the truth, and how the answer changed."""
-    label, before, after = (shorten(class_name(item[k]), 16) for k in ("label", "before", "after"))
+    label, before, after = (shorten(class_name(item[k]), 13) for k in ("label", "before", "after"))
     return say("plot.turn", label=label, before=before, after=after)

@@ -158,6 +158,7 @@ def plot_data_value(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     for axis, counts in ((ax.xaxis, shots), (ax.yaxis, [2**k for k in range(most + 1)])):
         axis.set_ticks(counts, [f"{count:g}" for count in counts])
         axis.set_ticks([], minor=True)
+    ax.set_xlim(0.75 * ends[0], 1.3 * ends[1])
     ax.set_ylim(0.6, 1.7 * max(row["high"] for row in rows))  # with room for the arrows
     tidy(ax, say("plot.real_per_class_log"), say("plot.worth_real"))
     return finish(fig, caption, legend=drawn, ncols=1)
