@@ -10,8 +10,6 @@ from itertools import product
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -135,6 +133,8 @@ def adapt(
 
 def _with_matrices(model: TextToImage, part: str, generator: torch.Generator) -> nn.Module:
     """Copy a network and put low-rank matrices beside its layers; only they will learn."""
+    from peft import LoraConfig, inject_adapter_in_model  # slow to import: only for those who adapt
+
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=_PARTS[part])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
@@ -207,7 +207,7 @@ def _changed(onto: TextToImage, nets: dict[str, nn.Module], what: str) -> TextTo
         parts[part] = copy.deepcopy(parts[part])
         layers = dict(parts[part].named_modules())
         for name, layer in net.named_modules():
-            if isinstance(layer, LoraLayer):
+            if hasattr(layer, "get_delta_weight"):
                 weight = layers[name].weight
                 weight += layer.get_delta_weight("default").to(weight)
     pipeline = type(onto.pipeline)(**parts, requires_safety_checker=False)
