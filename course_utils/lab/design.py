@@ -174,9 +174,6 @@ def draw_cells(
         bank: the images, ``real`` among them.
         weights: class weights from text; zero-shot CLIP filters and teaches.
         logit_scale: exp(tau), the model's.
-
-    Raises:
-        ValueError: a class has fewer images than are to be drawn.
     """
     draw = _Draw(grid, bank, weights, logit_scale)
     return [cell for cell in draw.cells() if cell.heads or cell.arm == "zero_shot"]
@@ -268,10 +265,16 @@ class _Draw:
 
 
 def draw_rows(labels: Int[Tensor, " n"], num: int, seed: int) -> Int[Tensor, " m"]:
-    """Draw ``num`` rows of every class that occurs, one of each in turn; more hold the fewer."""
+    """Draw ``num`` rows of every class that occurs, one of each in turn; more hold the fewer.
+
+    Raises:
+        ValueError: a class has fewer.
+    """
     generator, columns = seeded(seed), []
     for label in labels.unique():
         rows = torch.nonzero(labels == label)[:, 0]
+        if len(rows) < num:
+            raise ValueError(f"class {label} has {len(rows)} images: {num} of each are too many")
         columns.append(rows[torch.randperm(len(rows), generator=generator)[:num]])
     return torch.stack(columns, 1).flatten()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from course_utils.examples import Example
 from course_utils.images import fit
-from course_utils.lab.report import hits_of
+from course_utils.lab.report import answers_of, differences_of
 from course_utils.lab.results import Exam, Key, Results, baseline_of, key_of
 from course_utils.lab.training import Fit, validation_accuracies
 from course_utils.metrics import crossed_interval
@@ -64,7 +64,7 @@ def turned(
         (names of classes), and of the nearest training image ``nearest``, ``nearest_label`` and
         ``nearest_source``.
     """
-    difference = (hits_of(results, key) - hits_of(results, baseline_of(key))).mean(0)
+    difference = differences_of(results, key, baseline_of(key)).mean(0)
     order = torch.sort(difference, stable=True).indices.tolist()
     worst = [i for i in order if difference[i] < 0][:num]
     best = [i for i in torch.sort(-difference, stable=True).indices.tolist() if difference[i] > 0]
@@ -93,11 +93,9 @@ def turned(
 
 
 def _answers(results: Results, key: Key) -> Int[Tensor, "s n"]:
-    table = results.predictions.to_pandas()
-    arm, generator, shots = key
-    here = (table["arm"] == arm) & (table["generator"] == generator) & (table["shots"] == shots)
-    found = table.loc[here, "prediction"].to_numpy(np.int64)
-    return torch.from_numpy(found.reshape(table.loc[here, "seed"].nunique(), -1))
+    table = answers_of(results, key)
+    found = table["prediction"].to_numpy(np.int64)
+    return torch.from_numpy(found.reshape(table["seed"].nunique(), -1))
 
 
 def _pixels(example: Example) -> np.ndarray:

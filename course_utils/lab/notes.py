@@ -11,12 +11,12 @@ ANSWER_WORDS = (60, 250)  # at least, at most
 
 
 def read_prediction(
-    gains: Mapping[int, float | None], shots: Sequence[int]
+    gains: Mapping[int, float | None] | None, shots: Sequence[int]
 ) -> tuple[list[dict[str, float]], list[str]]:
     """Read a predicted curve: the gain in points at each number of real images a class.
 
     Args:
-        gains: None where nothing is predicted.
+        gains: None where nothing is predicted; None or ``...`` alone for no prediction at all.
         shots: those of the grid.
 
     Returns:
@@ -25,6 +25,12 @@ def read_prediction(
     Raises:
         ValueError: a gain that is no number from -100 to 100, or shots that are not in the grid.
     """
+    if gains is None or gains is ...:
+        gains = {}
+    if not isinstance(gains, Mapping):
+        raise ValueError(
+            f"prediction: expected points by shots, such as {{1: 5.5}}, got {type(gains).__name__}"
+        )
     told = []
     for num, gain in gains.items():
         if num not in shots:
@@ -38,7 +44,7 @@ def read_prediction(
                 f"prediction at {num} shots: expected points from -100 to 100, such as -3 or 5.5, "
                 f"got {gain!r}"
             )
-        told.append({"shots": num, "gain": float(gain)})
+        told.append({"shots": int(num), "gain": float(gain)})
     missing = [str(num) for num in shots if num not in {each["shots"] for each in told}]
     if not told:
         return [], [text("prediction.empty")]
@@ -72,7 +78,8 @@ def count_words(answer: str) -> int:
     """Count words; two Chinese characters are about one."""
     wide = sum("\u3400" <= letter <= "\u9fff" for letter in answer)
     narrow = "".join(" " if "\u3400" <= letter <= "\u9fff" else letter for letter in answer)
-    return len(narrow.split()) + math.ceil(wide / 2)
+    words = [word for word in narrow.split() if any(letter.isalnum() for letter in word)]
+    return len(words) + math.ceil(wide / 2)
 
 
 def versions() -> dict[str, str]:

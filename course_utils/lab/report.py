@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from course_utils.lab.results import QUESTION, Key, Results
-from course_utils.metrics import Interval, crossed_interval, verdict
+from course_utils.metrics import Interval, crossed_interval, holm, p_value, verdict
 from course_utils.runtime import write_atomically
 from course_utils.texts import text
 
@@ -91,7 +91,7 @@ def answer(results: Results, *, smallest: float) -> list[str]:
         ]
         zero_shot = f"{100 * zero['accuracy']:.1f}"
         said.append(text("answer.alone", zero_shot=zero_shot, parts=_listed(parts)))
-    if kept := [part for name in names if (part := _retrieval(results, name))]:
+    if kept := _retrieval(results, names, smallest):
         said.append(text("answer.retrieval", parts="; ".join(kept)))
     return said
 
@@ -103,26 +103,38 @@ def _said_of(summary: Sequence[Mapping], arm: str, generator: str, smallest: flo
     for word in VERDICTS:
         some = [e for e in found if e["verdict"] == word]
         if some:
-            gains = sorted(100 * e["gain"] for e in some)
-            ends = f"{gains[0]:+.1f}" + (f" … {gains[-1]:+.1f}" if len(gains) > 1 else "")
+            gains = [f"{gain:+.1f}" for gain in sorted(100 * e["gain"] for e in some)]
+            ends = " … ".join(dict.fromkeys([gains[0], gains[-1]]))
             shots = _listed([str(e["shots"]) for e in some])
             values = {"shots": shots, "gains": ends, "smallest": f"{100 * smallest:g}"}
             parts.append(text(f"answer.{word}", **values))
     return text("answer.generator", generator=generator, parts=_listed(parts)) if parts else ""
 
 
-def _retrieval(results: Results, generator: str) -> str:
-    """Say at which shots the generator's training images beat its drawings, or lost to them."""
+def _retrieval(results: Results, names: Sequence[str], smallest: float) -> list[str]:
+    """Say for each generator at which shots its training images beat its drawings, or lost.
+
+    The p-values of all these comparisons are corrected together.
+    """
     keys = {(e["arm"], e["generator"], e["shots"]) for e in results.content["summary"]}
-    sorted_shots: dict[str, list[str]] = {}
-    for arm, name, shots in sorted(keys, key=lambda key: key[2]):
-        other = (QUESTION, name, shots)
-        if arm == "retrieval" and name == generator and other in keys:
-            word = verdict(paired(results, (arm, name, shots), other))
-            sorted_shots.setdefault(word, []).append(str(shots))
-    words = [word for word in VERDICTS if word in sorted_shots]
-    parts = [text(f"answer.retrieval_{word}", shots=_listed(sorted_shots[word])) for word in words]
-    return text("answer.generator", generator=generator, parts=_listed(parts)) if parts else ""
+    found = sorted(key for key in keys if key[0] == "retrieval" and (QUESTION, *key[1:]) in keys)
+    gains = {key[1:]: paired(results, key, (QUESTION, *key[1:])) for key in found}
+    p = dict(zip(gains, holm([p_value(gain) for gain in gains.values()]), strict=True))
+    said = []
+    for name in names:
+        shots_by_word: dict[str, list[str]] = {}
+        for key, gain in gains.items():
+            if key[0] == name:
+                word = verdict(gain, smallest=smallest, p=p[key])
+                shots_by_word.setdefault(word, []).append(str(key[1]))
+        parts = [
+            text(f"answer.retrieval_{word}", shots=_listed(shots_by_word[word]))
+            for word in VERDICTS
+            if word in shots_by_word
+        ]
+        if parts:
+            said.append(text("answer.generator", generator=name, parts=_listed(parts)))
+    return said
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -132,25 +144,36 @@ def _listed(words: Sequence[str]) -> str:
     return text("list.and", first=", ".join(words[:-1]), last=words[-1])
 
 
-def hits_of(results: Results, key: Key) -> torch.Tensor:
-    """Read from the saved predictions which images a cell got right: seeds x images, 0 or 1."""
-    table = results.predictions.to_pandas()
-    return _hits(table, key)
-
-
-def _hits(table: pd.DataFrame, key: Key) -> torch.Tensor:
+def answers_of(results: Results, key: Key) -> pd.DataFrame:
+    """Read a cell's saved predictions, without probabilities: a line a seed and image."""
+    columns = ["arm", "generator", "shots", "seed", "label", "prediction"]
+    table = results.predictions.select(columns).to_pandas()
     arm, generator, shots = key
     here = (table["arm"] == arm) & (table["generator"] == generator) & (table["shots"] == shots)
-    some = table[here]
-    hits = (some["prediction"] == some["label"]).to_numpy().astype(float)
-    return torch.from_numpy(hits.reshape(some["seed"].nunique(), -1))
+    return table[here]
+
+
+def hits_of(results: Results, key: Key) -> torch.Tensor:
+    """Read from the saved predictions which images a cell got right: seeds x images, 0 or 1."""
+    return _hits(answers_of(results, key))
+
+
+def _hits(table: pd.DataFrame) -> torch.Tensor:
+    hits = (table["prediction"] == table["label"]).to_numpy().astype(float)
+    return torch.from_numpy(hits.reshape(table["seed"].nunique(), -1))
+
+
+def differences_of(results: Results, key: Key, other: Key) -> torch.Tensor:
+    """Give right less right of two cells over the seeds that both have: seeds x images."""
+    tables = [answers_of(results, each) for each in (key, other)]
+    shared = set(tables[0]["seed"]) & set(tables[1]["seed"])
+    a, b = (_hits(table[table["seed"].isin(shared)]) for table in tables)
+    return a - b
 
 
 def paired(results: Results, key: Key, other: Key) -> Interval:
     """Bound by how much one cell is more accurate than another, over the seeds that both have."""
-    a, b = hits_of(results, key), hits_of(results, other)
-    num = min(len(a), len(b))
-    return crossed_interval(a[:num] - b[:num])
+    return crossed_interval(differences_of(results, key, other))
 
 
 def findings(content: Mapping) -> list[str]:

@@ -287,10 +287,11 @@ def map_verdicts(
     for (name, generator, shots), fit in by_key.items():
         if name != arm:
             continue
-        base = by_key["real", "", shots]
+        base = by_key[baseline_of((name, generator, shots))]
+        shared = [base.cell.seeds.index(seed) for seed in fit.cell.seeds]
         for i, config in enumerate(SETTINGS):
             right = [one.logits(features, i).argmax(-1) == labels for one in (fit, base)]
-            gain = crossed_interval(right[0].double() - right[1].double())
+            gain = crossed_interval(right[0].double() - right[1][shared].double())
             about = {"arm": arm, "generator": generator, "shots": shots}
             about |= {"steps": config.num_steps, "learning_rate": config.learning_rate}
             ends = {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}

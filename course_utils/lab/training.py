@@ -77,8 +77,7 @@ def train_cells(
         path = cache and cache / f"{_key(cell, bank, weights, logit_scale)}.safetensors"
         found = _read(path, (len(SETTINGS), len(cell.seeds), *weights.shape)) if path else None
         if found is None:
-            tuned = _train(cell.heads, bank, weights, logit_scale)
-            found = {"weights": tuned.weights, "bias": tuned.bias}
+            found = _train(cell.heads, bank, weights, logit_scale)
             if path:
                 write_sealed(path, save(found))
             yield Fit(cell, **found)
@@ -88,8 +87,8 @@ def train_cells(
 
 def _train(
     heads: Sequence[HeadData], bank: Bank, weights: Float[Tensor, "k d"], logit_scale: float
-) -> Heads:
-    """Train a cell's heads at every setting: (settings, seeds, k, d)."""
+) -> dict[str, Tensor]:
+    """Train a cell's heads at every setting: weights (settings, seeds, k, d) and bias."""
     stacked = stack_heads(bank.features, heads, weights, SETTINGS[-1])
     found: list[Heads] = []
     with _one_thread():
@@ -97,7 +96,7 @@ def _train(
             config = replace(SETTINGS[0], num_steps=num_steps)
             *_, (_, _, tuned) = train(stacked, config, RATES, logit_scale)
             found += tuned
-    return Heads(*(torch.stack([getattr(h, part) for h in found]) for part in ("weights", "bias")))
+    return {part: torch.stack([getattr(h, part) for h in found]) for part in ("weights", "bias")}
 
 
 @contextmanager
