@@ -19,39 +19,26 @@ Source:
 """
 
 import argparse
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 
-from course_utils import examples, lab, strategies, text2image, zero_shot
-from course_utils.examples import Example, Splits
+from course_utils import examples, lab, zero_shot
 from course_utils.lab import Bank, Cell, Fit, Grid
 from course_utils.lab.design import CURVE, DRAWN
 from course_utils.lab.results import Part as JudgedBy
-from course_utils.runtime import (
-    DISASTERS,
-    PROFILES,
-    derive_seed,
-    read_sealed,
-    seeded,
-    write_sealed,
-    xbd_folder,
-)
-from course_utils.strategies import adaptation
-from course_utils.text2image import Generated, TextToImage
+from course_utils.runtime import DISASTERS, PROFILES, xbd_folder
 from tools import training
+from tools.lab_images import BY_SHOTS, MAKERS, TEMPLATES, Bench, Part, load_model, make_part
 from tools.training import options
 
-TEMPLATES = zero_shot.TEMPLATES["satellite"]  # the lab's
 PROFILE = PROFILES["mini"]
 RANDOM = "retrieval_random"
 SOURCES: Mapping[str, str] = MappingProxyType(  # of what an arm adds to the real images
@@ -65,15 +52,13 @@ SOURCES: Mapping[str, str] = MappingProxyType(  # of what an arm adds to the rea
 )
 ARMS = (*lab.ARMS, RANDOM)
 BASELINES = ("zero_shot", "real")  # always measured
-STRENGTH_BEFORE = 0.5  # of the way to noise, from a place before its disaster
-COPY_SIZE = 64  # pixels of augmented copies
 COLUMNS = (
     *("task", "evaluate", "arm", "generator", "shots", "pools", "seeds", "accuracy", "low", "high"),
     *("gain", "gain_low", "gain_high", "p_holm", "verdict", "steps", "learning_rate", "by_seed"),
     *("num_judged", "per_class", "fingerprint", "model", "command", "commit", "machine"),
 )
+GAIN = ("gain", "gain_low", "gain_high", "p_holm", "verdict")
 KEY = COLUMNS[:7]  # a later run replaces these rows
-_FORM = 1  # of what is kept: a new number where the making of images changes
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -83,7 +68,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = training.make_parser(__doc__, names, table=table, seeds=10)
     add = parser.add_argument
     add("--task", choices=("eurosat", DISASTERS), default="eurosat")
-    add("--evaluate", choices=JudgedBy.__args__, default="validation")
+    add("--evaluate", choices=get_args(JudgedBy), default="validation")
     add("--pools", type=int, help="1, which all seeds share, or one a seed (default)")
     add("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
     add("--shots", type=int, nargs="+", default=list(lab.SHOTS), help="real images a class")
@@ -93,41 +78,6 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if args.pools not in (1, args.seeds):
         parser.error(f"--pools is 1 or as many as seeds, {args.seeds}: got {args.pools}")
     return args
-
-
-@dataclass(frozen=True)
-class Part:
-    """Images that are made together; None is for all seeds, 0 for all shots, "" for nobody's."""
-
-    what: str
-    generator: str = ""
-    shots: int = 0
-    seed: int | None = None
-
-    def __str__(self) -> str:
-        """Name it in a line of progress."""
-        seed = "" if self.seed is None else f"seed {self.seed}"
-        shots = f"{self.shots} shots" if self.shots else ""
-        return ", ".join(filter(None, (self.what, self.generator, shots, seed)))
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """What images are made from and encoded with."""
-
-    work: Path
-    data: Splits
-    grid: Grid
-    clip: zero_shot.Clip
-    weights: Tensor  # k d
-
-    def encode(self, part: Sequence[Example]) -> Tensor:
-        """Encode images that are kept elsewhere."""
-        return zero_shot.image_features(self.clip, part, cache=self.work / "features")
-
-    def shots(self, part: Part) -> list[Example]:
-        """Give the real images that the lab's heads of a seed learn from."""
-        return lab.shots_of(self.grid, self.data.train, part.shots, part.seed)
 
 
 def set_up(args: argparse.Namespace) -> Bench:
@@ -150,9 +100,6 @@ def set_up(args: argparse.Namespace) -> Bench:
     return Bench(args.work, data, grid, clip, weights)
 
 
-# --- images -------------------------------------------------------------------------------------
-
-
 def plan_parts(args: argparse.Namespace, grid: Grid) -> list[Part]:
     """List what is to be made, the cheapest kinds first."""
     wanted = {SOURCES[arm] for arm in args.arms if arm in SOURCES}
@@ -168,189 +115,20 @@ def plan_parts(args: argparse.Namespace, grid: Grid) -> list[Part]:
     return parts
 
 
-def make_part(bench: Bench, part: Part) -> tuple[Tensor, Tensor]:
-    """Make and encode images, or read what an earlier run has kept: features and labels."""
-    path = bench.work / "parts" / f"{_key(bench, part)}.safetensors"
-    kept = read_sealed(path)
-    if kept is None:
-        made = MAKERS[part.what](bench, part)
-        labels = torch.tensor([example.label for example in made])
-        kept = save({"features": zero_shot.image_features(bench.clip, made), "labels": labels})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_sealed(path, kept)
-    found = load(kept)
-    return found["features"], found["labels"]
-
-
-def _key(bench: Bench, part: Part) -> str:
-    """Hash everything on which images and their features depend."""
-    sizes = bench.grid.per_class, bench.grid.pool_per_class
-    decisive = [_FORM, part, bench.data.phrases, TEMPLATES, sizes, bench.clip.fingerprint]
-    decisive.append(torch.__version__)
-    if part.generator:
-        names = {part.generator, teacher_of(part.generator)}
-        decisive += sorted(load_model(name).fingerprint for name in names)
-        decisive.append(load_model(part.generator).config)
-    if part.shots:
-        decisive += [shot.digest() for shot in bench.shots(part)]
-    if part.what == "adapted":
-        learning = adaptation.EPOCHS, adaptation.RANK, adaptation.LEARNING_RATE
-        decisive += [learning, adaptation.BATCH_SIZE, adaptation.EMPTY_SHARE]
-    if part.what in ("retrieved", "random"):
-        decisive += [example.digest() for example in learned_from(bench, part.generator).examples]
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()[:32]
-
-
-@cache
-def load_model(name: str, task: str = "text-to-image") -> TextToImage:
-    """Load a generator once."""
-    return text2image.load_pipeline(name, task=task, device="cpu")
-
-
-def teacher_of(name: str) -> str:
-    """Name the generator from which one of few steps was distilled; others are their own."""
-    return name.removesuffix("_few_steps")
-
-
-def draw(bench: Bench, part: Part) -> list[Example]:
-    """Draw a pool as the notebook does; that of seed 0 is the notebook's own."""
-    num = bench.grid.pool_per_class
-    prompts, labels = lab.write_prompts(bench.data.phrases, TEMPLATES, per_class=num)
-    return _drawn(load_model(part.generator), prompts, labels, seed=part.seed or 0)
-
-
-def draw_sentences(bench: Bench, part: Part) -> list[Example]:
-    """Draw what sentences say that differ."""
-    generator = seeded(derive_seed("lab", "language", part.seed))
-    told = {"per_class": bench.grid.per_class, "generator": generator, "templates": TEMPLATES}
-    prompts, labels = strategies.write_sentences(bench.data.phrases, **told)
-    return _drawn(load_model(part.generator), prompts, labels, seed=part.seed)
-
-
-def draw_guided(bench: Bench, part: Part) -> list[Example]:
-    """Draw from noised shots."""
-    return _from_images(bench, part, strategies.guide, strategies.strength_for(part.shots))
-
-
-def draw_from_before(bench: Bench, part: Part) -> list[Example]:
-    """Draw from the places of the shots before their disaster."""
-    return _from_images(bench, part, strategies.from_before, STRENGTH_BEFORE)
-
-
-def draw_adapted(bench: Bench, part: Part) -> list[Example]:
-    """Teach the shots to a generator, and draw with it, or with its student of few steps."""
-    teacher, student = (load_model(n) for n in (teacher_of(part.generator), part.generator))
-    generator = seeded(derive_seed("lab", "adapt", part.shots, part.seed))
-    taught = bench.shots(part), bench.data.phrases, TEMPLATES
-    *_, last = strategies.adapt(teacher, *taught, generator=generator, onto=student)
-    num = bench.grid.per_class
-    prompts, labels = lab.write_prompts(bench.data.phrases, TEMPLATES, per_class=num)
-    return _drawn(last.model, prompts, labels, seed=part.seed)
-
-
-def augment_shots(bench: Bench, part: Part) -> list[Example]:
-    """Copy the shots, augmented by all that changes no class."""
-    copies = lab.augmented_copies(
-        bench.shots(part),
-        lab.FAMILIES["legal"],
-        num_classes=len(bench.data.class_names),
-        num_copies=-(-bench.grid.per_class // part.shots),
-        generator=seeded(derive_seed("lab", "augmented", part.shots, part.seed)),
-        size=COPY_SIZE,
-    )
-    return list(copies.examples)
-
-
-def look_up(bench: Bench, part: Part) -> list[Example]:
-    """Take real images that the generator has learned from: the nearest to the text, or any."""
-    found = learned_from(bench, part.generator)
-    labels = torch.tensor([example.label for example in found.examples])
-    stream = None
-    if part.what == "random":
-        stream = seeded(derive_seed("lab", "retrieval", part.seed))
-    rows, labels = strategies.retrieve(
-        bench.encode(found.examples),
-        bench.weights,
-        per_class=bench.grid.per_class,
-        labels=labels if found.is_labelled else None,
-        generator=stream,
-    )
-    pairs = zip(rows.tolist(), labels.tolist(), strict=True)
-    return [replace(found.examples[row], label=label) for row, label in pairs]
-
-
-@cache
-def learned_from(bench: Bench, generator: str) -> strategies.TrainingImages:
-    """Collect what a generator has learned from, as far as it is at hand."""
-    trained_on, num = load_model(generator).trained_on, bench.grid.pool_per_class
-    found = strategies.training_images(trained_on, bench.data, per_class=num, cache=bench.work)
-    for note in found.notes:
-        training.say(f"{generator}: {note}")
-    return found
-
-
-MAKERS: Mapping[str, Callable[[Bench, Part], list[Example]]] = MappingProxyType(
-    {
-        "augmented": augment_shots,
-        "retrieved": look_up,
-        "random": look_up,
-        "guided": draw_guided,
-        "before": draw_from_before,
-        "language": draw_sentences,
-        "drawn": draw,
-        "adapted": draw_adapted,
-    }
-)
-BY_SHOTS = ("augmented", "guided", "before", "adapted")
-
-
-def _drawn(
-    model: TextToImage, prompts: Sequence[str], labels: Sequence[int], *, seed: int
-) -> list[Example]:
-    stream = text2image.generate(model, prompts, replace(model.config, seed=seed))
-    return _as_examples(stream, labels)
-
-
-def _from_images(bench: Bench, part: Part, make: Callable, strength: float) -> list[Example]:
-    model = load_model(part.generator, "image-to-image")
-    stream, labels = make(
-        model,
-        bench.shots(part),
-        bench.data.phrases,
-        TEMPLATES,
-        per_class=bench.grid.per_class,
-        strength=strength,
-        config=replace(model.config, seed=part.seed),
-    )
-    return _as_examples(stream, labels)
-
-
-def _as_examples(stream: Iterator[Generated], labels: Sequence[int]) -> list[Example]:
-    pairs = zip(labels, stream, strict=True)
-    return [Example(label, "synthetic", pixels=made.image) for label, made in pairs]
-
-
-# --- the grid -----------------------------------------------------------------------------------
-
-
 def train_grid(
     args: argparse.Namespace, bench: Bench, made: Mapping[Part, tuple[Tensor, Tensor]]
 ) -> list[Fit]:
     """Train all arms at all shots: every number of shots in its turn is the lab's few."""
     labels = torch.tensor([example.label for example in bench.data.train])
     real, fits = Bank.of(bench.encode(bench.data.train), labels), []
+    options = {"logit_scale": bench.clip.logit_scale}
     for shots in bench.grid.shots:
         here = replace(bench.grid, shots=(shots,), few=shots, num_few_seeds=len(bench.grid.seeds))
-        for is_random in (False, True):
-            bank = real
-            for part, (features, labels) in made.items():
-                if part.shots in (0, shots) and part.what != ("retrieved", "random")[not is_random]:
-                    what = "retrieved" if part.what == "random" else part.what
-                    added = {"generator": part.generator, "seed": part.seed}
-                    bank = bank.add(what, features, labels, **added)
-            options = {"logit_scale": bench.clip.logit_scale}
-            drawn = lab.draw_cells(here, bank, bench.weights, **options)
-            cells = [cell for cell in drawn if cell.shots or shots == bench.grid.shots[0]]
+        for is_random in (False, True)[: 1 + (RANDOM in args.arms)]:
+            bank = fill_bank(real, made, shots, is_random=is_random)
+            cells = lab.draw_cells(here, bank, bench.weights, **options)
+            if shots > bench.grid.shots[0]:
+                cells = [cell for cell in cells if cell.shots]
             cells = pick_cells(args.arms, cells, is_random=is_random)
             kept = args.work / "cells"
             fits += lab.train_cells(cells, bank, bench.weights, cache=kept, **options)
@@ -358,11 +136,22 @@ def train_grid(
     return fits
 
 
+def fill_bank(
+    real: Bank, made: Mapping[Part, tuple[Tensor, Tensor]], shots: int, *, is_random: bool
+) -> Bank:
+    """Add what belongs to a number of shots; retrieved images are the nearest, or any."""
+    bank, unused = real, "retrieved" if is_random else "random"
+    for part, images in made.items():
+        if part.shots in (0, shots) and part.what != unused:
+            what = "retrieved" if part.what == "random" else part.what
+            bank = bank.add(what, *images, generator=part.generator, seed=part.seed)
+    return bank
+
+
 def pick_cells(arms: Sequence[str], cells: Sequence[Cell], *, is_random: bool) -> list[Cell]:
-    """Keep the arms that are asked for; random retrieval has banks of its own."""
+    """Keep the arms that are asked for."""
     if is_random:
-        found = [replace(cell, arm=RANDOM) for cell in cells if cell.arm == "retrieval"]
-        return found if RANDOM in arms else []
+        return [replace(cell, arm=RANDOM) for cell in cells if cell.arm == "retrieval"]
     return [cell for cell in cells if cell.arm in (*BASELINES, *arms)]
 
 
@@ -382,9 +171,6 @@ def judge(args: argparse.Namespace, bench: Bench, fits: Sequence[Fit]) -> dict:
     return results.content
 
 
-# --- the table ----------------------------------------------------------------------------------
-
-
 def table_rows(
     args: argparse.Namespace, bench: Bench, content: dict
 ) -> Iterator[dict[str, object]]:
@@ -395,7 +181,7 @@ def table_rows(
         arm, generator, shots = key = tuple(entry[name] for name in ("arm", "generator", "shots"))
         here = [r for r in content["rows"] if (r["arm"], r["generator"], r["shots"]) == key]
         is_baseline = key == ("zero_shot", "", 0) or arm == "real"
-        gained = {} if is_baseline else {n: entry[n] for n in COLUMNS[10:15]}
+        gained = {} if is_baseline else {n: entry[n] for n in GAIN}
         yield {
             **{"task": args.task, "evaluate": args.evaluate, "arm": arm, "generator": generator},
             **{"shots": shots, "pools": pools_of(args, arm), "seeds": len(here)},
