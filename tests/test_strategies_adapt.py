@@ -167,3 +167,18 @@ def test_shots_that_fit_no_phrase_are_refused(model, monkeypatch, shots, said):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=said):
         list(adapt(model, shots, PHRASES[:1], TEMPLATES, generator=seeded(0)))
+
+
+def test_what_was_learned_is_kept_and_read_again(model, tmp_path):
+    first = run(model, root=tmp_path)[-1].model
+    (path,) = tmp_path.iterdir()
+    again = run(model, root=tmp_path)
+    assert [(step.step, step.total) for step in again] == [(4, 4)]
+    assert again[0].model.fingerprint == first.fingerprint
+    assert all(
+        torch.equal(value, weights(first)[k]) for k, value in weights(again[0].model).items()
+    )
+    path.write_bytes(path.read_bytes()[:-40])
+    assert len(run(model, root=tmp_path)) == 4
+    assert len(run(model, root=tmp_path)) == 1
+    assert len(run(model, root=tmp_path, seed=1)) == 4

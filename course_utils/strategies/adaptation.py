@@ -6,10 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +20,7 @@ from course_utils.diffusion import mix, v_from_x0_eps
 from course_utils.diffusion.inputs import check_number
 from course_utils.examples import Example
 from course_utils.images import to_model
+from course_utils.runtime import read_sealed, write_sealed
 from course_utils.strategies.guidance import pixels_for
 from course_utils.text2image import TextToImage
 from course_utils.text2image.drawing import telling
@@ -39,7 +43,7 @@ class AdaptStep:
 
     step: int
     total: int
-    loss: float
+    loss: float  # NaN where what was learned is read from the cache, in one step
     model: TextToImage | None = None
 
 
@@ -71,6 +75,7 @@ def adapt(
     generator: torch.Generator,
     epochs: int = EPOCHS,
     onto: TextToImage | None = None,
+    root: Path | None = None,
 ) -> Iterator[AdaptStep]:
     r"""Fine-tune a generator on a few real images by low-rank matrices, leaving it as it was.
 
@@ -91,6 +96,7 @@ def adapt(
         generator: draws first matrices, order, views, noise and sentences.
         epochs: how often each shot is seen.
         onto: which model gets the change; None is ``model``.
+        root: folder where A and B are kept, to be read by later calls; None keeps nothing.
 
     Yields:
         A record a step; the last one has the new model, whose fingerprint says on what it learned.
@@ -110,10 +116,15 @@ def adapt(
         )
     onto = onto or model
     _check_alike(model, onto)
-    nets = {part: _with_matrices(model, part, generator) for part in _PARTS}
-    weights = [w for net in nets.values() for w in net.parameters() if w.requires_grad]
-    optimizer = torch.optim.AdamW(weights, LEARNING_RATE, weight_decay=0.0)
+    what = _describe(model, shots, [*phrases, *templates], epochs, generator)
+    nets = nn.ModuleDict({part: _with_matrices(model, part, generator) for part in _PARTS})
+    learned = {name: w for name, w in nets.named_parameters() if w.requires_grad}
     total = epochs * math.ceil(len(shots) / BATCH_SIZE)
+    path = root and Path(root) / f"adapted-{what[:32]}.safetensors"
+    if path and _recall(path, learned):
+        yield AdaptStep(total, total, math.nan, _changed(onto, nets, what))
+        return
+    optimizer = torch.optim.AdamW(learned.values(), LEARNING_RATE, weight_decay=0.0)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     lesson = _prepare(model, shots, phrases, templates)
     orders = (torch.randperm(len(shots), generator=generator) for _ in range(epochs))
@@ -124,11 +135,39 @@ def adapt(
         loss.backward()
         optimizer.step()
         falling.step()
-        made = None
-        if step == total:
-            what = [model.fingerprint, *(shot.digest() for shot in shots), *phrases, *templates]
-            made = _changed(onto, nets, f"{what} {epochs} {generator.initial_seed()}")
-        yield AdaptStep(step, total, loss.item(), made)
+        if step < total:
+            yield AdaptStep(step, total, loss.item())
+    if path:
+        write_sealed(path, save({name: w.detach() for name, w in learned.items()}))
+    yield AdaptStep(total, total, loss.item(), _changed(onto, nets, what))
+
+
+def _describe(
+    model: TextToImage,
+    shots: Sequence[Example],
+    words: Sequence[str],
+    epochs: int,
+    generator: torch.Generator,
+) -> str:
+    """Hash everything on which A and B depend."""
+    settings = (epochs, RANK, LEARNING_RATE, BATCH_SIZE, EMPTY_SHARE, _PARTS, torch.__version__)
+    about = [model.fingerprint, settings, *words, *((s.digest(), s.label) for s in shots)]
+    state = generator.get_state().numpy().tobytes()
+    return hashlib.sha256(repr(about).encode() + state).hexdigest()
+
+
+@torch.no_grad()
+def _recall(path: Path, learned: dict[str, Tensor]) -> bool:
+    """Read A and B of all layers from a file of the cache, if it has just these."""
+    try:
+        found = load(read_sealed(path) or b"")
+    except SafetensorError:
+        return False
+    if {n: w.shape for n, w in found.items()} != {n: w.shape for n, w in learned.items()}:
+        return False
+    for name, weight in learned.items():
+        weight.copy_(found[name])
+    return True
 
 
 def _with_matrices(model: TextToImage, part: str, generator: torch.Generator) -> nn.Module:
@@ -163,7 +202,7 @@ def _prepare(
 
 def _loss(
     model: TextToImage,
-    nets: dict[str, nn.Module],
+    nets: nn.ModuleDict | dict[str, nn.Module],
     x0: Float[Tensor, "b c h w"],
     sentences: Sequence[str],
     generator: torch.Generator,
@@ -200,7 +239,7 @@ def _check_alike(model: TextToImage, onto: TextToImage) -> None:
 
 
 @torch.no_grad()
-def _changed(onto: TextToImage, nets: dict[str, nn.Module], what: str) -> TextToImage:
+def _changed(onto: TextToImage, nets: nn.ModuleDict, what: str) -> TextToImage:
     """Copy a model's two networks, add BA to each changed layer, and say so in its name."""
     parts = dict(onto.pipeline.components)
     for part, net in nets.items():
