@@ -30,7 +30,7 @@ from course_utils.lab.design import (
 )
 from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
 from course_utils.lab.looking import preview, turned
-from course_utils.lab.notes import commit, read_answer, read_prediction, versions
+from course_utils.lab.notes import called, commit, read_answer, read_prediction, versions
 from course_utils.lab.report import (
     answer,
     arm_label,
@@ -81,6 +81,7 @@ __all__ = [
     "apply_dial",
     "arm_label",
     "augmented_copies",
+    "called",
     "choose_settings",
     "classify",
     "commit",

@@ -82,6 +82,11 @@ def count_words(answer: str) -> int:
     return len(words) + math.ceil(wide / 2)
 
 
+def called(name: str, stand_in_for: str | None) -> str:
+    """Name data or a model, and what it stands in for, wherever results are shown."""
+    return text("lab.stand_in", name=name, other=stand_in_for) if stand_in_for else name
+
+
 def versions() -> dict[str, str]:
     """Name the versions of Python and of the packages that decide numbers."""
     report = environment_report()
