@@ -21,8 +21,8 @@ def no_hook(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
-def test_a_predicted_curve_is_kept_as_it_was_written():
-    told, said = lab.read_prediction({1: 12, 4: -3.5, 64: np.float64(0)}, SHOTS)
+def test_a_predicted_curve_is_kept_as_it_was_written(no_hook):
+    told, said = lab.read_prediction({1: 12, 4: -3.5, 64: np.int64(0)}, SHOTS)
     assert told == [{"shots": 1, "gain": 12}, {"shots": 4, "gain": -3.5}, {"shots": 64, "gain": 0}]
     assert all(type(each["gain"]) is float for each in told)
     assert said == []

@@ -30,7 +30,11 @@ HELPS = curve(dict.fromkeys(REAL, 0.15))
 HURTS = curve(dict.fromkeys(REAL, -0.15), retrieval=-0.15, alone=-0.2)
 TURNS = curve({1: 0.2, 4: 0.03, 64: -0.15}, retrieval=0.03, alone=0.03)
 NOTHING = curve(dict.fromkeys(REAL, 0.0), retrieval=0.0, alone=0.0, num_test=1000)
-RETRIEVAL = "In place of the drawings, as many of the images that the generator was trained on: for"
+MIXED = "By the number of real images a class that they are added to, drawings of"
+RETRIEVAL = (
+    "In place of the drawings, as many of the images that the generator was trained on, again by "
+    "the number of real images a class: for"
+)
 ALONE = (
     "Without any real image, zero-shot CLIP is right in 40.0 % of cases, and a classifier of "
     "drawings alone in"
@@ -43,17 +47,16 @@ ALONE = (
         (
             HELPS,
             [
-                "Added to real images, drawings of blind helped at 1, 4 and 64 (+15.0 points); "
+                f"{MIXED} blind helped at 1, 4 and 64 (+15.0 points); "
                 "seen helped at 1, 4 and 64 (+15.0 points).",
                 f"{ALONE} 60.0 % with blind (helped) and 60.0 % with seen (helped).",
-                f"{RETRIEVAL} blind better at 1, 4 and 64 real images a class; seen better at 1, "
-                "4 and 64 real images a class.",
+                f"{RETRIEVAL} blind better at 1, 4 and 64; seen better at 1, 4 and 64.",
             ],
         ),
         (
             HURTS,
             [
-                "Added to real images, drawings of blind hurt at 1, 4 and 64 (-15.0 points); "
+                f"{MIXED} blind hurt at 1, 4 and 64 (-15.0 points); "
                 "seen hurt at 1, 4 and 64 (-15.0 points).",
                 f"{ALONE} 20.0 % with blind (hurt) and 20.0 % with seen (hurt).",
                 f"{RETRIEVAL} blind worse at 1, 4 and 64; seen worse at 1, 4 and 64.",
@@ -62,7 +65,7 @@ ALONE = (
         (
             TURNS,
             [
-                "Added to real images, drawings of blind helped at 1 (+20.0 points), hurt at 64 "
+                f"{MIXED} blind helped at 1 (+20.0 points), hurt at 64 "
                 "(-15.0 points) and left it open at 4 (+3.0 points); seen helped at 1 (+20.0 "
                 "points), hurt at 64 (-15.0 points) and left it open at 4 (+3.0 points).",
                 f"{ALONE} 43.0 % with blind (cannot tell) and 43.0 % with seen (cannot tell).",
@@ -72,9 +75,8 @@ ALONE = (
         (
             NOTHING,
             [
-                "Added to real images, drawings of blind made no difference larger than 2 points "
-                "at 1, 4 and 64 (+0.0 points); seen made no difference larger than 2 points at 1, "
-                "4 and 64 (+0.0 points).",
+                f"{MIXED} blind made no difference larger than 2 points "
+                "at 1, 4 and 64; seen made no difference larger than 2 points at 1, 4 and 64.",
                 f"{ALONE} 40.0 % with blind (no difference larger than 2 points) and 40.0 % with "
                 "seen (no difference larger than 2 points).",
                 f"{RETRIEVAL} blind the same at 1, 4 and 64; seen the same at 1, 4 and 64.",
@@ -96,9 +98,7 @@ def test_sentences_without_their_arms_are_left_out():
     zero = {("zero_shot", "", 0): 0.4}
     assert lab.answer(make_results(zero), smallest=0.02) == []
     some = make_results({**zero, ("real", "", 4): 0.5, ("real+synthetic", SEEN, 4): 0.8})
-    assert lab.answer(some, smallest=0.02) == [
-        "Added to real images, drawings of seen helped at 4 (+30.0 points)."
-    ]
+    assert lab.answer(some, smallest=0.02) == [f"{MIXED} seen helped at 4 (+30.0 points)."]
     one = curve(dict.fromkeys(REAL, 0.15), num_seeds=1)  # no verdict, so nothing is claimed
     said = lab.answer(one, smallest=0.02)
     assert said[0].endswith(
