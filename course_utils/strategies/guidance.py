@@ -150,4 +150,4 @@ def _draw(
 def pixels_for(image: Example, config: GenerationConfig) -> np.ndarray:
     """Scale and crop an image to what the model draws."""
     size = (config.width, config.height)
-    return np.asarray(ImageOps.fit(image.load(), size, Image.Resampling.BICUBIC))
+    return np.array(ImageOps.fit(image.load(), size, Image.Resampling.BICUBIC))

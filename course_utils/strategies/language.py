@@ -100,11 +100,11 @@ def _imagine(phrase: str, rng: np.random.Generator) -> list[mini_earth.Sight]:
     sight = mini_earth.Sight
     return [
         *(sight(str(rng.choice(AFTERMATHS[event]))) for event in events),
-        sight(str(rng.choice(_LINES)), float(rng.uniform(180)), is_line=True),
+        sight(str(rng.choice(_LINES)), float(rng.uniform(0, 180)), is_line=True),
         sight(f"mostly {first} with {second}"),
-        sight(f"{second} at {{}}", float(rng.uniform(360))),
+        sight(f"{second} at {{}}", float(rng.uniform(0, 360))),
         sight(str(rng.choice(_TEXTURES))),
         sight(str(rng.choice(_CONTRASTS))),
         sight(str(rng.choice(_TONES))),
-        sight("brighter at {}", float(rng.uniform(360))),
+        sight("brighter at {}", float(rng.uniform(0, 360))),
     ]
