@@ -40,11 +40,11 @@ PLAIN = """
     truncation_strategy
     approximate block_type clean hf_pooler_type hf_proj_type interpolation language mode pool_type
     pos_embed_type proj_type reduction_mask resize_mode timm_model_name timm_pool timm_proj
-    tokenizer_mode
+    tokenizer_mode dense_act_fn feed_forward_proj
 """  # of diffusers, of transformers, of open_clip
 NOTES = """
     _name_or_path name_or_path hf_tokenizer_name special_tokens_map_file _commit_hash id2label
-    chat_template added_tokens_decoder
+    chat_template added_tokens_decoder prefix
 """  # that nothing follows: where a model came from, what its classes and tokens are called
 IMAGES = "(CLIP|Siglip|ViT)(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
 WORDS = {

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
-from course_utils.hub import ArtifactError, check_model, locate
+from course_utils.hub import ArtifactError, choose_weights, locate, read_settings, refuse_pointer
 from course_utils.runtime import pick_device
 from course_utils.texts import text
 from course_utils.zero_shot.folders import LOCAL, quiet
 
+_READ = ("config", "generation_config", "tokenizer_config", "special_tokens_map")  # .json
 Writer = Callable[..., list[str]]  # words, how many, generator= -> different sentences
 _MAX_TOKENS = 32  # of a sentence
 _SPARE = 1.25  # sentences drawn for each that is wanted: He et al. draw 250 and keep 200
@@ -46,13 +48,13 @@ def load_writer(
     """
     try:
         root = locate(name, models=models, remote=remote).root
-        check_model(root)
+        _look_over(root)
         with quiet():
             net = transformers.T5ForConditionalGeneration.from_pretrained(
                 root, use_safetensors=True, **LOCAL
             )
             tokenizer = transformers.T5TokenizerFast.from_pretrained(root, **LOCAL)
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, OSError, SafetensorError) as error:
         if remote:
             said = text("strategies.no_writer", name=name, reason=str(error).splitlines()[0])
             warnings.warn(said, stacklevel=2)
@@ -75,3 +77,12 @@ def load_writer(
         return [sentence for sentence in different if sentence][:num] or [words]
 
     return write
+
+
+def _look_over(root: Path) -> None:
+    """Refuse a folder that leads elsewhere, or whose weights are no safetensors."""
+    for name in (f"{part}.json" for part in _READ):
+        if (root / name).is_file():
+            read_settings(root, name)
+    for path in choose_weights(root.glob("*.safetensors"), "model", "*"):
+        refuse_pointer(path, path.name)
