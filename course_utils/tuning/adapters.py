@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:  # it takes a second to import
-    from peft import PeftModel
+    from peft import LoraModel
 
 
-def add_adapters(net: nn.Module, run: Callable[[], object], *, rank: int, seed: int) -> "PeftModel":
+def add_adapters(net: nn.Module, run: Callable[[], object], *, rank: int, seed: int) -> "LoraModel":
     r"""Put a low-rank adapter beside each layer that a forward pass goes through.
 
     $$W' = W + B A, \quad A \in \mathbb R^{r \times d_{\text{in}}},\ B = 0 \text{ at first}$$
@@ -32,13 +32,13 @@ def add_adapters(net: nn.Module, run: Callable[[], object], *, rank: int, seed: 
     Source:
         Hu et al. 2022 (arXiv:2106.09685), eq. 3, as in the library peft; $\alpha = r$.
     """
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, LoraModel
 
     names = _layers_on_the_way(net, run)
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_peft_model(net, config)
+        return LoraModel(net, config, "default")
 
 
 def _layers_on_the_way(net: nn.Module, run: Callable[[], object]) -> list[str]:
