@@ -4,16 +4,18 @@ import itertools
 import json
 import multiprocessing
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tiny_models  # loads what every process needs, once for all
 import torch
+from lab_world import HEADER, shorten
 
 from course_utils import examples, lab, runtime, text2image, zero_shot
-from course_utils.tuning import TuneConfig
 
 CLASSES = ("river", "forest")
 
@@ -27,6 +29,7 @@ def write_models(root: Path) -> None:
 def run_lab(models: Path, archive: Path, cache: Path, out: Path) -> None:
     """Do all that notebook 07 does with caches, and read an archive too."""
     torch.set_num_threads(1)
+    shorten(pytest.MonkeyPatch())  # in a process of its own
     profile = replace(runtime.Profile(), shots=1, num_test=8)
     examples.loading._NUM_VALIDATION = 2
     data = examples.load_examples(
@@ -44,15 +47,26 @@ def run_lab(models: Path, archive: Path, cache: Path, out: Path) -> None:
         for label, made in zip(labels, drawn, strict=True)
     ]
     seen = [replace(each, label=i % 2) for i, each in enumerate(unpacked.examples)]
-    parts = (data.train, pool, seen, data.test)
-    *bank, test = (zero_shot.image_features(clip, part, cache=cache) for part in parts)
-    arms = lab.draw_arms(data.train, pool, lab.Budget(1, 24, (0, 1)), seen=seen)
-    *_, last = lab.run_arms(
-        arms, torch.cat(bank), weights, TuneConfig(20, 0.1, 4), test=test, logit_scale=10.0
+    given = (data.train, pool, seen, data.validation, data.test)
+    real, *added, validation, test = (
+        zero_shot.image_features(clip, part, cache=cache) for part in given
     )
-    header = dict.fromkeys(("profile", "data", "model", "generator", "stand_ins"), "")
-    results = lab.tabulate(arms, last.predictions, data, shots=1, header=header)
+    bank = lab.Bank.of(real, labels_of(data.train))
+    for what, features, part in zip(("drawn", "retrieved"), added, (pool, seen), strict=True):
+        bank = bank.add(what, features, labels_of(part), generator="net")
+    grid = lab.Grid(("net",), shots=(1,), seeds=(0, 1), per_class=12, few=1)
+    cells = lab.draw_cells(grid, bank, weights, logit_scale=10.0)
+    heads = {"logit_scale": 10.0, "cache": cache / "heads"}
+    fits = list(lab.train_cells(cells, bank, weights, **heads))
+    exam = lab.set_exam((validation, data.validation), (test, data.test))
+    chosen = lab.choose_settings(fits, validation, exam.labels("choose"))
+    results = lab.tabulate(grid, fits, chosen, exam, data.class_names, header=HEADER)
     lab.save_results(results, out)
+
+
+def labels_of(part: Sequence[examples.Example]) -> torch.Tensor:
+    """Collect the labels."""
+    return torch.tensor([example.label for example in part])
 
 
 def outcome(cache: Path, out: Path) -> tuple[list, dict[str, bytes]]:

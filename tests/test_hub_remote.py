@@ -455,10 +455,15 @@ def test_only_the_small_profile_stays_off_the_network(tmp_path, monkeypatch):
     assert {name for name, run in runs.items() if run.remote} == {"t4", "full"}
     for name in ("t4", "full"):
         profile, artifact = runs[name].profile, read_lock()[runs[name].profile.generator]
-        assert artifact.name == profile.pool_generator == "text2earth"
+        assert artifact.name == "text2earth"
+        assert profile.pool_generators == ("text2earth",)
         assert artifact.settings["num_sample_steps"] == 50
     assert runs["mini"].profile.generator == "small_text2image"
-    assert runs["mini"].profile.pool_generator == "small_text2image_few_steps"
+    assert runs["mini"].profile.pool_generators == (
+        "small_text2image_few_steps",  # has never seen EuroSAT
+        "small_text2image_eurosat_few_steps",
+    )
+    assert set(runs["mini"].profile.pool_generators) <= set(read_lock())
 
 
 def test_the_generator_of_a_large_profile_says_loudly_that_it_is_replaced(tmp_path, monkeypatch):

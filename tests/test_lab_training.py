@@ -270,8 +270,7 @@ def test_test_features_with_nan_are_said(fits):
         judge(fits[0], exam_of(make_data(), test=spoiled))
 
 
-def test_a_head_that_learns_nothing_new_from_a_second_seed_is_the_same(bank):
-    """Seeds beside each other do not touch each other."""
+def test_seeds_beside_each_other_do_not_touch_each_other(bank):
     head = HeadData(torch.arange(6), bank.labels[:6], seed=1)
     pair = lab.Cell("real", "", 2, (0, 1), (head, replace(head, seed=2)))
     alone = lab.Cell("real", "", 2, (0,), (head,))

@@ -254,7 +254,7 @@ def test_what_is_no_seed_is_refused_before_any_work(seed, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     takers = {
         "seeded": lambda: runtime.seeded(seed),
-        "Budget": lambda: lab.Budget(1, 4, (0, seed)),
+        "plan_grid": lambda: lab.plan_grid(runtime.Profile(), None, seed=seed),
         "GenerationConfig": lambda: text2image.GenerationConfig(seed=seed),
         "make_scene": lambda: mini_earth.make_scene("forest", mini_earth.TEST_STYLE, seed=seed),
         "sample_views": lambda: next(
@@ -276,11 +276,14 @@ def test_what_is_no_seed_is_refused_before_any_work(seed, monkeypatch):
 def test_numbers_from_0_to_63_bits_are_seeds_also_those_of_numpy(seed, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_OUT", str(tmp_path))
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    part = tuple(examples.Example(0, "real", pixels=pixels) for _ in range(2))
+    data = examples.Splits(part, part, part, ("a",), ("a",), "a test")
     found = [
         runtime.check_seed(seed),
         runtime.seeded(seed).initial_seed(),
         runtime.setup(seed=seed).seed,
-        lab.Budget(1, 4, (seed,)).seeds[0],
+        lab.plan_grid(runtime.Profile(num_seeds=1), data, seed=seed).seeds[0],
         text2image.GenerationConfig(seed=seed).seed,
         mini_earth.make_scene("forest", mini_earth.TEST_STYLE, seed=seed).seed,
     ]

@@ -26,6 +26,7 @@ from course_utils.lab.design import (
     draw_rows,
     plan_grid,
     shots_of,
+    with_generators,
     write_prompts,
 )
 from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
@@ -106,6 +107,7 @@ __all__ = [
     "turned",
     "validation_accuracies",
     "versions",
+    "with_generators",
     "write_prompts",
     "write_report",
     "write_summary",

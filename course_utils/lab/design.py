@@ -99,6 +99,25 @@ def plan_grid(profile: Profile, data: Splits, *, seed: int) -> Grid:
     )
 
 
+def with_generators(grid: Grid, names: Sequence[str], left_out: Mapping[str, object]) -> Grid:
+    """Give the grid of the generators that could be loaded; the others are named in its notes.
+
+    Args:
+        grid: from `plan_grid`.
+        names: those that draw.
+        left_out: the reasons, by the names of those that do not.
+
+    Raises:
+        ValueError: none is left.
+    """
+    reasons = [
+        text("lab.generator_missing", name=name, reason=why) for name, why in left_out.items()
+    ]
+    if not names:
+        raise ValueError(f"there is no generator left to draw with. {' '.join(reasons)}")
+    return replace(grid, generators=tuple(names), notes=(*grid.notes, *reasons))
+
+
 Source = tuple[str, str, int | None]  # what images are, their generator, the seed that they are of
 
 

@@ -3,6 +3,7 @@
 import math
 import subprocess
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 from course_utils.runtime import PACKAGES, environment_report, repo_root
 from course_utils.texts import text
@@ -11,8 +12,8 @@ ANSWER_WORDS = (60, 250)  # at least, at most
 
 
 def read_prediction(
-    gains: Mapping[int, float | None] | None, shots: Sequence[int]
-) -> tuple[list[dict[str, float]], list[str]]:
+    gains: Mapping[int, float | int | None] | None, shots: Sequence[int]
+) -> tuple[list[dict[str, float | int]], list[str]]:
     """Read a predicted curve: the gain in points at each number of real images a class.
 
     Args:
@@ -38,7 +39,7 @@ def read_prediction(
             raise ValueError(f"prediction: expected numbers of shots among {known}, got {num!r}")
         if gain is None or gain is ...:
             continue
-        is_number = isinstance(gain, int | float) and not isinstance(gain, bool)
+        is_number = isinstance(gain, Real) and not isinstance(gain, bool)
         if not is_number or not math.isfinite(gain) or abs(gain) > 100:
             raise ValueError(
                 f"prediction at {num} shots: expected points from -100 to 100, such as -3 or 5.5, "

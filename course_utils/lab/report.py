@@ -55,7 +55,9 @@ def _is_baseline(entry: Mapping) -> bool:
     return entry["arm"] in ("zero_shot", "real")
 
 
-def _word(word: str) -> str:
+def _word(word: str, smallest: float | None = None) -> str:
+    if smallest is not None and word == VERDICTS[2]:
+        return text("verdict.not_larger", smallest=f"{100 * smallest:g}")
     return text(f"verdict.{word}") if word else text("verdict.none")
 
 
@@ -85,7 +87,7 @@ def answer(results: Results, *, smallest: float) -> list[str]:
                 "answer.alone_one",
                 generator=e["generator"],
                 accuracy=f"{100 * e['accuracy']:.1f}",
-                verdict=_word(e["verdict"]),
+                verdict=_word(e["verdict"], smallest),
             )
             for e in alone
         ]
