@@ -23,6 +23,7 @@ CLASSES = ("river", "forest", "beach")
 GENERATORS = ("tiny_few_steps", "other")
 CONFIG = GenerationConfig(num_sample_steps=4, height=16, width=16)
 load_pipeline = text2image.load_pipeline
+pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 32 tokens")  # of the tiny models
 
 
 def pictures(num: int, *, seed: int, before: bool = False) -> tuple[Example, ...]:
@@ -80,6 +81,8 @@ def tiny(models, monkeypatch) -> dict[str, object]:
         return strategies.TrainingImages(tuple(found), is_known, (f"sample, {len(labels)}",))
 
     given = {"data": DATA}
+    for place in (lab_images, measure_lab):
+        monkeypatch.setattr(place, "TEMPLATES", ("a {}.", "one {}."))
     monkeypatch.setattr(examples, "load_lab", lambda *_, **__: given["data"])
     monkeypatch.setattr(text2image, "load_pipeline", load)
     monkeypatch.setattr(strategies, "training_images", learned)
