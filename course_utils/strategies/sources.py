@@ -47,9 +47,9 @@ def training_images(
 ) -> TrainingImages:
     """Collect real images or renders that a generator has learned from, offline.
 
-    A generator that has seen a labelled data set of the lock gives its images of the data set's
-    classes (`examples.load_seen`). One that has not has seen photographs of UC Merced and renders
-    of ``mini_earth.TRAIN_STYLES``: the gallery that ships, and renders of the same kind. Both are
+    A generator that has seen labelled images of the data set's classes gives these
+    (`examples.load_seen`). All small ones have seen photographs of UC Merced and renders of
+    ``mini_earth.TRAIN_STYLES``: else the gallery that ships, and renders of the same kind. Both are
     samples, and the notes say so.
 
     Args:
@@ -63,16 +63,16 @@ def training_images(
     Returns:
         The images, whether their labels are known, and what must be said beside every result.
     """
-    if trained_on is not None:
-        seen, notes = load_seen(data, trained_on, per_class=per_class, models=models)
-        return TrainingImages(seen, True, notes)
+    seen, said = load_seen(data, trained_on, per_class=per_class, models=models)
+    if seen:
+        return TrainingImages(seen, True, said)
     is_known = set(data.class_names) <= {*mini_earth.SCENE_CLASSES, *mini_earth.DISASTERS}
     names = data.class_names if is_known else mini_earth.SCENE_CLASSES
     jobs = [(name, i) for i in range(per_class if is_known else _NUM_PLACES) for name in names]
     pixels = _rendered(jobs, cache, progress)
     labels = [names.index(name) if is_known else 0 for name, _ in jobs]
     renders = [Example(y, "real", pixels=x) for y, x in zip(labels, pixels, strict=True)]
-    notes = (text("strategies.renders", num=f"{len(renders):,}"),)
+    notes = (*said, text("strategies.renders", num=f"{len(renders):,}"))
     if is_known:
         return TrainingImages(tuple(renders), True, notes)
     gallery = read_folder(hub.locate("ucmerced_gallery", models=models).root).examples
