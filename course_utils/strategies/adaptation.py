@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -124,22 +124,30 @@ def adapt(
     if path and _recall(path, learned):
         yield AdaptStep(total, total, math.nan, _changed(onto, nets, what))
         return
-    optimizer = torch.optim.AdamW(learned.values(), LEARNING_RATE, weight_decay=0.0)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
     lesson = _prepare(model, shots, phrases, templates)
     orders = (torch.randperm(len(shots), generator=generator) for _ in range(epochs))
     batches = (rows for order in orders for rows in order.split(BATCH_SIZE))
-    for step, rows in enumerate(batches, start=1):
-        loss = _loss(model, nets, *lesson.draw(rows, generator), generator)
+    losses = (_loss(model, nets, *lesson.draw(rows, generator), generator) for rows in batches)
+    for step, loss in enumerate(_descend(learned.values(), losses, total), start=1):
+        if step < total:
+            yield AdaptStep(step, total, loss)
+    if path:
+        write_sealed(path, save({name: w.detach() for name, w in learned.items()}))
+    yield AdaptStep(total, total, loss, _changed(onto, nets, what))
+
+
+def _descend(
+    weights: Iterable[Tensor], losses: Iterable[Float[Tensor, ""]], total: int
+) -> Iterator[float]:
+    """Take a step of AdamW for each loss; the rate falls to zero along a cosine."""
+    optimizer = torch.optim.AdamW(weights, LEARNING_RATE, weight_decay=0.0)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    for loss in losses:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         falling.step()
-        if step < total:
-            yield AdaptStep(step, total, loss.item())
-    if path:
-        write_sealed(path, save({name: w.detach() for name, w in learned.items()}))
-    yield AdaptStep(total, total, loss.item(), _changed(onto, nets, what))
+        yield loss.item()
 
 
 def _describe(

@@ -77,7 +77,8 @@ def guide(
     """
     starts = [(shot.label, shot) for shot in shots]
     prompts, images, labels = _in_turn(starts, phrases, templates, per_class)
-    return _draw(model, prompts, images, strength, config or model.config, root), labels
+    options = {"strength": strength, "config": config or model.config, "root": root}
+    return _draw(model, prompts, images, **options), labels
 
 
 def from_before(
@@ -105,7 +106,8 @@ def from_before(
         )
     starts = [(example.label, example.before) for example in examples]
     prompts, images, labels = _in_turn(starts, phrases, templates, per_class)
-    return _draw(model, prompts, images, strength, config or model.config, root), labels
+    options = {"strength": strength, "config": config or model.config, "root": root}
+    return _draw(model, prompts, images, **options), labels
 
 
 def _in_turn(
@@ -137,6 +139,7 @@ def _draw(
     model: TextToImage,
     prompts: Sequence[str],
     images: Sequence[Example],
+    *,
     strength: float,
     config: GenerationConfig,
     root: Path | None,
