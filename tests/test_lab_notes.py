@@ -90,6 +90,12 @@ def test_an_answer_is_kept_whole_and_its_length_is_said_in_one_sentence(
     assert lab.read_answer(answer) == (kept, [said] if said else [])
 
 
+def test_half_a_letter_does_not_keep_an_answer_from_being_saved(no_hook):
+    kept, _ = lab.read_answer("It helped \ud83d.")
+    assert kept == "It helped ?."
+    assert kept.encode()
+
+
 def test_an_answer_that_is_no_text_is_said(no_hook):
     with pytest.raises(ValueError, match="answer: expected a text, got list"):
         lab.read_answer(["It", "helped."])

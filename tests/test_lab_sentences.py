@@ -106,6 +106,14 @@ def test_sentences_without_their_arms_are_left_out():
     )
 
 
+def test_one_seed_says_nothing_of_retrieval():
+    results = curve({1: 0.2, 4: 0.2, 64: 0.2}, retrieval=0.15, num_seeds=1)
+    assert not any(
+        "the images that the generator was trained on" in said
+        for said in lab.answer(results, smallest=0.02)
+    )
+
+
 def test_many_comparisons_of_retrieval_are_corrected_together(monkeypatch):
     families = []
 

@@ -57,7 +57,7 @@ class Grid:
 
 
 def plan_grid(profile: Profile, data: Splits, *, seed: int) -> Grid:
-    """Fit the protocol to a data set; ``seed`` is the first of the seeds.
+    """Fit the protocol to a data set; ``seed`` is the first of the seeds; 0 follows the largest.
 
     Raises:
         ValueError: under two test images, with which no interval can be told; so many classes that
@@ -91,7 +91,7 @@ def plan_grid(profile: Profile, data: Splits, *, seed: int) -> Grid:
     return Grid(
         generators=profile.pool_generators,
         shots=shots,
-        seeds=tuple(check_seed(seed + k, "seeds") for k in range(profile.num_seeds)),
+        seeds=tuple((seed + k) % 2**63 for k in range(profile.num_seeds)),  # all fit a table
         pool_per_class=pool,
         per_class=max(1, pool // 2),
         few=min(FEW, shots[-1]),

@@ -64,7 +64,7 @@ def read_answer(answer: str | None) -> tuple[str, list[str]]:
         answer = ""
     if not isinstance(answer, str):
         raise ValueError(f"answer: expected a text, got {type(answer).__name__}")
-    answer = answer.strip()
+    answer = answer.encode(errors="replace").decode().strip()  # halves of letters cannot be saved
     num = count_words(answer)
     least, most = ANSWER_WORDS
     if not answer:

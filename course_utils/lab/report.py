@@ -116,11 +116,12 @@ def _said_of(summary: Sequence[Mapping], arm: str, generator: str, smallest: flo
 def _retrieval(results: Results, names: Sequence[str], smallest: float) -> list[str]:
     """Say for each generator at which shots its training images beat its drawings, or lost.
 
-    The p-values of all these comparisons are corrected together.
+    The p-values of all these comparisons are corrected together; one seed says nothing.
     """
     keys = {(e["arm"], e["generator"], e["shots"]) for e in results.content["summary"]}
     found = sorted(key for key in keys if key[0] == "retrieval" and (QUESTION, *key[1:]) in keys)
-    gains = {key[1:]: paired(results, key, (QUESTION, *key[1:])) for key in found}
+    pairs = {key[1:]: differences_of(results, key, (QUESTION, *key[1:])) for key in found}
+    gains = {key: crossed_interval(some) for key, some in pairs.items() if len(some) > 1}
     p = dict(zip(gains, holm([p_value(gain) for gain in gains.values()]), strict=True))
     said = []
     for name in names:

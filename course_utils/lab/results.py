@@ -2,8 +2,10 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -67,7 +69,8 @@ def set_exam(
             is not looked at.
 
     Raises:
-        ValueError: another part; not one feature row an example.
+        ValueError: another part; not one feature row an example; too few validation images for two
+            halves.
     """
     if evaluate not in get_args(Part):
         raise ValueError(f"evaluate: expected one of {', '.join(get_args(Part))}, got {evaluate!r}")
@@ -78,6 +81,11 @@ def set_exam(
         return Exam(validation, test)
     features, examples = validation
     parts = halves(torch.tensor([example.label for example in examples]))
+    if not parts[0].any() or parts[1].sum() < 2:
+        raise ValueError(
+            "evaluate='validation' lets one half of the validation images choose and two or more "
+            f"others judge, but of {len(examples)} no class has images enough: add some"
+        )
     return Exam(*((features[half], [examples[i] for i in half.nonzero()[:, 0]]) for half in parts))
 
 
@@ -118,7 +126,7 @@ def tabulate(
     """
     (features, examples), labels = exam.judge, exam.labels("judge")
     cells, rows, hits, tables = [fit.cell for fit in fits], [], {}, []
-    names = [example_name(example, class_names) for example in examples]
+    names = image_names(examples, class_names)
     for fit, setting in zip(fits, chosen, strict=True):
         shares = fit.logits(features, setting).softmax(-1)
         guesses = shares.argmax(-1)
@@ -135,12 +143,29 @@ def tabulate(
         "summary": summarize(cells, hits, smallest=grid.smallest),
     }
     content = {name: found[name] for name in ENTRIES}
-    return Results(content, pa.concat_tables(tables).unify_dictionaries())
+    return Results(content, pa.concat_tables(tables))
 
 
 def key_of(cell: Cell) -> Key:
     """Name a cell as summary and hits do."""
     return cell.arm, cell.generator, cell.shots
+
+
+def image_names(examples: Sequence[Example], class_names: Sequence[str]) -> list[str]:
+    """Name each image as its set does, and no two alike: predictions are joined by these names.
+
+    A name that several have, such as ``1.png`` in every class folder, is given with the class, and
+    what is the same even then is numbered in the order of the examples.
+    """
+    names = [example_name(example, class_names) for example in examples]
+    often, taken = Counter(names), set()
+    for i, example in enumerate(examples):
+        if often[names[i]] > 1 and example.name:
+            names[i] = f"{class_names[example.label]}/{names[i]}"
+        numbered = (f"{names[i]} ({num})" for num in count(2))
+        names[i] = next(name for name in chain(names[i : i + 1], numbered) if name not in taken)
+        taken.add(names[i])
+    return names
 
 
 def example_name(example: Example, class_names: Sequence[str]) -> str:
@@ -204,7 +229,7 @@ def _predictions(
         "generator": _repeated(cell.generator, size),
         "shots": np.full(size, cell.shots, np.int32),
         "seed": np.repeat(np.array(cell.seeds, np.int64), num),
-        "image": pa.array(list(names) * num_seeds).dictionary_encode(),
+        "image": pa.array(list(names) * num_seeds),
         "label": np.tile(labels.numpy(), num_seeds).astype(np.int32),
         "prediction": shares.argmax(-1).flatten().numpy().astype(np.int32),
         "probability": pa.ListArray.from_arrays(ends, pa.array(flat)),
@@ -212,8 +237,8 @@ def _predictions(
     return pa.table(columns)
 
 
-def _repeated(word: str, size: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(np.zeros(size, np.int32), pa.array([word]))
+def _repeated(word: str, size: int) -> pa.StringArray:
+    return pa.repeat(pa.scalar(word), size)
 
 
 def summarize(
