@@ -215,13 +215,13 @@ def test_shots_beyond_a_class_are_left_out_of_the_cells(bank):
 def test_a_learner_s_own_look_at_the_shots_is_what_the_heads_learn_from(cells):
     train = make_data().train
     for seed in GRID.seeds:
-        shown = lab.shots_of(GRID, train, 4, seed)
+        shown = lab.shots_of(train, 4, seed)
         assert shown == [train[row] for row in rows_of(cells, "real", "", 4, seed=seed)]
 
 
 def test_more_shots_than_images_are_said_with_the_class():
     with pytest.raises(ValueError, match="class 0 has 12 images: 13 of each are too many"):
-        lab.shots_of(GRID, make_data().train, 13, 0)
+        lab.shots_of(make_data().train, 13, 0)
 
 
 @pytest.mark.parametrize("wrong", ["twice", "labels", "width", "nan"])

@@ -221,8 +221,9 @@ def test_the_summary_can_be_recomputed_from_the_saved_predictions(saved):
             assert shown == pytest.approx([gains[key].mean, gains[key].low, gains[key].high])
         else:
             assert [entry[f"gain{end}"] for end in ("", "_low", "_high")] == [0, 0, 0]
-    for is_question in (True, False):
-        family = {k: g for k, g in gains.items() if (k[0] == "real+synthetic") == is_question}
+    curve = {"synthetic", "pooled", "retrieval", "shuffled"}
+    for arms in ({"real+synthetic"}, curve, set(lab.ARMS) - curve - {"real+synthetic"}):
+        family = {k: g for k, g in gains.items() if k[0] in arms}
         p = {key: p_value(gain) for key, gain in family.items() if key[0] != "adapted"}
         for key, own in p.items():  # Holm: the largest of all steps up to this one
             steps = [min(1, sum(q >= each for q in p.values()) * each) for each in p.values()]

@@ -151,7 +151,7 @@ def test_findings_say_what_each_other_arm_did_and_warn_of_shuffled_labels():
     assert lab.findings(results.content) == [
         "Real only reached 50.0 % (1), 60.0 % (4), 70.0 % (64) with so many real images a class "
         "(3 seeds, 100 test images).",
-        f"put together, 1:4 (blind) {at_four}: {gain_of(results, 'pooled', BLIND, 4)} points "
+        f"put together (blind) {at_four}: {gain_of(results, 'pooled', BLIND, 4)} points "
         "against real only, helped.",
         f"real + CLIP-filtered (seen) {at_four}: {gain_of(results, 'clip_filter', SEEN, 4)} "
         "points against real only, hurt.",

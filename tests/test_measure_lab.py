@@ -235,7 +235,7 @@ def test_a_cell_can_be_measured_again_from_its_row(models, tmp_path):
     student, teacher = (lab_images.load_model(name) for name in (GENERATORS[0], "tiny"))
     *_, last = strategies.adapt(
         teacher,
-        lab.shots_of(grid, DATA.train, 2, seed),
+        lab.shots_of(DATA.train, 2, seed),
         DATA.phrases,
         lab_images.TEMPLATES,
         generator=runtime.seeded(runtime.derive_seed("lab", "adapt", 2, seed)),

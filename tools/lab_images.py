@@ -63,7 +63,7 @@ class Bench:
 
     def shots(self, part: Part) -> list[Example]:
         """Give the real images that the lab's heads of a seed learn from."""
-        return lab.shots_of(self.grid, self.data.train, part.shots, part.seed)
+        return lab.shots_of(self.data.train, part.shots, part.seed)
 
 
 def make_part(bench: Bench, part: Part) -> tuple[Tensor, Tensor]:

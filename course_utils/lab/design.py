@@ -298,7 +298,7 @@ def draw_rows(labels: Int[Tensor, " n"], num: int, seed: int) -> Int[Tensor, " m
     return torch.stack(columns, 1).flatten()
 
 
-def shots_of(grid: Grid, train: Sequence[Example], shots: int, seed: int) -> list[Example]:
+def shots_of(train: Sequence[Example], shots: int, seed: int) -> list[Example]:
     """Give the real images that a seed's heads learn from, as `draw_cells` draws them."""
     labels = torch.tensor([example.label for example in train])
     return [train[row] for row in draw_rows(labels, shots, derive_seed("lab", "real", seed))]

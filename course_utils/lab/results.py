@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_utils.examples import Example
-from course_utils.lab.design import Cell, Grid
+from course_utils.lab.design import DRAWN, PLAIN, Cell, Grid
 from course_utils.lab.training import SETTINGS, Fit, halves
 from course_utils.metrics import (
     Interval,
@@ -36,7 +36,7 @@ ENTRIES = (  # of results.json, in this order
     *("commit", "started", "seconds", "prediction", "answer", "class_names", "num_test"),
     *("rows", "summary"),
 )
-QUESTION = "real+synthetic"  # its comparisons are corrected among themselves, all others together
+QUESTION = "real+synthetic"
 Part = Literal["validation", "test"]
 Key = tuple[str, str, int]  # arm, generator, shots
 
@@ -110,8 +110,8 @@ def tabulate(
 
     An arm is compared with real-only at the same shots and seeds, at 0 shots with zero-shot. Its
     interval crosses seeds and images (`metrics.crossed_interval`); p values are corrected after
-    Holm in two families, that of the lab's question and that of all other arms. A cell with one
-    seed says nothing about others: it gets no verdict.
+    Holm in three families (`family_of`): question, other arms of the curve, strategies. One
+    seed alone says nothing about others: such a cell gets no verdict.
 
     Args:
         grid: what is compared.
@@ -183,7 +183,8 @@ def _rows(
     for seed, guess, head in zip(
         cell.seeds, guesses, cell.heads or [None] * len(cell.seeds), strict=True
     ):
-        num_real, num = (head.num_real, len(head.rows)) if head else (0, 0)
+        num_real, num_added = (head.num_real, len(head.rows) - head.num_real) if head else (0, 0)
+        is_drawn = bool(cell.generator) and cell.arm != "retrieval"
         rows.append(
             {
                 "arm": cell.arm,
@@ -191,8 +192,8 @@ def _rows(
                 "shots": cell.shots,
                 "seed": seed,
                 "real_share": real_share(cell),
-                "num_real": num_real,
-                "num_synthetic": num - num_real,
+                "num_real": num_real + num_added * (cell.arm == "retrieval"),
+                "num_synthetic": num_added * is_drawn,
                 "accuracy": accuracy(guess, labels),
                 "macro_f1": macro_f1(guess, labels, num_classes=num_classes),
             }
@@ -249,10 +250,17 @@ def summarize(
     gains = {key: _gain(key, hits, seeds) for key in seeds}
     compared = [key for key, gain in gains.items() if gain and len(hits[key]) > 1]
     p = {}
-    for family in (True, False):
-        keys = [key for key in compared if (key[0] == QUESTION) == family]
+    for family in sorted(set(map(family_of, compared))):
+        keys = [key for key in compared if family_of(key) == family]
         p |= dict(zip(keys, holm([p_value(gains[key]) for key in keys]), strict=True))
     return [_entry(key, hits[key], gains[key], p, smallest=smallest) for key in seeds]
+
+
+def family_of(key: Key) -> str:
+    """Name the family of comparisons in which a cell's p value is corrected."""
+    if key[0] == QUESTION:
+        return "question"
+    return "strategies" if key[0] in (*DRAWN, *PLAIN) else "curve"
 
 
 def baseline_of(key: Key) -> Key:
