@@ -171,7 +171,7 @@ def test_a_cell_is_known_by_everything_that_decides_its_heads(bank, cells, fits)
         key(labels=head.labels.flip(0)),
         key(seed=head.seed + 1),
         key(real_share=0.25),
-        key(order="real first"),
+        key(order="real_first"),
         key(num_real=head.num_real + 1),
     ]
     assert len({key(), *found}) == 1 + len(found)

@@ -25,6 +25,8 @@ CONFIG = GenerationConfig(num_sample_steps=4, height=16, width=16)
 load_pipeline = text2image.load_pipeline
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 32 tokens")  # of the tiny models
 
+NO_DRAWINGS = ("more_real", "augmented", "retrieval", "retrieval_random")
+
 
 def pictures(num: int, *, seed: int, before: bool = False) -> tuple[Example, ...]:
     """Draw noise in a color of its class."""

@@ -14,7 +14,7 @@ from course_utils.tuning.heads import Order, batch_order, stack_heads, train
 
 SCALE = 12.0
 CONFIG = TuneConfig(num_steps=12, batch_size=8)
-ORDERS = ("mix", "synthetic first", "real first")
+ORDERS = ("mix", "synthetic_first", "real_first")
 
 
 def unit(*shape: int, seed: int) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_phases_take_the_very_same_images_one_kind_after_the_other(share):
     for order, batches in zip(ORDERS[1:], phases, strict=True):
         assert Counter(batches.flatten().tolist()) == Counter(mixed.flatten().tolist())
         is_real = (batches.flatten() < 6).tolist()
-        assert is_real == sorted(is_real, reverse=order == "real first")
+        assert is_real == sorted(is_real, reverse=order == "real_first")
 
 
 @pytest.mark.parametrize("head", [*HEADS, mixture()], ids=["pool", "half", "soft", "other half"])

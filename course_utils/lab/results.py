@@ -184,7 +184,7 @@ def _rows(
         cell.seeds, guesses, cell.heads or [None] * len(cell.seeds), strict=True
     ):
         num_real, num_added = (head.num_real, len(head.rows) - head.num_real) if head else (0, 0)
-        is_drawn = bool(cell.generator) and cell.arm != "retrieval"
+        is_real = cell.arm.startswith("retrieval")
         rows.append(
             {
                 "arm": cell.arm,
@@ -192,8 +192,8 @@ def _rows(
                 "shots": cell.shots,
                 "seed": seed,
                 "real_share": real_share(cell),
-                "num_real": num_real + num_added * (cell.arm == "retrieval"),
-                "num_synthetic": num_added * is_drawn,
+                "num_real": num_real + num_added * is_real,
+                "num_synthetic": num_added * (bool(cell.generator) and not is_real),
                 "accuracy": accuracy(guess, labels),
                 "macro_f1": macro_f1(guess, labels, num_classes=num_classes),
             }
