@@ -212,6 +212,14 @@ def test_test_images_are_never_trained_on_even_if_the_generator_was(seen_models,
     assert "1 of the test images" in notes[1]
 
 
+def test_images_that_choose_settings_are_never_trained_on(seen_models, tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (4, 4), (20, 0, 0)).save(path)
+    splits = replace(splits_with(("A",)), validation=(Example(0, "real", path),))
+    seen, _ = load(splits, seen_models, per_class=1)
+    assert [example.load().getpixel((0, 0))[0] for example in seen] == [30]
+
+
 def test_a_generator_of_other_classes_is_said_to_have_seen_others(seen_models):
     seen, notes = load(splits_with(("C",)), seen_models)
     assert seen == ()

@@ -287,3 +287,21 @@ def test_the_generator_that_saw_eurosat_gives_labelled_images_of_it():
     held = {example.digest() for example in (*data.train, *data.validation, *data.test)}
     assert not held & {example.digest() for example in found.examples}
     assert found.notes
+
+
+@pytest.mark.usefixtures("_few")
+def test_images_that_choose_or_judge_are_not_looked_up(tmp_path):
+    every = training_images(None, data_of("a", "b"), cache=tmp_path).examples
+    held = replace(data_of("a", "b"), validation=every[:2], test=every[2:3])
+    left = training_images(None, held, cache=tmp_path).examples
+    assert [e.digest() for e in left] == [e.digest() for e in every[3:]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_labelled", "most"),
+    [([0, 1, 1, 2, 2], True, 1), ([0, 1, 1], True, 0), ([], True, 0), ([0] * 7, False, 2)],
+)
+def test_each_class_can_have_as_many_images_as_the_rarest(labels, is_labelled, most):
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    some = tuple(Example(label, "real", pixels=pixels) for label in labels)
+    assert sources.TrainingImages(some, is_labelled, ()).most_per_class(3) == most

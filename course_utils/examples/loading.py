@@ -301,10 +301,10 @@ def load_seen(
 
     They are what such a generator could have told a classifier at best: all of its training
     images where they are at hand, else the sample that ships. Labels are matched to the data set's
-    classes by name, and images of its test part are left out.
+    classes by name, and images that choose or judge (validation and test) are left out.
 
     Args:
-        data: brings the class names and the test images.
+        data: brings the class names, and the validation and test images.
         trained_on: the generator's lock entry for its training images, or None.
         per_class: how many images of a class, the first in the file.
         models: a folder to search first (``COURSE_MODELS``).
@@ -325,14 +325,15 @@ def load_seen(
         return (), (text("note.seen_other", name=trained_on),)
     rows = [row for row in rows if row[0] in data.class_names]
     test = {example.digest() for example in data.test}
+    other = {example.digest() for example in data.validation}
     left = dict.fromkeys(data.class_names, per_class)
     seen, num_tested = [], 0
     for class_name, image, name in rows:
         place = {"path" if isinstance(image, Path) else "data": image, "name": name}
         example = Example(data.class_names.index(class_name), "real", **place)
-        if example.digest() in test:
+        if (digest := example.digest()) in test:
             num_tested += 1
-        elif left[class_name]:
+        elif left[class_name] and digest not in other:
             left[class_name] -= 1
             seen.append(example)
     sample = "note.seen_sample" if located.origin == "stand-in" else "note.seen"

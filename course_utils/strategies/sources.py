@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,13 @@ class TrainingImages:
     is_labelled: bool
     notes: tuple[str, ...]
 
+    def most_per_class(self, num_classes: int) -> int:
+        """Say how many images `retrieve` can give to each class: as many as the rarest has."""
+        if not self.is_labelled:
+            return len(self.examples) // num_classes
+        counts = Counter(each.label for each in self.examples)
+        return min(counts[label] for label in range(num_classes))
+
 
 def training_images(
     trained_on: str | None,
@@ -54,7 +62,7 @@ def training_images(
 
     Args:
         trained_on: the generator's (``TextToImage.trained_on``).
-        data: brings class names and test images; the latter are left out.
+        data: brings class names, and the validation and test images, which are left out.
         per_class: how many images of a class at most, where classes are known.
         cache: where renders are kept; None renders anew.
         models: a folder to search first (``COURSE_MODELS``).
@@ -76,6 +84,8 @@ def training_images(
     if is_known:
         return TrainingImages(tuple(renders), True, notes)
     gallery = read_folder(hub.locate("ucmerced_gallery", models=models).root).examples
+    judging = {example.digest() for example in (*data.validation, *data.test)}
+    gallery = [example for example in gallery if example.digest() not in judging]
     photographs = [Example(0, "real", path=e.path, data=e.data) for e in gallery]
     notes += (text("strategies.gallery", num=len(photographs)),)
     return TrainingImages((*photographs, *renders), False, notes)
