@@ -151,7 +151,7 @@ def test_every_arm_is_measured_at_all_shots_and_what_is_finished_is_kept(
         gain = float(row["accuracy"]) - float(base["accuracy"])
         assert float(row["gain"]) == pytest.approx(gain, abs=1e-4)
         assert row["verdict"]
-        added = {"pooled": min(2, 4 * shots), "more_real": 0}.get(arm, 2)
+        added = {"pooled": min(2, 4 * shots), **dict.fromkeys(NO_DRAWINGS, 0)}.get(arm, 2)
         assert row["per_class"] == str(added)
     said = capsys.readouterr().out
     assert "seed 1" in said
