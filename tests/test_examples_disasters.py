@@ -1,6 +1,7 @@
 """The lab's disasters on scenes in xBD's layout: apart by event, the same place before, damage."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -149,3 +150,15 @@ def test_a_folder_without_scenes_is_refused(tmp_path):
 def test_where_models_are_large_crops_are_kept_larger(world):
     data = load(world, profile=replace(TINY, name="t4"))
     assert data.test[0].pixels.shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("when", ["pre", "post"])
+def test_a_tile_of_another_size_than_its_label_says_is_not_cut_in_the_wrong_place(
+    world, tmp_path, when
+):
+    shutil.copytree(world, tmp_path / "xbd")
+    for path in (tmp_path / "xbd").glob(f"*/images/*_{when}_disaster.png"):
+        Image.new("RGB", (32, 48)).save(path.with_suffix(".webp"))
+        path.unlink()
+    with pytest.raises(xbd.XbdError, match="expected 64 x 64 pixels as its label says, got 32 x"):
+        load(tmp_path / "xbd")

@@ -35,6 +35,7 @@ class _Crop:
     scene: xbd.XbdScene
     left: int
     top: int
+    metadata: xbd.Metadata  # of its label, which says the size of both images
 
 
 def load_disasters(
@@ -57,7 +58,8 @@ def load_disasters(
         The three parts, or None where fewer than two types are in each of them.
 
     Raises:
-        XbdError: no scene, an event that xBD does not have, or a file that cannot be read.
+        XbdError: no scene, an event that xBD does not have, a file that cannot be read, or an image
+            of another size than its label says.
     """
     scenes = [s for s in xbd.find_scenes(root) if s.pre_image and s.post_image and s.post_label]
     parts, names, notes = _divide(scenes) if scenes else ({}, (), ())
@@ -125,7 +127,8 @@ def _windows(scene: xbd.XbdScene) -> list[_Crop]:
             count[0] -= building.damage in (2, 3, 4)
             count[1] -= 1
     ranked = sorted(counts, key=lambda at: (*counts[at], at))
-    return [_Crop(scene, x * WINDOW, y * WINDOW) for x, y in ranked or [(0, 0)]]
+    places = [(x * WINDOW, y * WINDOW) for x, y in ranked or [(0, 0)]]
+    return [_Crop(scene, left, top, label.metadata) for left, top in places]
 
 
 def _examples(
@@ -167,6 +170,6 @@ def _pixels(
 
 
 def _cut(path: Path, crop: _Crop, size: int) -> UInt8[np.ndarray, "h w 3"]:
-    tile = xbd.read_image(path)
+    tile = xbd.read_image(path, metadata=crop.metadata)
     window = tile[crop.top : crop.top + WINDOW, crop.left : crop.left + WINDOW]
     return np.asarray(fit(Image.fromarray(window), size))
