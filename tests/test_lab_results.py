@@ -350,6 +350,13 @@ def test_images_that_turned_are_those_on_which_most_seeds_changed_their_mind(goo
         assert (item["before"] == item["label"]) != (item["after"] == item["label"])
         assert item["image"].shape == item["nearest"].shape == (64, 64, 3)
         assert item["nearest_label"] in NAMES
+    everything = lab.turned(good[0], exam, key, known, num=1000)
+    of_all = [
+        [item["after"] == item["label"] for item in some].count(True)
+        for some in (everything, items)
+    ]
+    assert of_all[1] == min(3, of_all[0])  # as many as there are
+    assert len(items) - of_all[1] == min(3, len(everything) - of_all[0])
 
 
 def test_a_comparison_is_paired_over_the_seeds_that_both_have():

@@ -231,6 +231,25 @@ def test_the_curve_of_reliability_skips_empty_bins_and_says_the_error():
     assert text("arm.real") in words
 
 
+def test_curves_of_reliability_have_the_colors_of_their_arms_and_name_the_generator():
+    arms = ("real", ("real+synthetic", BLIND), ("real+synthetic", SEEN))
+    figure = plots.plot_reliability({arm: bins(0.3) for arm in arms})
+    real, *both = figure.axes[0].lines[1:]
+    colors = plots.style.SOURCE_COLORS
+    assert real.get_color() == colors["real"]
+    assert {line.get_color() for line in both} == {colors["real+synthetic"]}
+    assert len({(line.get_linestyle(), line.get_marker()) for line in (real, *both)}) == 3
+    words = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert BLIND in words[1]
+    assert SEEN in words[2]
+
+
+def test_changes_that_round_to_nothing_are_not_written():
+    before, after = np.array([[200, 0], [0, 200]]), np.array([[199, 1], [0, 200]])
+    figure = plots.plot_confusion_pair(before, after, ["A", "B"])
+    assert [[t.get_text() for t in ax.texts] for ax in figure.axes[:2]] == [["100", "100"], []]
+
+
 def test_costs_are_written_beside_their_bars_and_unknown_ones_are_no_zero():
     figure = plots.plot_cost(COSTS)
     titles = [ax.get_title(loc="left") for ax in figure.axes]

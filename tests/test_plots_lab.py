@@ -202,8 +202,12 @@ def test_a_number_of_shots_without_strategies_is_said():
 
 def test_the_title_says_how_many_seeds_the_numbers_come_from():
     content = some_content(seeds=3)
-    content["rows"] += [{**content["rows"][-1], "seed": seed} for seed in range(3, 10)]
+    (row,) = [row for row in content["rows"] if (row["arm"], row["shots"]) == ("real", 4)][:1]
+    content["rows"] += [{**row, "seed": seed} for seed in range(3, 10)]
     assert "3–10 seeds" in plots.plot_shots_curve(content).get_suptitle()
+    others = [row for row in content["rows"] if row["arm"] != "adapted" or not row["seed"]]
+    assert "3–10 seeds" in plots.plot_shots_curve({**content, "rows": others}).get_suptitle()
+    assert "1–3 seeds" in plots.plot_strategies({**content, "rows": others}).get_suptitle()
     assert plots.plot_shots_curve(content, caption="mine").get_suptitle() == "mine"
 
 

@@ -63,3 +63,8 @@ def test_pairs_stand_one_above_the_other_in_blocks():
 def test_half_a_pair_is_refused():
     with pytest.raises(ValueError, match="before"):
         show_before_after(pictures(2), pictures(1), row_labels=("a", "b"))
+
+
+def test_a_confidence_just_below_nought_has_no_sign():
+    fig = show_kept(pictures(2), [-0.001, -0.01], [0])
+    assert [ax.get_xlabel() for ax in fig.axes if ax.images] == ["0.00", "-0.01"]

@@ -148,14 +148,14 @@ class Bank:
         generator: str = "",
         seed: int | None = None,
     ) -> "Bank":
-        """Give a bank with more images.
+        """Give a bank with more images; those that were there under the same name are replaced.
 
         Raises:
-            ValueError: features of another model, not one label an image, or images that are there.
+            ValueError: features of another model, or not one label an image.
         """
         key, first = (what, generator, seed), len(self.labels)
-        if len(features) != len(labels) or key in self.places:
-            raise ValueError(f"{key}: {len(features)} images, {len(labels)} labels, or added twice")
+        if len(features) != len(labels):
+            raise ValueError(f"{key}: {len(features)} images, {len(labels)} labels")
         if first:
             check_features(features, self.features, at_least=1)
         places = {**self.places, key: range(first, first + len(labels))}

@@ -65,15 +65,14 @@ def turned(
         ``nearest_source``.
     """
     difference = differences_of(results, key, baseline_of(key)).mean(0)
-    order = torch.sort(difference, stable=True).indices.tolist()
-    worst = [i for i in order if difference[i] < 0][:num]
-    best = [i for i in torch.sort(-difference, stable=True).indices.tolist() if difference[i] > 0]
     (features, examples), names = exam.judge, results.content["class_names"]
-    answers = {k: _answers(results, k) for k in (key, baseline_of(key))}
+    answers = [_answers(results, k).mode(0).values.tolist() for k in (baseline_of(key), key)]
+    labels = [example.label for example in examples]
+    was, is_now = ([a == b for a, b in zip(some, labels, strict=True)] for some in answers)
     items = []
-    for i in [*best[:num], *worst]:
+    for i in [*_ranked(-difference, is_now, was)[:num], *_ranked(difference, was, is_now)[:num]]:
         near = known[1][int((known[0] @ features[i]).argmax())]
-        before, after = (int(answers[k][:, i].mode().values) for k in (baseline_of(key), key))
+        before, after = (some[i] for some in answers)
         items.append(
             {
                 "image": _pixels(examples[i]),
@@ -85,11 +84,15 @@ def turned(
                 "nearest_source": near.source,
             }
         )
-    return [
-        item
-        for item in items
-        if (item["before"] == item["label"]) != (item["after"] == item["label"])
-    ]
+    return items
+
+
+def _ranked(
+    values: Float[Tensor, " n"], is_so: Sequence[bool], is_not: Sequence[bool]
+) -> list[int]:
+    """Give the images of which one holds and the other does not, the smallest values first."""
+    order = torch.sort(values, stable=True).indices.tolist()
+    return [i for i in order if is_so[i] and not is_not[i]]
 
 
 def _answers(results: Results, key: Key) -> Int[Tensor, "s n"]:

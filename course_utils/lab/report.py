@@ -11,7 +11,7 @@ import torch
 from course_utils.lab.results import QUESTION, Key, Results
 from course_utils.metrics import Interval, crossed_interval, holm, p_value, verdict
 from course_utils.runtime import write_atomically
-from course_utils.texts import text
+from course_utils.texts import catalog, text
 
 VERDICTS = ("helped", "hurt", "no difference larger than that", "cannot tell")
 
@@ -234,7 +234,7 @@ def write_report(
 
     Args:
         results: from `tabulate`.
-        figures: PNG files by caption.
+        figures: PNG files by caption, or by what follows ``figure.`` in a key of the texts.
         path: where to write.
         smallest: the smallest effect of interest, a share.
         notes: what a reader must know about data and models (stand-ins, skipped files).
@@ -285,7 +285,8 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _figure(caption: str, file: Path) -> str:
     data = base64.b64encode(file.read_bytes()).decode()
-    caption = html.escape(caption)
+    key = f"figure.{caption}"
+    caption = html.escape(text(key) if key in catalog() else caption)
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
@@ -302,13 +303,15 @@ _PAGE = """<!doctype html>
 <html><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 body {{ font: 16px/1.5 system-ui, sans-serif }}
-body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
 th, td {{ text-align: left; padding: .3rem .8rem; border-bottom: 1px solid #ccc }}
-.wide {{ overflow-x: auto }} .written {{ white-space: pre-wrap; border-left: 4px solid #ccc }}
-.written {{ padding-left: 1rem; overflow-wrap: anywhere }}
+.wide, figure {{ overflow-x: auto }} td {{ overflow-wrap: normal }}
+.written {{ white-space: pre-wrap; border-left: 4px solid #ccc }}
+.written {{ padding-left: 1rem }}
 img {{ max-width: 100% }} figure {{ margin: 2rem 0 }} figcaption {{ color: #444 }}
 .answer {{ font-size: 1.15rem; font-weight: 600 }}
+@media (max-width: 40rem) {{ figure img {{ max-width: none; width: 50rem }} }}
 </style></head><body>
 <h1>{title}</h1>{answer}<p>{made}</p>
 <h2>{prediction_title}</h2><p>{prediction}</p>

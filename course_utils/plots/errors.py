@@ -13,8 +13,10 @@ from course_utils.plots.heat import draw_table, write_into
 from course_utils.plots.measured import draw_estimates
 from course_utils.plots.style import (
     ARM_STYLES,
+    DASHES,
     INK,
     LINE_COLORS,
+    MARKERS,
     SOURCE_COLORS,
     check_rows,
     class_name,
@@ -104,12 +106,12 @@ def plot_confusion_pair(
     most = max(1.0, float(np.abs(changed).max()))
     looks = {"cmap": "Blues", "vmin": 0, "vmax": 100}, {"cmap": "PuOr", "vmin": -most, "vmax": most}
     for ax, values, look, pattern in zip(
-        axes[0], (shares, changed), looks, ("{:.0f}", "{:+.0f}"), strict=True
+        axes[0], (shares, changed), looks, ("{}", "{:+}"), strict=True
     ):
         table = draw_table(ax, values, names, names, **look)
         for (y, x), value in np.ndenumerate(values):
-            if abs(value) >= 0.5:
-                write_into(table, (x, y), pattern.format(value), fontsize=9 if side > 5 else 11)
+            if whole := round(value):
+                write_into(table, (x, y), pattern.format(whole), fontsize=9 if side > 5 else 11)
         ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         ax.set_xlabel(say("plot.predicted"))
     axes[0, 0].set_title(say("plot.shares_real"), fontsize=12)
@@ -118,14 +120,17 @@ def plot_confusion_pair(
     return finish(fig, caption)
 
 
-def plot_reliability(curves: Mapping[str, Sequence[Mapping]], *, caption: str = "") -> Figure:
+def plot_reliability(
+    curves: Mapping[str | tuple[str, str], Sequence[Mapping]], *, caption: str = ""
+) -> Figure:
     """Draw how often answers are right over how sure they are, and how many are that sure.
 
     On the diagonal a classifier that is 80 % sure is right in 80 % of the cases; below it, it is
     too sure of itself. The legend says the expected calibration error.
 
     Args:
-        curves: by arm, or another name, rows with ``confidence``, ``accuracy`` and ``count``.
+        curves: by arm, (arm, generator) or another name, rows with ``confidence``, ``accuracy``
+            and ``count``. A curve of an arm has its color.
         caption: said above.
 
     Raises:
@@ -138,9 +143,9 @@ def plot_reliability(curves: Mapping[str, Sequence[Mapping]], *, caption: str = 
         raise ValueError("no curves to show")
     kept = {name: [row for row in rows if row["count"]] for name, rows in curves.items()}
     for name, rows in kept.items():
-        check_rows(rows, ("confidence", "accuracy"), of=name)
+        check_rows(rows, ("confidence", "accuracy"), of=" ".join(_named(name)))
         if not all(0 <= row[key] <= 1 for row in rows for key in ("confidence", "accuracy")):
-            raise ValueError(f"{name}: confidence and accuracy must be shares in 0 … 1")
+            raise ValueError(f"{_named(name)[0]}: confidence and accuracy must be shares in 0 … 1")
     size = (8, 5.6 + 0.25 * len(kept))
     fig, axes = make_axes(2, 1, size, caption=caption, sharex=True, height_ratios=(3, 1))
     top, bottom = axes[:, 0]
@@ -156,7 +161,7 @@ def plot_reliability(curves: Mapping[str, Sequence[Mapping]], *, caption: str = 
 
 
 def _draw_reliability(
-    top: Axes, bottom: Axes, i: int, name: str, rows: Sequence[Mapping]
+    top: Axes, bottom: Axes, i: int, name: str | tuple[str, str], rows: Sequence[Mapping]
 ) -> Line2D:
     """Draw one curve above and its number of images below; give the line for the legend."""
     confidence, accuracy, count = (
@@ -164,13 +169,21 @@ def _draw_reliability(
     )
     share = count / count.sum()
     error = 100 * float(share @ np.abs(accuracy - confidence))
-    style, label = free_style(i), plain(name)
-    if name in ARM_STYLES:
-        label = say(f"arm.{name}")
-        style |= dict(zip(("color", "marker"), ARM_STYLES[name], strict=True))
+    arm, *generator = _named(name)
+    style, label = free_style(i), arm
+    if arm in ARM_STYLES:
+        label = say(f"arm.{arm}")
+        style |= {"color": ARM_STYLES[arm][0], "marker": MARKERS[i % len(MARKERS)]}
+        style["linestyle"] = DASHES[i % len(DASHES)]
+    label = plain(" · ".join(filter(None, (label, *generator))))
     bottom.plot(100 * confidence, 100 * share, **style)
     style["label"] = say("plot.calibration_error", name=label, points=f"{error:.1f}")
     return top.plot(100 * confidence, 100 * accuracy, **style)[0]
+
+
+def _named(name: str | tuple[str, str]) -> tuple[str, ...]:
+    """Give what a curve is of: a name, or an arm and its generator."""
+    return (name,) if isinstance(name, str) else name
 
 
 def show_failures(items: Sequence[Mapping], *, caption: str = "") -> Figure:

@@ -41,6 +41,7 @@ from course_utils.plots.style import (
 _ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
 _GAIN = ("gain", "gain_low", "gain_high")
 _NO_SHOTS = -1.3  # where no real images lie on an axis of log2(shots)
+_CURVE = ("real", "real+synthetic", "zero_shot", "synthetic", "retrieval")
 _CONTROLS = ("retrieval", "augmented", "more_real", "shuffled")
 # How a mark is filled tells the verdict; where there is none, the mark is hollow as well.
 _HOLLOW = {"markerfacecolor": "white"}
@@ -72,7 +73,8 @@ def plot_shots_curve(content: Mapping, *, caption: str = "") -> Figure:
         content: of `results.json`, whole or half filled.
         caption: said above; what was measured on what, by default.
     """
-    fig, panels, words = _make_panels(content, 4.6, caption)
+    words = caption or _title(content, _CURVE)
+    fig, panels = _make_panels(content, 4.6, words)
     for generator, ax in panels.items():
         _draw_curves(ax, content, generator)
         tidy(ax, say("plot.real_per_class_log"))
@@ -132,7 +134,8 @@ def plot_gains_by_shots(
     """
     if unknown := set(arms) - set(ARM_STYLES):
         raise ValueError(f"no arm {min(unknown)!r}; there are {', '.join(ARM_STYLES)}")
-    fig, panels, words = _make_panels(content, 4.6, caption)
+    words = caption or _title(content, arms)
+    fig, panels = _make_panels(content, 4.6, words)
     for generator, ax in panels.items():
         _draw_zero(ax.axhspan, ax.axhline, smallest)
         for i, arm in enumerate(arms):
@@ -169,7 +172,8 @@ def plot_strategies(
         have = sorted({entry["shots"] for entry in content["summary"]})
         raise ValueError(f"no arm is compared with real only at {shots} shots; there are {have}")
     arms.sort(key=lambda arm: arm in _CONTROLS)  # stable: the order of the lab is kept
-    fig, panels, words = _make_panels(content, 0.36 * len(arms) + 1.3, caption, sharex=True)
+    words = caption or _title(content, arms, shots)
+    fig, panels = _make_panels(content, 0.36 * len(arms) + 1.3, words, sharex=True)
     ends = [e[key] for e in here if e["arm"] != "shuffled" for key in _GAIN if _is_number(e[key])]
     limits = 100 * min(-smallest, *ends) - 1, 100 * max(smallest, *ends) + 1
     for generator, ax in panels.items():
@@ -295,24 +299,27 @@ def _verdict_legend(smallest: Number) -> list[Artist]:
 
 def _make_panels(
     content: Mapping, height: float, caption: str, **options: object
-) -> tuple[Figure, dict[str, Axes], str]:
-    """Make axes for each generator, with its name and what it was trained on; and the caption."""
+) -> tuple[Figure, dict[str, Axes]]:
+    """Make axes for each generator, with its name and what it was trained on."""
     trained_on = {each["name"]: each["trained_on"] for each in content.get("generators") or ()}
     names = dict.fromkeys([*trained_on, *(e["generator"] for e in content["summary"])])
     names = [name for name in names if name] or [""]
-    words = caption or _title(content)
     size = (min(12.5, 4.6 * len(names) + 3.4), height)
-    fig, axes = make_axes(1, len(names), size, caption=words, sharey=True, **options)
+    fig, axes = make_axes(1, len(names), size, caption=caption, sharey=True, **options)
     for ax, name in zip(axes[0], names, strict=True):
         told = trained_on.get(name)
         lines = [shorten(name, 46), say("plot.trained_on", data=shorten(told, 40)) if told else ""]
         ax.set_title("\n".join(filter(None, lines)), fontsize=12)
-    return fig, dict(zip(names, axes[0], strict=True)), words
+    return fig, dict(zip(names, axes[0], strict=True))
 
 
-def _title(content: Mapping) -> str:
-    """Name data and model, and how many seeds and test images the numbers come from."""
-    trained = [row for row in content["rows"] if row["arm"] != "zero_shot"]
+def _title(content: Mapping, arms: Sequence[str], shots: int | None = None) -> str:
+    """Name data and model, and how many seeds of these arms and test images there are."""
+    trained = [
+        row
+        for row in content["rows"]
+        if row["arm"] in set(arms) - {"zero_shot"} and shots in (None, row["shots"])
+    ]
     cells = group_by(trained, "arm", "generator", "shots").values()
     counts = [len(group_by(cell, "seed")) for cell in cells] or [0]
     seeds = "–".join(map(str, sorted({min(counts), max(counts)})))

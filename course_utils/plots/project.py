@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import ScaledTranslation
@@ -144,9 +146,9 @@ def plot_data_value(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     ax.set_yscale("log", base=2)
     shots = sorted({row["shots"] for row in rows})
     ends = [shots[0], shots[-1]]
-    ax.plot(ends, ends, color=GREY, linestyle=":", linewidth=1.5)
+    style = {"color": GREY, "linestyle": ":", "linewidth": 1.5}
+    drawn: list[Artist | Container] = ax.plot(ends, ends, label=say("plot.worth_nothing"), **style)
     generators = group_by(rows, "generator")
-    drawn = []
     for i, (generator, some) in enumerate(generators.items()):
         some = sorted(some, key=lambda row: row["shots"])
         places = np.array([row["shots"] for row in some]) * 1.04 ** (i - (len(generators) - 1) / 2)

@@ -52,10 +52,12 @@ def show_kept(
         ranked = [int(i) for i in np.argsort(-numbers, kind="stable") if (i in chosen) == is_kept]
         if not ranked:
             continue
-        shown = np.unique(np.linspace(0, len(ranked) - 1, min(most, len(ranked))).astype(int))
+        shown = np.unique(
+            np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
+        )
         color = SOURCE_COLORS["synthetic" if is_kept else "control"]
         cells = [
-            Cell(images[i], shorten(titles[i], 14), f"{numbers[i]:.2f}", color)
+            Cell(images[i], shorten(titles[i], 13), f"{numbers[i].round(2) + 0.0:.2f}", color)
             for i in (ranked[place] for place in shown)
         ]
         blocks = wrap_cells(cells, _COLUMNS)
@@ -86,7 +88,7 @@ def show_before_after(
     """
     titles = [""] * len(before) if titles is None else titles
     check_counts(before=before, after=after, titles=titles)
-    above = [Cell(image, shorten(name, 18)) for image, name in zip(before, titles, strict=True)]
+    above = [Cell(image, shorten(name, 13)) for image, name in zip(before, titles, strict=True)]
     under = [Cell(image) for image in after]
     blocks = zip(wrap_cells(above, _COLUMNS), wrap_cells(under, _COLUMNS), strict=True)
     rows = [row for block in blocks for row in block]

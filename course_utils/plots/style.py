@@ -159,8 +159,10 @@ def class_name(name: str) -> str:
 
 
 def shorten(name: str, length: int) -> str:
-    """Cut a name to ``length`` signs, the last of them then an ellipsis."""
-    return plain(name if len(name) <= length else name[: length - 1] + "…")
+    """Cut each line of a name to ``length`` signs, the last of them then an ellipsis."""
+    lines = name.split("\n")
+    cut = [line if len(line) <= length else line[: length - 1] + "…" for line in lines]
+    return plain("\n".join(cut))
 
 
 def plain(words: str) -> str:
