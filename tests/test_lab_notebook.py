@@ -3,9 +3,15 @@
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
+from lab_world import SEEN, make_results
+
+from course_utils import lab
+from course_utils.checks.notebook_07 import crossed
 
 REPO = Path(__file__).resolve().parents[1]
 LAB = REPO / "notebooks" / "07_final_lab.ipynb"
@@ -41,6 +47,32 @@ def test_the_test_part_is_opened_once_and_after_all_settings_are_chosen(cells):
 def test_the_prediction_is_written_before_there_is_anything_to_see(cells):
     (predicted,) = places(cells, "lab.read_prediction")
     assert predicted < min(places(cells, "examples.load_lab"))
+
+
+def run(cells: list[nbformat.NotebookNode], id: str, **known: object) -> None:
+    (source,) = [cell.source for cell in cells if cell.id == id]
+    exec(compile(source, id, "exec"), known)
+
+
+def test_the_interval_by_hand_is_left_out_where_nothing_varies(cells, capsys):
+    arms = {("zero_shot", "", 0): 0.4, ("real", "", 4): 0.5, ("real+synthetic", SEEN, 4): 0.5}
+    results = make_results(arms)
+    known = {"lab": lab, "crossed": crossed, "results": results, "content": results.content}
+    run(cells, "07-by-hand", **known)
+    assert "+0.000 for every seed and image" in capsys.readouterr().out
+    arms["real+synthetic", SEEN, 4] = 0.6
+    results = make_results(arms)
+    run(cells, "07-by-hand", **known | {"results": results, "content": results.content})
+    assert "degrees of freedom" in capsys.readouterr().out
+
+
+def test_the_gallery_of_failures_is_left_out_where_no_image_was_turned(cells, capsys):
+    one, nothing = torch.zeros(1, 2), {"g": []}
+    known = {"name": "g", "torch": torch, "real": one, "drawn": {"g": one}, "pools": nothing}
+    known |= {"data": SimpleNamespace(train=[]), "grid": SimpleNamespace(few=4)}
+    known |= {"lab": SimpleNamespace(turned=lambda *given: []), "results": None, "exam": None}
+    run(cells, "07-failures", **known, plots=None)
+    assert "no image was turned" in capsys.readouterr().out
 
 
 def test_every_exercise_is_a_stub_and_a_check_that_hands_back_what_to_use(cells):
