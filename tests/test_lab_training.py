@@ -101,7 +101,7 @@ def test_settings_beside_the_grid_are_twelve_with_fewest_steps_first_and_one_fix
     settings = [(c.num_steps, c.learning_rate) for c in lab.SETTINGS]
     assert len(set(settings)) == 12
     assert settings == sorted(settings)
-    assert settings[lab.FIXED] == (150, 0.03)
+    assert settings[lab.FIXED] == (100, 0.03)
 
 
 def test_what_is_stopped_after_any_cell_goes_on_there_with_the_same_numbers(

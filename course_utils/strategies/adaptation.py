@@ -26,7 +26,7 @@ from course_utils.text2image import TextToImage
 from course_utils.text2image.drawing import telling
 
 # Fixed beforehand, the same for all data, after one trial with less of each on validation images.
-EPOCHS = 12
+EPOCHS = 8
 RANK = 16
 LEARNING_RATE = 2e-3
 BATCH_SIZE = 4
