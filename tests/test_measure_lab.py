@@ -17,7 +17,7 @@ from course_utils.text2image import GenerationConfig
 from course_utils.tuning import TuneConfig
 from tools import lab_images, measure_lab
 from tools.lab_images import Part
-from tools.measure_lab import RANDOM
+from tools.measure_lab import NEAREST
 
 CLASSES = ("river", "forest", "beach")
 GENERATORS = ("tiny_few_steps", "other")
@@ -25,7 +25,7 @@ CONFIG = GenerationConfig(num_sample_steps=4, height=16, width=16)
 load_pipeline = text2image.load_pipeline
 pytestmark = pytest.mark.filterwarnings("ignore:.*longer than the 32 tokens")  # of the tiny models
 
-NO_DRAWINGS = ("more_real", "augmented", "retrieval", "retrieval_random")
+NO_DRAWINGS = ("more_real", "augmented", "retrieval", "retrieval_nearest")
 
 
 def pictures(num: int, *, seed: int, before: bool = False) -> tuple[Example, ...]:
@@ -198,8 +198,8 @@ def test_parts_are_planned_by_what_the_arms_need():
     assert plan("pooled", "clip_filter", "soft_target", "shuffled") == own
     assert plan("synthetic", pools=1) == {("drawn", g, 0, None) for g in "ab"}
     assert plan("real", "more_real", "zero_shot") == set()
-    assert plan("retrieval") == {("retrieved", g, 0, None) for g in "ab"}
-    assert plan(RANDOM) == {("random", g, 0, seed) for g in "ab" for seed in range(3)}
+    assert plan(NEAREST) == {("retrieved", g, 0, None) for g in "ab"}
+    assert plan("retrieval") == {("random", g, 0, seed) for g in "ab" for seed in range(3)}
     assert plan("augmented") == {("augmented", "", n, s) for n in (1, 4) for s in range(3)}
     by_shots = {(g, n, s) for g in "ab" for n in (1, 4) for s in range(3)}
     assert plan("adapted") == {("adapted", *each) for each in by_shots}

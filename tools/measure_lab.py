@@ -6,8 +6,8 @@ In the notebook all seeds share one pool of drawings, most arms are compared at 
 one generator is adapted. Here every seed has a whole pool of its own (``--pools`` as many as
 ``--seeds``), so that the interval allows for another pool too, and every arm is compared at all
 shots with all seeds. Sentences, guided drawings, adapted generators and augmented copies are made
-anew for each seed; `retrieval_random` takes the generator's training images at random where
-``retrieval`` takes the nearest. All else is the lab's: cells, settings by arm, intervals, verdicts.
+anew for each seed; ``retrieval`` takes images that the generator was trained on at random, and
+`retrieval_nearest` those nearest to the text. All else is the lab's: cells, settings by arm, intervals, verdicts.
 
 Writes its rows of ``data/measured/lab.csv``, which supersedes ``generator_use.csv`` there: that one
 was measured before the lab was rebuilt. What is finished is kept in WORK, so a run that was stopped
@@ -40,17 +40,17 @@ from tools.lab_images import BY_SHOTS, MAKERS, TEMPLATES, Bench, Part, load_mode
 from tools.training import options
 
 PROFILE = PROFILES["mini"]
-RANDOM = "retrieval_random"
+NEAREST = "retrieval_nearest"
 SOURCES: Mapping[str, str] = MappingProxyType(  # of what an arm adds to the real images
     {
         **dict.fromkeys(("synthetic", *CURVE), "drawn"),
         **DRAWN,
-        "retrieval": "retrieved",
-        RANDOM: "random",
+        "retrieval": "random",
+        NEAREST: "retrieved",
         "augmented": "augmented",
     }
 )
-ARMS = (*lab.ARMS, RANDOM)
+ARMS = (*lab.ARMS, NEAREST)
 BASELINES = ("zero_shot", "real")  # always measured
 COLUMNS = (
     *("task", "evaluate", "arm", "generator", "shots", "pools", "seeds", "accuracy", "low", "high"),
@@ -124,12 +124,12 @@ def train_grid(
     options = {"logit_scale": bench.clip.logit_scale}
     for shots in bench.grid.shots:
         here = replace(bench.grid, shots=(shots,), few=shots, num_few_seeds=len(bench.grid.seeds))
-        for is_random in (False, True)[: 1 + (RANDOM in args.arms)]:
-            bank = fill_bank(real, made, shots, is_random=is_random)
+        for is_nearest in (False, True)[: 1 + (NEAREST in args.arms)]:
+            bank = fill_bank(real, made, shots, is_nearest=is_nearest)
             cells = lab.draw_cells(here, bank, bench.weights, **options)
             if shots > bench.grid.shots[0]:
                 cells = [cell for cell in cells if cell.shots]
-            cells = pick_cells(args.arms, cells, is_random=is_random)
+            cells = pick_cells(args.arms, cells, is_nearest=is_nearest)
             kept = args.work / "cells"
             fits += lab.train_cells(cells, bank, bench.weights, cache=kept, **options)
         training.say(f"{shots} shots: {len(fits)} cells so far")
@@ -137,10 +137,10 @@ def train_grid(
 
 
 def fill_bank(
-    real: Bank, made: Mapping[Part, tuple[Tensor, Tensor]], shots: int, *, is_random: bool
+    real: Bank, made: Mapping[Part, tuple[Tensor, Tensor]], shots: int, *, is_nearest: bool
 ) -> Bank:
     """Add what belongs to a number of shots; retrieved images are the nearest, or any."""
-    bank, unused = real, "retrieved" if is_random else "random"
+    bank, unused = real, "random" if is_nearest else "retrieved"
     for part, images in made.items():
         if part.shots in (0, shots) and part.what != unused:
             what = "retrieved" if part.what == "random" else part.what
@@ -148,10 +148,10 @@ def fill_bank(
     return bank
 
 
-def pick_cells(arms: Sequence[str], cells: Sequence[Cell], *, is_random: bool) -> list[Cell]:
+def pick_cells(arms: Sequence[str], cells: Sequence[Cell], *, is_nearest: bool) -> list[Cell]:
     """Keep the arms that are asked for."""
-    if is_random:
-        return [replace(cell, arm=RANDOM) for cell in cells if cell.arm == "retrieval"]
+    if is_nearest:
+        return [replace(cell, arm=NEAREST) for cell in cells if cell.arm == "retrieval"]
     return [cell for cell in cells if cell.arm in (*BASELINES, *arms)]
 
 
