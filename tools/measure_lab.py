@@ -7,7 +7,8 @@ one generator is adapted. Here every seed has a whole pool of its own (``--pools
 ``--seeds``), so that the interval allows for another pool too, and every arm is compared at all
 shots with all seeds. Sentences, guided drawings, adapted generators and augmented copies are made
 anew for each seed; ``retrieval`` takes images that the generator was trained on at random, and
-`retrieval_nearest` those nearest to the text. All else is the lab's: cells, settings by arm, intervals, verdicts.
+`retrieval_nearest` those nearest to the text. All else is the lab's: cells, settings by arm,
+intervals, verdicts.
 
 Writes its rows of ``data/measured/lab.csv``, which supersedes ``generator_use.csv`` there: that one
 was measured before the lab was rebuilt. What is finished is kept in WORK, so a run that was stopped
