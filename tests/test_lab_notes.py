@@ -134,3 +134,21 @@ def test_the_commit_is_named_with_a_sign_if_files_changed(tmp_path, monkeypatch,
     found = lab.commit()
     assert len(found.rstrip("+")) == (0 if kind == "no commit" else 40)
     assert found.endswith("+") == (kind == "changed")
+
+
+def test_what_was_computed_once_is_read_again_unless_something_decisive_differs(tmp_path):
+    calls = []
+
+    def compute() -> dict[str, float]:
+        calls.append(1)
+        return {"a": 0.5}
+
+    folder = tmp_path / "kept"
+    assert lab.once(folder, ["x", 1], compute) == lab.once(folder, ["x", 1], compute) == {"a": 0.5}
+    assert len(calls) == 1
+    lab.once(folder, ["x", 2], compute)
+    assert len(calls) == 2
+    for path in folder.iterdir():
+        path.write_bytes(b"{}")
+    assert lab.once(folder, ["x", 1], compute) == {"a": 0.5}
+    assert len(calls) == 3

@@ -31,7 +31,7 @@ from course_utils.lab.design import (
 )
 from course_utils.lab.from_scratch import REGULARIZATIONS, classify, train_vit
 from course_utils.lab.looking import preview, turned
-from course_utils.lab.notes import called, commit, read_answer, read_prediction, versions
+from course_utils.lab.notes import called, commit, once, read_answer, read_prediction, versions
 from course_utils.lab.report import (
     answer,
     arm_label,
@@ -92,6 +92,7 @@ __all__ = [
     "findings",
     "hits_of",
     "map_verdicts",
+    "once",
     "paired",
     "plan_grid",
     "preview",

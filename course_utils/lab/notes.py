@@ -1,11 +1,21 @@
 """What a learner writes, and what a run is made of: prediction, answer, versions, commit."""
 
+import json
 import math
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
+from typing import Any
 
-from course_utils.runtime import PACKAGES, environment_report, repo_root
+from course_utils.runtime import (
+    PACKAGES,
+    derive_seed,
+    environment_report,
+    read_sealed,
+    repo_root,
+    write_sealed,
+)
 from course_utils.texts import text
 
 ANSWER_WORDS = (60, 250)  # at least, at most
@@ -86,6 +96,23 @@ def count_words(answer: str) -> int:
 def called(name: str, stand_in_for: str | None) -> str:
     """Name data or a model, and what it stands in for, wherever results are shown."""
     return text("lab.stand_in", name=name, other=stand_in_for) if stand_in_for else name
+
+
+def once(folder: Path, about: Sequence[object], compute: Callable[[], Any]) -> Any:
+    """Compute something that fits into JSON, or read what an earlier run has computed.
+
+    Args:
+        folder: where it is kept.
+        about: words and numbers that decide it.
+        compute: is called where nothing is kept.
+    """
+    path = folder / f"{derive_seed(*about):016x}.json"
+    kept = read_sealed(path)
+    if kept is None:
+        kept = json.dumps(compute()).encode()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_sealed(path, kept)
+    return json.loads(kept)
 
 
 def versions() -> dict[str, str]:
