@@ -48,7 +48,7 @@ def show_kept(
     if not np.isfinite(numbers).all():
         raise ValueError(f"confidences must be finite numbers, got {list(numbers)}")
     chosen, rows, labels = set(map(int, kept)), [], []
-    for key, is_kept in (("plot.kept", True), ("plot.dropped", False)):
+    for key, is_kept in (("plot.filter_kept", True), ("plot.filter_dropped", False)):
         ranked = [int(i) for i in np.argsort(-numbers, kind="stable") if (i in chosen) == is_kept]
         if not ranked:
             continue
