@@ -143,7 +143,7 @@ def test_a_head_with_a_share_is_what_a_plain_loop_over_its_batches_trains():
         ({"real_share": 0.0}, "real_share: expected a number"),
         ({"real_share": 1.0}, "real_share: expected a number"),
         ({"real_share": float("nan")}, "real_share: expected a number"),
-        ({"order": "last"}, "head 0: order is one of mix, synthetic first, real first, not last"),
+        ({"order": "last"}, "order: expected one of mix, synthetic_first, real_first, got 'last'"),
     ],
 )
 def test_mixtures_that_mean_nothing_are_refused(change, message, monkeypatch):

@@ -35,7 +35,7 @@ def mixed_rows(
         num_steps: s, batches.
         batch_size: b, images a batch.
         real_share: ``mix`` puts ``round(batch_size * real_share)`` real images first in every batch
-            and synthetic ones behind them; the phases make ``round(num_steps * real_share)``
+            and synthetic ones behind them, one of each at least unless the share is 0 or 1; the phases make ``round(num_steps * real_share)``
             batches all real.
         order: ``mix``, or in two phases ``synthetic_first`` or ``real_first``.
         generator: draws the epochs; with ``mix`` fewer steps are the same ones, cut short.
@@ -58,6 +58,8 @@ def mixed_rows(
     other = seeded(int(torch.randint(2**62, (), generator=generator)))
     if order == "mix":
         num_real = round(batch_size * real_share)
+        if 0 < real_share < 1 < batch_size:
+            num_real = min(max(num_real, 1), batch_size - 1)
         first = _epochs(real, num_steps * num_real, generator).view(num_steps, -1)
         last = _epochs(synthetic, num_steps * (batch_size - num_real), other)
         return torch.cat([first, last.view(num_steps, -1)], dim=1)
