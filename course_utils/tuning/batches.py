@@ -35,8 +35,8 @@ def mixed_rows(
         num_steps: s, batches.
         batch_size: b, images a batch.
         real_share: ``mix`` puts ``round(batch_size * real_share)`` real images first in every batch
-            and synthetic ones behind them, one of each at least unless the share is 0 or 1; the phases make ``round(num_steps * real_share)``
-            batches all real.
+            and synthetic ones behind them, one of each at least unless the share is 0 or 1; the
+            phases make ``round(num_steps * real_share)`` batches all real.
         order: ``mix``, or in two phases ``synthetic_first`` or ``real_first``.
         generator: draws the epochs; with ``mix`` fewer steps are the same ones, cut short.
 
