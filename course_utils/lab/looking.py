@@ -1,6 +1,7 @@
 """Look before and behind the results: a curve while it fills, and the images that turned."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from course_utils.images import fit
 from course_utils.lab.report import answers_of, differences_of
 from course_utils.lab.results import Exam, Key, Results, baseline_of, key_of
 from course_utils.lab.training import Fit, validation_accuracies
-from course_utils.metrics import crossed_interval
+from course_utils.metrics import Interval, crossed_interval
 
 SHOWN_SIDE = 64  # pixels
 
@@ -29,15 +30,20 @@ def preview(
     """
     rows, summary = [], []
     for fit_ in fits:
-        accuracies = validation_accuracies(fit_, features, labels)
-        best = max(range(len(accuracies)), key=accuracies.__getitem__)
-        hits = (fit_.logits(features, best).argmax(-1) == labels).double()
-        level = crossed_interval(hits, ends=(0, 1))
+        level = _best_level(fit_, features, labels)
         about = dict(zip(("arm", "generator", "shots"), key_of(fit_.cell), strict=True))
         ends = {"accuracy_low": level.low, "accuracy_high": level.high}
         summary.append({**about, "accuracy": level.mean, **ends})
         rows += [{**about, "seed": seed} for seed in fit_.cell.seeds]
     return {"rows": rows, "summary": summary}
+
+
+@lru_cache(maxsize=512)  # the curve is drawn again after each number of shots
+def _best_level(fit_: Fit, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Interval:
+    accuracies = validation_accuracies(fit_, features, labels)
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    hits = (fit_.logits(features, best).argmax(-1) == labels).double()
+    return crossed_interval(hits, ends=(0, 1))
 
 
 def turned(

@@ -5,11 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -39,6 +41,7 @@ ENTRIES = (  # of results.json, in this order
 QUESTION = "real+synthetic"
 Part = Literal["validation", "test"]
 Key = tuple[str, str, int]  # arm, generator, shots
+KEY = ("arm", "generator", "shots")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,14 @@ class Results:
 
     content: dict
     predictions: pa.Table
+
+    @cached_property
+    def answers(self) -> dict[Key, pd.DataFrame]:
+        """Read the predictions without probabilities, a table for each cell."""
+        columns = [*KEY, "seed", "label", "prediction"]
+        table = self.predictions.select(columns).to_pandas(categories=list(KEY[:2]))
+        groups = table.groupby(list(KEY), observed=True, sort=False)
+        return {tuple(key): some for key, some in groups}
 
 
 def tabulate(
