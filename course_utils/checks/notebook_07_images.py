@@ -379,6 +379,7 @@ def check_07_ex6(value: Any) -> None:
     labels, few = torch.tensor([2, 0, 3, 1]), torch.tensor([4, 0, 1])
     wide = 3 * torch.randn(3, 5, generator=generator)
     cases = [(labels, logits, 0.3, 2.0), (few, wide, 0.5, 4.0), (few, wide, 0.0, 2.0)]
+    cases.append((torch.tensor([1, 0, 1]), wide, 0.5, 2.0))  # not every class occurs in a batch
     compare(value, cases, soft_targets, _soft_mistakes, say=say)
     sharp = 100 * wide  # as large as CLIP's logits can be
     found = as_tensor(run(value, few, sharp, 0.5, 2.0))
