@@ -12,7 +12,7 @@ from course_utils.examples import Example
 from course_utils.images import fit
 from course_utils.lab.report import answers_of, differences_of
 from course_utils.lab.results import Exam, Key, Results, baseline_of, key_of
-from course_utils.lab.training import Fit, validation_accuracies
+from course_utils.lab.training import Fit, choose_settings
 from course_utils.metrics import Interval, crossed_interval
 
 SHOWN_SIDE = 64  # pixels
@@ -40,8 +40,7 @@ def preview(
 
 @lru_cache(maxsize=512)  # the curve is drawn again after each number of shots
 def _best_level(fit_: Fit, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Interval:
-    accuracies = validation_accuracies(fit_, features, labels)
-    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    (best,) = choose_settings([fit_], features, labels)
     hits = (fit_.logits(features, best).argmax(-1) == labels).double()
     return crossed_interval(hits, ends=(0, 1))
 

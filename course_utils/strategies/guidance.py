@@ -1,6 +1,7 @@
 """Draw from real images instead of from noise: from the shots, or from before the disaster."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,7 @@ def guide(
         He et al. 2023 (arXiv:2210.07574), section 3.2, "real guidance"; noising an image part of
         the way is SDEdit, Meng et al. 2022 (arXiv:2108.01073), algorithm 1.
     """
-    starts = [(shot.label, shot) for shot in shots]
-    prompts, images, labels = _in_turn(starts, phrases, templates, per_class)
+    prompts, images, labels = _in_turn(shots, phrases, templates, per_class)
     options = {"strength": strength, "config": config or model.config, "root": root}
     return _draw(model, prompts, images, **options), labels
 
@@ -104,14 +104,13 @@ def from_before(
             f"{missing} of {len(examples)} examples have no image from before the disaster; take "
             "the task disasters, or guide() for images of today"
         )
-    starts = [(example.label, example.before) for example in examples]
-    prompts, images, labels = _in_turn(starts, phrases, templates, per_class)
-    options = {"strength": strength, "config": config or model.config, "root": root}
-    return _draw(model, prompts, images, **options), labels
+    before = [replace(example.before, label=example.label) for example in examples]
+    options = {"per_class": per_class, "strength": strength, "config": config, "root": root}
+    return guide(model, before, phrases, templates, **options)
 
 
 def _in_turn(
-    starts: Sequence[tuple[int, Example]],
+    shots: Sequence[Example],
     phrases: Sequence[str],
     templates: Sequence[str],
     per_class: int,
@@ -119,10 +118,10 @@ def _in_turn(
     """Pair images with sentences so that every image meets every template."""
     check_number("per_class", per_class, "[1, inf)", whole=True)
     by_class: dict[int, list[Example]] = {label: [] for label in range(len(phrases))}
-    for label, image in starts:
-        if label not in by_class:
-            raise ValueError(f"label {label} has no phrase; there are {len(phrases)} phrases")
-        by_class[label].append(image)
+    for shot in shots:
+        if shot.label not in by_class:
+            raise ValueError(f"label {shot.label} has no phrase; there are {len(phrases)} phrases")
+        by_class[shot.label].append(shot)
     if missing := [phrases[label] for label, images in by_class.items() if not images]:
         raise ValueError(f"expected an image of every class to start from, got none of {missing}")
     prompts, images = [], []
