@@ -5,7 +5,9 @@ magics, warnings, checks that are not passed, and cells that were to raise and d
 gate reads what the same run has put out, and looks for these.
 """
 
+import base64
 import functools
+import io
 import os
 import re
 import statistics
@@ -18,6 +20,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from PIL import Image
 
 REPO = Path(__file__).resolve().parents[1]
 FOLDER = REPO / "notebooks"
@@ -57,7 +60,10 @@ SOMEBODYS_PATH = re.compile(
     r"|\b[A-Z]:\\(?:Users|Windows|Program)"
 )
 PROGRESS = re.compile(r".*\d+%\|.*\|.*\[.*\]\s*|.*\d+(?:it|ex|img|B)? ?\[\d+:\d+.*\]\s*|\s*")
-NOT_YET = "CheckResult(state='not_yet'"
+NOT_YET, EMPTY = "CheckResult(state='not_yet'", "CheckResult(state='empty'"
+MAX_WORDS = 1600  # of a part, outside what is folded: "about 1,500"
+FOLDED = re.compile(r"<details>.*?</details>", re.S)
+LEAST_QUALITY = 80  # of a stored JPEG
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -75,9 +81,9 @@ def stored_complaints(nb: NotebookNode, number: str) -> Iterator[str]:
         if not re.fullmatch(rf"{number}-[a-z0-9]+(-[a-z0-9]+)*", cell.get("id", "")):
             yield f"id {cell.get('id')!r} is not {number}-slug"
         if "exercise" in tags(cell) and not re.fullmatch(
-            rf"{number}-ex\d+-(stub|solution|check)", cell.get("id", "")
+            rf"{number}-ex\d+-stub", cell.get("id", "")
         ):
-            yield f"exercise id {cell.id!r} is not {number}-exK-stub, -solution or -check"
+            yield f"exercise id {cell.id!r} is not {number}-exK-stub"
         unknown = tags(cell) - TAGS
         if unknown:
             yield f"{cell.id} has unknown tags {sorted(unknown)}"
@@ -112,6 +118,55 @@ def code_complaints(cells: list[NotebookNode]) -> Iterator[str]:
                 yield f"{cell.id} stores a check that is not passed"
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
                 yield f"{cell.id} stores a widget"
+
+
+def exercise_complaints(cells: list[NotebookNode]) -> Iterator[str]:
+    """Complain about exercises: a text, a stub without an answer, and one line that checks it."""
+    by_id = {cell.id: cell for cell in cells}
+    for name in sorted({m[1] for m in map(EXERCISE.match, by_id) if m}):
+        number, k = name[:2], name.removeprefix(f"{name[:2]}-ex")
+        parts = [by_id.get(f"{name}-{part}") for part in ("text", "stub", "check")]
+        places = [cells.index(part) for part in parts if part]
+        if None in parts or places != list(range(places[0], places[0] + 3)):
+            yield f"{name} is not text, stub and check, one after the other"
+            continue
+        _, stub, check = parts
+        call = re.fullmatch(rf"(\w+) = checks\.check_{number}_ex{k}\((\1)\)\.use", check.source)
+        if not call or not re.search(rf"^(def {call[1]}\(|{call[1]}\b.* = )", stub.source, re.M):
+            yield f"{name}-check is not one line that checks what the stub defines"
+        if EMPTY not in "".join(o.get("data", {}).get("text/plain", "") for o in check.outputs):
+            yield f"{name} is stored with an answer"
+
+
+EXERCISE = re.compile(r"(\d\d-ex\d+)-")
+
+
+def words_by_part(cells: list[NotebookNode]) -> dict[str, int]:
+    """Count the words that every reader reads: no exercise, note, source, and nothing folded."""
+    counts, part = {"": 0}, ""
+    for cell in cells:
+        if cell.cell_type != "markdown" or EXERCISE.match(cell.id):
+            continue
+        if cell.metadata.get("slideshow", {}).get("slide_type") == "notes":
+            continue
+        if cell.id.endswith("-sources"):
+            continue
+        if begins := re.match(r"# Part \d+.*", cell.source):
+            part = begins[0]
+        text = re.sub(r"\$\$.*?\$\$", "", FOLDED.sub("", cell.source), flags=re.S)
+        counts[part] = counts.get(part, 0) + len(text.split())
+    return counts
+
+
+def jpeg_quality(data: str) -> int:
+    """Estimate the quality of a stored JPEG from its first quantization table (that of libjpeg)."""
+    first = Image.open(io.BytesIO(base64.b64decode(data))).quantization[0][0]
+    return next(q for q in range(100, 0, -1) if max(1, (16 * scale_of(q) + 50) // 100) >= first)
+
+
+def scale_of(quality: int) -> int:
+    """Give libjpeg's percentage by which the standard table is scaled."""
+    return 5000 // quality if quality < 50 else 200 - 2 * quality
 
 
 def tags(cell: NotebookNode) -> set[str]:
@@ -187,6 +242,27 @@ def test_the_stored_form_is_as_agreed(path):
     nbformat.validate(nb)
     assert list(stored_complaints(nb, path.name[:2])) == []
     assert path.stat().st_size <= MAX_BYTES
+
+
+@every_notebook
+def test_every_exercise_is_open_and_checked_in_its_place(path):
+    assert list(exercise_complaints(nbformat.read(path, 4).cells)) == []
+
+
+@every_notebook
+def test_a_part_can_be_read_in_the_time_that_a_course_has(path):
+    counts = words_by_part(nbformat.read(path, 4).cells)
+    assert {part: num for part, num in counts.items() if num > MAX_WORDS} == {}
+
+
+@every_notebook
+def test_stored_pictures_can_be_projected(path):
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.id for cell in cells if "InlineBackend" in cell.source] == []
+    for cell in cells:
+        for output in cell.outputs:
+            if data := output.get("data", {}).get("image/jpeg"):
+                assert jpeg_quality(data) >= LEAST_QUALITY, cell.id
 
 
 # ---- the runs
@@ -317,6 +393,53 @@ def test_a_good_notebook_passes(nb):
 @pytest.mark.parametrize("name", BAD)
 def test_a_badly_stored_notebook_is_noticed(name):
     assert len(list(stored_complaints(BAD[name], "00"))) == 1
+
+
+STUB = code("def f(x):\n    raise NotImplementedError", name="00-ex1-stub", tags=["exercise"])
+UNTOUCHED = nbformat.v4.new_output(
+    "display_data", data={"text/plain": "CheckResult(state='empty', hint='Nothing yet.')"}
+)
+CHECK = code(
+    "f = checks.check_00_ex1(f).use", name="00-ex1-check", tags=["check"], outputs=[UNTOUCHED]
+)
+TASK = nbformat.v4.new_markdown_cell("### Exercise 1", id="00-ex1-text")
+ANSWERED = code("f = checks.check_00_ex1(f).use", name="00-ex1-check", outputs=[NOT_PASSED])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [TASK, STUB],
+        [TASK, CHECK, STUB],
+        [TASK, STUB, code(), CHECK],
+        [TASK, STUB, ANSWERED],
+        [TASK, STUB, code("checks.check_00_ex1(f)", name="00-ex1-check", outputs=[UNTOUCHED])],
+        [TASK, code("g = None", name="00-ex1-stub"), CHECK],
+    ],
+)
+def test_an_exercise_out_of_form_is_noticed(cells):
+    assert list(exercise_complaints([TASK, STUB, CHECK])) == []
+    assert list(exercise_complaints(cells)) != []
+
+
+def test_words_are_counted_by_part_without_what_is_folded():
+    def said(source, name, **metadata):
+        return nbformat.v4.new_markdown_cell(source, id=name, metadata=metadata)
+
+    notes = said("not counted", "00-n", slideshow={"slide_type": "notes"})
+    cells = [said("one two", "00-a"), TASK, notes, said("a b c", "00-sources")]
+    cells += [
+        said("# Part 2 · Judge\n\n<details>\n\nmuch\n\n</details>\n\n$$x = 1$$ three", "00-b")
+    ]
+    assert words_by_part(cells) == {"": 2, "# Part 2 · Judge": 6}
+
+
+@pytest.mark.parametrize("quality", [40, 79, 80, 85, 95])
+def test_the_quality_of_a_stored_picture_is_read(quality):
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG", quality=quality)
+    found = jpeg_quality(base64.b64encode(file.getvalue()).decode())
+    assert found == pytest.approx(quality, abs=3)
 
 
 TQDM = "\r  0%|          | 0/300 [00:00<?, ?it/s]\r100%|████| 300/300 [00:03<00:00, 97.2it/s]\n"
