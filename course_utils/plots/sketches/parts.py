@@ -3,7 +3,6 @@
 One color means one thing in all of them; `draw_key` names those that were used.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -34,7 +33,7 @@ COLORS = {
     "step": "#6A4FB3",
     "answer": "#B36200",
 }
-TITLE, WORDS, SMALL = 14, 13, 11.5  # points; nothing is smaller than the last
+TITLE, WORDS, SMALL = 15, 13.5, 12  # points; nothing is smaller than the last
 _TINT = 0.13  # of the color in the ground of a box
 _GAP = 0.05  # inches between an arrow and what it points at
 _LEAST_PIXELS = 600  # of a side, before drawing: whole factors, so that pixels stay even
@@ -232,24 +231,3 @@ def draw_key(ax: Axes, *kinds: str, loc: str = "lower left") -> None:
     style = {"frameon": False, "fontsize": SMALL, "columnspacing": 1.4, "handletextpad": 0.5}
     style |= {"handlelength": 1.3, "borderaxespad": 0.2}
     ax.legend(handles=marks, loc=loc, ncols=len(marks), **style)
-
-
-def draw_row(
-    ax: Axes,
-    start: Point,
-    pitch: float,
-    size: Pair,
-    words: Sequence[str],
-    *,
-    color: str,
-) -> list[Box]:
-    """Draw small boxes side by side; the first stands at ``start``; "…" gets no box."""
-    boxes = []
-    for i, word in enumerate(words):
-        center = (start[0] + i * pitch, start[1])
-        if word == "…":
-            write(ax, center, word, size=TITLE)
-            boxes.append(Box(*center, *size))
-        else:
-            boxes.append(draw_box(ax, center, size, word, color=color, fontsize=SMALL))
-    return boxes
