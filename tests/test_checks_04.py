@@ -420,16 +420,12 @@ def test_the_smallest_held_out_distance_passes_in_every_form():
 def test_every_form_that_is_right_picks_the_same_pictures_in_the_cells_that_follow():
     synthetic, train, held_out = _make_world()
     pictures, smallest = np.arange(len(synthetic)), below(own, lambda *sets: fair(*sets).min())
-    forms = (list, set, np.array, torch.tensor, lambda rows: np.isin(pictures, rows))
+    forms = [list, set, np.array, torch.tensor, lambda rows: np.isin(pictures, rows)]
+    forms.append(lambda rows: torch.tensor(np.isin(pictures, rows)))
     for form in forms:
         find_copies = checks.check_04_ex6(lambda *sets, form=form: form(smallest(*sets))).use
-        assert sorted(pictures[list(find_copies(synthetic, train, held_out))]) == [
-            4,
-            11,
-            17,
-            30,
-            38,
-        ]
+        found = list(find_copies(synthetic, train, held_out))
+        assert sorted(pictures[found].tolist()) == [4, 11, 17, 30, 38]
         assert pictures[list(find_copies(held_out[:4], train, held_out))].size == 0
 
 

@@ -6,7 +6,6 @@ import operator
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +161,10 @@ def check_06_ex5(value: Any) -> None:
 
 
 def _as_buildings(answer: Any) -> list[tuple]:
-    """Read a list of three things a building."""
-    tell([("form", isinstance(answer, str | bytes | dict))])
+    """Read a list of three things a building; a generator would serve only once."""
+    tell([("form", not isinstance(answer, list | tuple))])
     try:
-        rows = [tuple(row) for row in islice(answer, _MANY)]
+        rows = [tuple(row) for row in answer[:_MANY]]
     except TypeError as error:
         raise Hint("form") from error
     tell([("form", any(len(row) != 3 for row in rows))])
