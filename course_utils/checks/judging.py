@@ -191,7 +191,7 @@ def _is_stub(function: Any) -> bool:
         return True
     num_arguments = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1)
     is_empty = all(isinstance(x, str | type(None) | type(...)) for x in code.co_consts)
-    no_names = {*code.co_names} <= {"NotImplementedError"}
+    no_names = {*code.co_names, *code.co_freevars} <= {"NotImplementedError"}
     return is_empty and no_names and code.co_nlocals <= num_arguments
 
 
