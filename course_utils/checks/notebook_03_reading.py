@@ -112,7 +112,7 @@ def _control_mistakes(rows: Sequence[dict], words: dict[str, str]) -> Mistakes:
 
 
 @check(read_gains)
-def check_03_ex6(value: Any) -> None:
+def check_03_ex6(value: Any) -> Any:
     """Check ``read_gains(rows, smallest) -> dict``, from the name of each row to one of four words.
 
     "helped" if low > 0, "hurt" if high < 0, else "no difference larger than that" if all of the
@@ -139,7 +139,7 @@ def check_03_ex6(value: Any) -> None:
         return said | {key: row[key] for key in ("name", "low", "high")}
 
     options = {"read": read, "same": dict.__eq__, "watch": False, "say": say}
-    compare(value, map(_make_table, _CONTROLS), read_gains, _gain_mistakes, **options)
+    return compare(value, map(_make_table, _CONTROLS), read_gains, _gain_mistakes, **options)
 
 
 def _as_word(word: Any) -> str | None:

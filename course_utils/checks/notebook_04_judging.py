@@ -61,7 +61,7 @@ def _root(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
 
 
 @check(frechet)
-def check_04_ex4(value: Any) -> None:
+def check_04_ex4(value: Any) -> Any:
     """Check ``frechet(mean_a, cov_a, mean_b, cov_b) -> float``, the distance between two Gaussians.
 
     |μ_a - μ_b|² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^(1/2)), with the matrix root. It is tried on diagonal
@@ -82,7 +82,7 @@ def check_04_ex4(value: Any) -> None:
         return {"answer": f"{answer:.4g}", "right": f"{right:.4f}"}
 
     options = {"read": read, "same": _is_near, "watch": False, "say": say}
-    compare(value, _make_moments(), frechet, _frechet_mistakes, **options)
+    return compare(value, _make_moments(), frechet, _frechet_mistakes, **options)
 
 
 def _make_moments() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -126,7 +126,7 @@ def _recall_mistakes(real: Tensor, made: Tensor, k: int) -> Mistakes:
 
 
 @check(recall)
-def check_04_ex5(value: Any) -> None:
+def check_04_ex5(value: Any) -> Any:
     """Check ``recall(real, synthetic, k) -> float`` with k nearest neighbors.
 
     The share of real images that lie in the ball around some synthetic image, where a ball reaches
@@ -147,7 +147,7 @@ def check_04_ex5(value: Any) -> None:
     synthetic = 0.6 * torch.randn(70, 2, generator=generator).double() + 0.5
     cases = [(real, synthetic, k) for k in (3, 1, 5)]
     options = {"same": _is_near, "watch": False, "jointly": True, "say": say}
-    compare(value, cases, recall, _recall_mistakes, **options)
+    return compare(value, cases, recall, _recall_mistakes, **options)
 
 
 def find_copies(synthetic, train, held_out):
@@ -310,7 +310,7 @@ def _field_mistakes(a: Mapping, b: Mapping) -> Mistakes:
 
 
 @check(what_differs)
-def check_04_ex8(value: Any) -> None:
+def check_04_ex8(value: Any) -> Any:
     """Check ``what_differs(a, b) -> set``: the fields by which two scores may not be compared.
 
     Those of metric, dataset, split, features, num_images and resolution that differ, or that are
@@ -332,7 +332,7 @@ def check_04_ex8(value: Any) -> None:
         return {"name": name} | values
 
     options = {"read": read, "same": _is_same_set, "watch": False, "say": say}
-    compare(value, _make_scores(), what_differs, _field_mistakes, **options)
+    return compare(value, _make_scores(), what_differs, _field_mistakes, **options)
 
 
 def _is_same_set(a: Iterable[str], b: Iterable[str]) -> bool:

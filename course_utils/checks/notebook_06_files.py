@@ -11,7 +11,7 @@ from typing import Any
 
 import shapely
 
-from course_utils.checks.judging import Hint, check, number, run, tell
+from course_utils.checks.judging import Hint, as_asked, check, number, run, tell
 from course_utils.xbd.footprints import METERS_PER_DEGREE
 
 _OUTLINES = (  # in pixels
@@ -72,7 +72,7 @@ def _size_signs(sizes: list[float], right: list[float]) -> Iterator[tuple[str, b
 
 
 @check(meters_per_pixel)
-def check_06_ex2(value: Any) -> None:
+def check_06_ex2(value: Any) -> Any:
     """Check ``meters_per_pixel(label_path) -> float``, the size of a pixel, within 3 %.
 
     A label file gives each building in degrees (``features.lng_lat``) and in pixels
@@ -85,13 +85,15 @@ def check_06_ex2(value: Any) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [_write_label(Path(folder), case, index) for index, case in enumerate(_PIXELS)]
-        sizes = [number(run(value, path, watch=False)) for path in paths]
+        answers = [run(value, path, watch=False) for path in paths]
+    sizes = list(map(number, answers))
     right = [case.meters_per_pixel for case in _PIXELS]
     fits = list(map(_fits, sizes, right))
     if not all(fits):
         tell(_size_signs(sizes, right), size=f"{sizes[0]:.4g}")
         i = fits.index(False)
         raise Hint("value", size=f"{sizes[i]:.4g}", latitude=_PIXELS[i].latitude, right=right[i])
+    return as_asked(value, zip(answers, right, strict=True))
 
 
 def _fits(value: float, other: float) -> bool:
