@@ -130,6 +130,9 @@ def every_figure() -> dict[str, Figure]:
         "show_swipes": plots.show_swipes(
             {"real": (GREY, DARK, BUILDINGS), "rendered": (DARK, GREY, ())}, caption="beside"
         ),
+        "show_tiles": plots.show_tiles(
+            {f"some-volcano_0000000{k}": (GREY, DARK) for k in range(5)}, caption="five tiles"
+        ),
         "building_sizes": plots.building_sizes(dict.fromkeys(CLASSES, areas), caption="sizes"),
         "crops_by_level": plots.crops_by_level(crops, caption="crops"),
         "damage_scale": plots.damage_scale(crops),
@@ -433,6 +436,15 @@ def test_places_beside_each_other_are_each_drawn_as_alone():
     for refused in ({}, {"a": (GREY, DARK[:20], ())}):
         with pytest.raises(ValueError, match=r"no places|one size"):
             plots.show_swipes(refused)
+
+
+def test_tiles_stand_in_columns_before_above_after():
+    figure = plots.show_tiles({"volcano_1": (GREY, DARK), "fire_2": (DARK, GREY)})
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [int(ax.images[0].get_array().mean()) for ax in shown] == [100, 20, 20, 100]
+    assert [ax.get_title() for ax in shown] == ["volcano\n1", "fire\n2", "", ""]
+    with pytest.raises(ValueError, match="no places"):
+        plots.show_tiles({})
 
 
 def test_large_images_are_shrunk_without_moving_the_polygons():

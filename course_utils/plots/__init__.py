@@ -82,7 +82,7 @@ from course_utils.plots.measured import (
     plot_metric_bias,
     plot_quality,
 )
-from course_utils.plots.pairs import show_pair, show_swipe, show_swipes
+from course_utils.plots.pairs import show_pair, show_swipe, show_swipes, show_tiles
 from course_utils.plots.project import plot_cost, plot_data_value, plot_framework
 from course_utils.plots.published import plot_few_shot_published
 from course_utils.plots.results import (
@@ -178,6 +178,7 @@ __all__ = [
     "show_reverse",
     "show_swipe",
     "show_swipes",
+    "show_tiles",
     "to_pictures",
     "world_map",
 ]

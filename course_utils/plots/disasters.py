@@ -213,7 +213,7 @@ def damage_imbalance(counts: Counts) -> Figure:
     intact = {n: row.get(DamageLevel.NO_DAMAGE, 0) / sum(row.values()) for n, row in rows.items()}
     names = sorted(rows, key=intact.get)
     table = np.array([[rows[name].get(level, 0) for level in DAMAGE_COLORS] for name in names])
-    fig, axes = make_axes(1, 2, (13, 0.32 * len(names) + 1.6), width_ratios=[7, 5])
+    fig, axes = make_axes(1, 2, (13, 0.32 * len(names) + 1.6), width_ratios=[6, 6])
     ax, side = axes[0]
     _stack(ax, table, list(DAMAGE_COLORS.values()), [class_name(name) for name in names])
     for x, (level, color) in enumerate(DAMAGE_COLORS.items(), start=1):

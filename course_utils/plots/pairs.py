@@ -1,6 +1,7 @@
 """A place before and after a disaster: side by side, or divided by a line; real beside rendered."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from course_utils.plots.buildings import draw_outlines, level_color
+from course_utils.plots.grid import Cell, image_grid
 from course_utils.plots.style import (
     DAMAGE_COLORS,
     INK,
@@ -18,6 +20,7 @@ from course_utils.plots.style import (
     Picture,
     finish,
     level_name,
+    plain,
     refuse_unless_pictures,
     say,
 )
@@ -61,6 +64,28 @@ def show_pair(
         _add_legend(low, _draw_buildings(ax, buildings))
         ax.set_title(say(key), fontsize=11)
     return finish(fig, caption)
+
+
+def show_tiles(places: Mapping[str, tuple[Picture, Picture]], *, caption: str = "") -> Figure:
+    """Show places in columns, before the disaster above and after it below.
+
+    Args:
+        places: by name the image before and the image after.
+        caption: said above.
+
+    Raises:
+        ValueError: no places, or images that are not uint8 (h, w, 3).
+    """
+    if not places:
+        raise ValueError("no places to show")
+    refuse_unless_pictures([image for pair in places.values() for image in pair])
+    names = [plain(name.replace("_", "\n")) for name in places]
+    before, after = zip(*places.values(), strict=True)
+    rows = [[Cell(shrink(image, 512)) for image in some] for some in (before, after)]
+    rows[0] = [replace(cell, title=name) for cell, name in zip(rows[0], names, strict=True)]
+    labels = [say("plot.before"), say("plot.after")]
+    cell = min(3.0, 11.0 / len(places))
+    return image_grid(rows, cell=cell, row_labels=labels, caption=caption)
 
 
 def show_swipe(
