@@ -73,6 +73,7 @@ def write_xbd(
     """Render pairs from before and after disasters and write them as xBD would.
 
     Each event lies at its real place and day, in the style of that region seen by a satellite.
+    Of its damaged buildings as many have minor and major damage or are destroyed as were published.
     Tiles come in threes of neighbours, the threes at least 2 km apart; some show no building,
     some were not reached by the disaster. Splits are those of the real event, in its shares;
     tier3 has no targets, as in xBD. A target is 0 where nothing is, 1 for a building before the
