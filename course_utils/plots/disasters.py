@@ -299,7 +299,8 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
     ranks are drawn as dots; quartiles and median are those of all.
 
     Args:
-        areas: ground area in m² of each building, by class (or by any other name).
+        areas: ground area in m² of each building, by class, "volcano" or "volcano, real" (or by any
+            other name).
         caption: said above.
 
     Raises:
@@ -314,7 +315,8 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
     name_rows(ax, [class_name(name) for name in areas])
     for y, (name, values) in enumerate(areas.items()):
         if len(values):
-            _draw_sizes(ax, y, np.sort(values), DISASTER_COLORS.get(name, PALE))
+            color = DISASTER_COLORS.get(name.partition(",")[0], PALE)
+            _draw_sizes(ax, y, np.sort(values), color)
         else:
             ax.text(0.01, y, say("plot.no_buildings"), transform=ax.get_yaxis_transform())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
