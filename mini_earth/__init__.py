@@ -22,6 +22,7 @@ from mini_earth.views import (
 )
 from mini_earth.words import DISASTER_PHRASES, SCENE_PHRASES
 from mini_earth.xbd_files import write_xbd, write_xbd_steps
+from mini_earth.xbd_plan import RECIPE as XBD_RECIPE
 
 __all__ = [
     "DISASTERS",
@@ -33,6 +34,7 @@ __all__ = [
     "STYLES",
     "TEST_STYLE",
     "TRAIN_STYLES",
+    "XBD_RECIPE",
     "Outline",
     "Scene",
     "Sight",

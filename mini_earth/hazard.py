@@ -118,26 +118,51 @@ _VULNERABILITY = {
 }
 
 
-def damage_levels(
+def suffering(
     rng: np.random.Generator,
     hazard: Hazard,
     *,
     at: Float[np.ndarray, "2 n"],
     strength: Float[np.ndarray, " n"],
     structure: Sequence[int],
-) -> Int[np.ndarray, " n"]:
-    """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
+) -> Float[np.ndarray, " n"]:
+    """Say what each building suffers; what lies under lava, 1 or more than all others.
 
-    A building suffers intensity x (1.05 - 0.6 strength) x its structure's vulnerability, plus a
-    little luck; what lies under lava is gone. ``at`` is x and y in meters, ``strength`` in
-    [0, 1], ``structure`` are indices into ``STRUCTURES``.
-
-    Source:
-        Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.
+    It is intensity x (1.05 - 0.6 strength) x the structure's vulnerability, plus a little luck.
+    ``at`` is x and y in meters, ``strength`` in [0, 1], ``structure`` are indices into
+    ``STRUCTURES``.
     """
     weakness = np.asarray(_VULNERABILITY[hazard.kind])[structure]
     suffered = hazard.intensity(*at) * (1.05 - 0.6 * strength) * weakness
     suffered = suffered + rng.normal(0, 0.05, len(strength))
     if hazard.kind == "volcano":
         suffered = np.where(hazard.lava(*at) > 0, 1.0, np.minimum(suffered, 0.9))
-    return 1 + np.searchsorted(_THRESHOLDS[hazard.kind], suffered)
+    return suffered
+
+
+def damage_levels(kind: str, suffered: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Grade buildings on the Joint Damage Scale: 1 none, 2 minor, 3 major, 4 destroyed.
+
+    Source:
+        Gupta et al. 2019 (arXiv:1911.09296), the Joint Damage Scale.
+    """
+    return 1 + np.searchsorted(_THRESHOLDS[kind], suffered)
+
+
+def recorded_levels(
+    rng: np.random.Generator,
+    suffered: Float[np.ndarray, " n"],
+    *,
+    num_damaged: int,
+    shares: Sequence[float],
+) -> Int[np.ndarray, " n"]:
+    """Grade the ``num_damaged`` that suffer most; minor, major, destroyed have these ``shares``.
+
+    The worst off are destroyed. Where a share is no whole number of buildings, chance rounds it, so
+    that over many scenes the shares are those asked for.
+    """
+    ends = np.floor(np.cumsum(shares[::-1]) * num_damaged + rng.uniform())  # worst level first
+    ends[-1] = num_damaged
+    ranks = np.empty(len(suffered), int)
+    ranks[np.argsort(-suffered, kind="stable")] = np.arange(len(suffered))
+    return 4 - np.searchsorted(ends, ranks, side="right")

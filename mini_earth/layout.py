@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from mini_earth.hazard import Hazard, damage_levels, draw_hazard
+from mini_earth.hazard import Hazard, damage_levels, draw_hazard, suffering
 from mini_earth.scene import (
     SCENE_CLASSES,
     SETTLEMENTS,
@@ -211,14 +212,23 @@ def _damaged(
     """Grade every building by what the hazard does to it."""
     if hazard is None or not buildings:
         return buildings
-    levels = damage_levels(
+    return graded(buildings, damage_levels(hazard.kind, suffered_by(rng, buildings, hazard)))
+
+
+def suffered_by(
+    rng: np.random.Generator, buildings: Sequence[Building], hazard: Hazard
+) -> Float[np.ndarray, " n"]:
+    """Say what each building suffers from a hazard."""
+    return suffering(
         rng,
         hazard,
         at=np.array([[getattr(each, axis) for each in buildings] for axis in "xy"], np.float32),
         strength=np.array([each.strength for each in buildings]),
         structure=[STRUCTURES.index(each.structure) for each in buildings],
     )
-    return tuple(
-        replace(building, damage=int(level))
-        for building, level in zip(buildings, levels, strict=True)
-    )
+
+
+def graded(buildings: Sequence[Building], levels: Int[np.ndarray, " n"]) -> tuple[Building, ...]:
+    """Give each building its damage level."""
+    pairs = zip(buildings, levels.tolist(), strict=True)
+    return tuple(replace(building, damage=level) for building, level in pairs)

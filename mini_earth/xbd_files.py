@@ -8,7 +8,7 @@ import secrets
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from mini_earth.camera import sun_position
-from mini_earth.hazard import draw_hazard
-from mini_earth.layout import make_scene
 from mini_earth.scene import VERSION, Scene, check_seed
 from mini_earth.views import Metadata, outlines, render
-from mini_earth.xbd_plan import METERS_PER_DEGREE, SPLITS, XbdTile, digest, plan_tiles
+from mini_earth.xbd_plan import METERS_PER_DEGREE, RECIPE, SPLITS, XbdTile, digest, plan_tiles
+from mini_earth.xbd_scene import lay_out
 
 _SETTINGS_FILE, _README_FILE = "mini_earth.json", "README.txt"
 _README = """\
@@ -74,6 +73,7 @@ def write_xbd(
     """Render pairs from before and after disasters and write them as xBD would.
 
     Each event lies at its real place and day, in the style of that region seen by a satellite.
+    Of its damaged buildings as many have minor and major damage or are destroyed as were published.
     Tiles come in threes of neighbours, the threes at least 2 km apart; some show no building,
     some were not reached by the disaster. Splits are those of the real event, in its shares;
     tier3 has no targets, as in xBD. A target is 0 where nothing is, 1 for a building before the
@@ -138,7 +138,8 @@ def write_xbd_steps(
         )
     tiles = plan_tiles(events, num_pairs, splits=splits, extent=extent, seed=seed)
     root = Path(root).expanduser().absolute()
-    settings = {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed, "world": VERSION}
+    settings = {"size": size, "meters_per_pixel": meters_per_pixel, "seed": seed}
+    settings |= {"world": VERSION, "recipe": RECIPE}
     _claim(root, settings)
     return _write_all(root, tiles, size, extent)
 
@@ -238,28 +239,6 @@ def _target(buildings: list[Building], size: int, *, post: bool) -> UInt8[np.nda
         grade = 0 if building.damage == _UNCLASSIFIED else building.damage
         draw.polygon(corners.ravel().tolist(), fill=grade if post else 1)
     return np.array(surface)
-
-
-def lay_out(tile: XbdTile, extent: float) -> Scene:
-    """Lay out the scene of a tile of ``extent`` meters: struck, or spared by its disaster."""
-    for shift in range(1000):  # until there is no sea in Missouri
-        scene = make_scene(
-            tile.scene_class,
-            tile.style,
-            seed=tile.seed + shift,
-            disaster=tile.disaster if tile.is_struck else None,
-            extent=extent,
-            place=(tile.longitude, tile.latitude),
-            date=tile.date,
-            look=tile.look,
-        )
-        if tile.is_coastal or scene.water is None or scene.water.kind != "sea":
-            break
-    if tile.is_struck:
-        return scene
-    rng = np.random.default_rng([tile.seed, 9])
-    passed_by = draw_hazard(rng, tile.disaster, water=scene.water, extent=extent)
-    return replace(scene, disaster=tile.disaster, hazard=replace(passed_by, is_near=False))
 
 
 def outline_buildings(scene: Scene, size: int) -> list[Building]:

@@ -18,6 +18,7 @@ from mini_earth.scene import SETTLEMENTS
 
 EVENTS_FILE = Path(__file__).resolve().parents[1] / "data" / "xbd_events.csv"
 SPLITS = ("train", "tier3", "test", "hold")
+RECIPE = 2  # changes when tiles do though the world stays
 METERS_PER_DEGREE = 111_195.0  # of latitude, on a sphere of 6,371 km
 _NEAR, _FAR = 900.0, 2100.0  # m, between the centers of neighbours; around a group of three
 # The region of the world that an event's place looks like, and whether it lies on a coast; all
@@ -67,6 +68,7 @@ class Event:
     num_pairs: Mapping[str, int]  # by split
     num_buildings: int
     damaged_share: float  # of the buildings that were graded
+    level_shares: tuple[float, ...]  # minor, major, destroyed, of the damaged ones
 
 
 @cache
@@ -82,7 +84,8 @@ def read_events() -> dict[str, Event]:
 
 
 def _event(row: Mapping[str, str]) -> Event:
-    damaged = sum(int(row[name]) for name in ("minor", "major", "destroyed"))
+    levels = [int(row[name]) for name in ("minor", "major", "destroyed")]
+    damaged = sum(levels)
     graded = damaged + int(row["no_damage"])
     return Event(
         name=row["event"],
@@ -93,6 +96,7 @@ def _event(row: Mapping[str, str]) -> Event:
         num_pairs={split: int(row[f"pairs_{split}"]) for split in SPLITS},
         num_buildings=graded + int(row["unclassified"]),
         damaged_share=damaged / graded,
+        level_shares=tuple(number / damaged for number in levels),
     )
 
 

@@ -19,7 +19,7 @@ from shapely import MultiPolygon, Polygon, box
 
 import mini_earth
 from course_utils import plots
-from course_utils.plots import buildings, style
+from course_utils.plots import buildings, pairs, style
 from course_utils.plots.labels import place_names
 from course_utils.texts import catalog
 from course_utils.xbd.events import CLASSES, read_events
@@ -126,6 +126,12 @@ def every_figure() -> dict[str, Figure]:
         ),
         "show_swipe": plots.show_swipe(
             GREY, DARK, position=0.5, buildings=BUILDINGS, caption="a pair"
+        ),
+        "show_swipes": plots.show_swipes(
+            {"real": (GREY, DARK, BUILDINGS), "rendered": (DARK, GREY, ())}, caption="beside"
+        ),
+        "show_tiles": plots.show_tiles(
+            {f"some-volcano_0000000{k}": (GREY, DARK) for k in range(5)}, caption="five tiles"
         ),
         "building_sizes": plots.building_sizes(dict.fromkeys(CLASSES, areas), caption="sizes"),
         "crops_by_level": plots.crops_by_level(crops, caption="crops"),
@@ -416,13 +422,38 @@ def test_sides_have_names_where_there_is_room():
     assert names(0.95) == {"before"}
 
 
+def test_places_beside_each_other_are_each_drawn_as_alone():
+    places = {"real": (GREY, DARK, BUILDINGS), "rendered": (DARK, GREY, ())}
+    figure = plots.show_swipes(places, position=0.25)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == ["real", "rendered"]
+    for ax, (pre, post, some) in zip(shown, places.values(), strict=True):
+        alone = plots.show_swipe(pre, post, position=0.25, buildings=some).axes[0]
+        assert [image.get_extent() for image in ax.images] == [
+            image.get_extent() for image in alone.images
+        ]
+        assert len(outlines(ax)) == len(outlines(alone))
+    for refused in ({}, {"a": (GREY, DARK[:20], ())}):
+        with pytest.raises(ValueError, match=r"no places|one size"):
+            plots.show_swipes(refused)
+
+
+def test_tiles_stand_in_columns_before_above_after():
+    figure = plots.show_tiles({"volcano_1": (GREY, DARK), "fire_2": (DARK, GREY)})
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [int(ax.images[0].get_array().mean()) for ax in shown] == [100, 20, 20, 100]
+    assert [ax.get_title() for ax in shown] == ["volcano\n1", "fire\n2", "", ""]
+    with pytest.raises(ValueError, match="no places"):
+        plots.show_tiles({})
+
+
 def test_large_images_are_shrunk_without_moving_the_polygons():
     large = np.random.default_rng(0).integers(0, 256, (300, 500, 3), dtype=np.uint8)
     ax = plots.show_swipe(large, large, position=0.4, buildings=BUILDINGS, max_size=100).axes[0]
     assert sum(image.get_array().shape[1] for image in ax.images) == 100
     assert ax.images[-1].get_extent() == [200, 500, 300, 0]
-    assert np.allclose(buildings.shrink(large, 100)[3, 7], large[15:20, 35:40].mean((0, 1)), atol=1)
-    assert buildings.shrink(large, 500) is large
+    assert np.allclose(pairs.shrink(large, 100)[3, 7], large[15:20, 35:40].mean((0, 1)), atol=1)
+    assert pairs.shrink(large, 500) is large
 
 
 def test_swiping_shows_the_pixels_where_they_are_in_a_pair():

@@ -21,6 +21,7 @@ from course_utils.xbd import DamageLevel, damage_mask, find_scenes, read_image, 
 from course_utils.xbd.events import read_events
 from course_utils.xbd.splits import SplitRule, split_scenes
 from mini_earth import Outline, write_xbd, write_xbd_steps, xbd_files
+from mini_earth.hazard import recorded_levels
 from mini_earth.xbd_files import encode_pair, lay_out, outline_buildings
 from mini_earth.xbd_plan import plan_tiles
 
@@ -323,6 +324,51 @@ def test_some_tiles_are_spared_and_the_first_of_each_event_is_not():
     assert 0.3 < damaged[True][True] / damaged[True].total() < 0.95
 
 
+@pytest.mark.parametrize(
+    "event", ["hurricane-harvey", "hurricane-matthew", "joplin-tornado", "palu-tsunami"]
+)
+def test_the_damaged_buildings_of_an_event_have_the_published_levels(event):
+    found = Counter()
+    for tile in plan_tiles((event,), 40, extent=256.0, seed=0):
+        found.update(building.damage for building in lay_out(tile, 256.0).buildings)
+    published = read_events()[event].num_buildings
+    levels = (DamageLevel.MINOR, DamageLevel.MAJOR, DamageLevel.DESTROYED)
+    damaged = sum(found[level] for level in levels)
+    assert damaged > 200
+    for level in levels:
+        share = published[level] / sum(published[each] for each in levels)
+        assert found[level] / damaged == pytest.approx(share, abs=0.03)
+
+
+def test_lava_destroys_what_it_covers_and_flows_wherever_puna_is_struck():
+    tiles = plan_tiles(("lower-puna-volcano",), 20, extent=256.0, seed=0)
+    seen = Counter()
+    for tile in (tile for tile in tiles if tile.is_struck):
+        scene = lay_out(tile, 256.0)
+        for building in scene.buildings:
+            x, y = building.center.astype(np.float32).reshape(2, 1)
+            under = bool(scene.hazard.lava(x, y) > 0)
+            seen[under, building.damage] += 1
+    assert sum(count for (under, _), count in seen.items() if under) == seen[True, 4] > 20
+    assert seen[False, 1] > seen[False, 4]
+
+
+def test_the_worst_off_get_the_worst_level_and_chance_rounds():
+    suffered = np.array([0.1, 0.9, 0.3, 0.7, 0.5])
+    levels = recorded_levels(
+        np.random.default_rng(0), suffered, num_damaged=4, shares=(0.25, 0.5, 0.25)
+    )
+    assert levels.tolist() == [1, 4, 2, 3, 3]
+    draws = [
+        recorded_levels(np.random.default_rng(i), suffered, num_damaged=3, shares=(0.8, 0.1, 0.1))
+        for i in range(2000)
+    ]
+    counts = [np.mean([(levels == level).sum() for levels in draws]) for level in (1, 2, 3, 4)]
+    assert counts == pytest.approx([2, 2.4, 0.3, 0.3], abs=0.05)
+    rng = np.random.default_rng(0)
+    assert not (recorded_levels(rng, suffered, num_damaged=0, shares=(0.0, 0.0, 1.0)) > 1).any()
+
+
 def test_no_trace_of_a_disaster_is_where_it_passed_by():
     tiles = plan_tiles(None, 6, extent=256.0, seed=0)
     spared = {tile.disaster: tile for tile in tiles if not tile.is_struck}
@@ -413,6 +459,7 @@ def test_another_version_of_the_world_needs_another_folder(tmp_path):
     write_xbd(tmp_path, **options)
     settings = tmp_path / "mini_earth.json"
     assert json.loads(settings.read_bytes())["world"] == mini_earth.__version__
+    assert json.loads(settings.read_bytes())["recipe"] == mini_earth.XBD_RECIPE
     settings.write_text(json.dumps({**json.loads(settings.read_bytes()), "world": "older"}))
     with pytest.raises(ValueError, match="version"):
         write_xbd(tmp_path, **options)

@@ -133,7 +133,7 @@ def load_xbd(
         found = xbd.open_xbd(root)
         scenes = tuple(xbd.find_scenes(found.root))
         return XbdSource(scenes, True, "xBD", (text("xbd.real", license=found.license),))
-    folder = cache / f"mini_earth_xbd-{mini_earth.__version__}"
+    folder = cache / f"mini_earth_xbd-{mini_earth.__version__}-{mini_earth.XBD_RECIPE}"
     sweep(cache)
     if missing := [event for event in xbd.read_events() if not _is_whole(folder, event)]:
         _render(folder, missing, progress)

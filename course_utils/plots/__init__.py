@@ -12,8 +12,6 @@ from course_utils.plots.buildings import (
     label_words,
     scene_maps,
     show_batch,
-    show_pair,
-    show_swipe,
 )
 from course_utils.plots.denoising import (
     Animation,
@@ -84,6 +82,7 @@ from course_utils.plots.measured import (
     plot_metric_bias,
     plot_quality,
 )
+from course_utils.plots.pairs import show_pair, show_swipe, show_swipes, show_tiles
 from course_utils.plots.project import plot_cost, plot_data_value, plot_framework
 from course_utils.plots.published import plot_few_shot_published
 from course_utils.plots.results import (
@@ -204,6 +203,8 @@ __all__ = [
     "sketch_text2earth",
     "sketch_unet",
     "sketch_vit",
+    "show_swipes",
+    "show_tiles",
     "to_pictures",
     "world_map",
 ]

@@ -1,9 +1,8 @@
-"""Images with their buildings: before and after, cut out, augmented, as the world knows them."""
+"""Images with their buildings: cut out, augmented, as the world knows them."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import shapely
 import torch
@@ -11,10 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.path import Path
-from PIL import Image
 
 from course_utils.augment import Batch, rasterize
 from course_utils.images import unit_to_bytes
@@ -26,7 +23,6 @@ from course_utils.plots.style import (
     INK,
     PALE,
     UNGRADED_COLOR,
-    Pair,
     Picture,
     check_counts,
     class_name,
@@ -38,135 +34,14 @@ from course_utils.plots.style import (
     refuse_unless_pictures,
     say,
 )
-from course_utils.xbd.labels import Building, DamageLevel
+from course_utils.xbd.labels import DamageLevel
 from mini_earth import LAND_COVER, Outline, View, edge_map, road_map
 
-_LEVELS = (None, *DAMAGE_COLORS)  # None: not graded, as before the disaster
-_NARROW = 0.16  # a side with a smaller share of the image has no room for its name
 _LEAST = 0.005  # a smaller share of a label is not written
 _GROUND = "#202020"  # of a mask where there is no building
 
 
-def show_pair(
-    pre: Picture,
-    post: Picture,
-    *,
-    buildings_pre: Sequence[Building] = (),
-    buildings_post: Sequence[Building] = (),
-    caption: str = "",
-) -> Figure:
-    """Show a place before and after, buildings outlined in their damage color.
-
-    Empty polygons are left out, of the drawing and of the counts in the legend.
-
-    Args:
-        pre: uint8 (h, w, 3), before the disaster.
-        post: uint8 (h, w, 3), after it; the sizes may differ.
-        buildings_pre: polygons in pixels of ``pre``; white, where they have no damage level.
-        buildings_post: polygons in pixels of ``post``.
-        caption: said above.
-
-    Raises:
-        ValueError: the images are not uint8 of shape (h, w, 3).
-    """
-    refuse_unless_pictures([pre, post])
-    fig = plt.figure(figsize=(11, 6.7))
-    for left, image, buildings, key in (
-        (0.01, pre, buildings_pre, "plot.before"),
-        (0.505, post, buildings_post, "plot.after"),
-    ):
-        ax, low = fig.add_axes((left, 0.1, 0.485, 0.8)), fig.add_axes((left, 0, 0.485, 0.095))
-        _frame(ax, image)
-        _draw_pixels(ax, image, (0.0, image.shape[1]), len(image))
-        _add_legend(low, _draw_buildings(ax, buildings))
-        ax.set_title(say(key), fontsize=11)
-    return finish(fig, caption)
-
-
-def show_swipe(
-    pre: Picture,
-    post: Picture,
-    *,
-    position: float,
-    buildings: Sequence[Building] = (),
-    caption: str = "",
-    max_size: int = 1024,
-) -> Figure:
-    """Show the image before left of a line and the image after right of it.
-
-    Args:
-        pre: uint8 (h, w, 3), before the disaster.
-        post: uint8 (h, w, 3), after it.
-        position: where the line is, as a share of the width: at 0 only ``post`` is seen, at 1
-            only ``pre``.
-        buildings: polygons in pixels of ``post``, drawn right of the line in damage colors; the
-            legend counts all of them, so that it stands still while the line moves.
-        max_size: larger images are drawn with fewer pixels, which is faster; the axes stay.
-        caption: said above.
-
-    Raises:
-        ValueError: other images than uint8 (h, w, 3), two sizes, a position outside 0 … 1, or a
-            maximum below 1.
-    """
-    refuse_unless_pictures([pre, post])
-    if pre.shape != post.shape:
-        raise ValueError(f"the images must have one size, got {pre.shape[:2]} and {post.shape[:2]}")
-    if not 0 <= position <= 1 or max_size < 1:
-        raise ValueError(f"expected a position in 0 … 1 and max_size >= 1, got {position=}")
-    fig = plt.figure(figsize=(6.6, 7.2))  # with fixed axes, so that nothing moves but the line
-    ax, low = fig.add_axes((0.02, 0.09, 0.96, 0.85)), fig.add_axes((0.02, 0, 0.96, 0.085))
-    height, width = _frame(ax, pre)
-    pre, post = shrink(pre, max_size), shrink(post, max_size)
-    column = round(position * pre.shape[1])
-    x = column * width / pre.shape[1]
-    _draw_pixels(ax, pre[:, :column], (0.0, x), height)
-    _draw_pixels(ax, post[:, column:], (x, width), height)
-    right = Rectangle((x, 0), width - x, height, transform=ax.transData)
-    _add_legend(low, _draw_buildings(ax, buildings, within=right))
-    _draw_line(ax, position)
-    return finish(fig, caption)
-
-
-def shrink(image: Picture, max_size: int) -> Picture:
-    """Average whole blocks of pixels until neither side is longer than ``max_size``."""
-    factor = -(-max(image.shape[:2]) // max_size)
-    return image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
-
-
-def _frame(ax: Axes, image: Picture) -> tuple[int, int]:
-    """Give axes the image's pixels as coordinates; (0, 0) is its outer corner, y goes down."""
-    height, width = image.shape[:2]
-    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xticks=[], yticks=[])
-    return height, width
-
-
-def _draw_pixels(ax: Axes, image: Picture, sides: Pair, height: int) -> None:
-    if image.size:
-        ax.imshow(image, extent=(*sides, height, 0), interpolation="nearest", aspect="equal")
-
-
-def _draw_buildings(
-    ax: Axes, buildings: Sequence[Building], *, within: Rectangle | None = None
-) -> dict[DamageLevel | None, int]:
-    """Outline buildings in damage colors, on a dark line that shows on any ground.
-
-    Returns:
-        The number of buildings by level, of those that have a polygon to draw.
-    """
-    counts = {}
-    for level in _LEVELS:
-        here = [b.polygon for b in buildings if b.damage is level and not b.polygon.is_empty]
-        if not here:
-            continue
-        counts[level] = len(here)
-        for width, color in ((2.8, "#000000"), (1.5, _color(level))):
-            lines = _outline(ax, here, color, width=width)
-            if within is not None:
-                lines.set_clip_path(within)
-    return counts
-
-
-def _outline(
+def draw_outlines(
     ax: Axes, shapes: Sequence[shapely.Geometry], color: str, *, width: float, shift: float = 0.0
 ) -> PathCollection:
     """Outline shapes in pixels; shift by half a pixel where pixel centers are whole numbers."""
@@ -187,31 +62,9 @@ def polygon_path(geometry: shapely.Geometry) -> Path:
     )
 
 
-def _color(level: DamageLevel | None) -> str:
+def level_color(level: DamageLevel | None) -> str:
+    """Give the color of a damage level, or of a building without one."""
     return UNGRADED_COLOR if level is None else DAMAGE_COLORS[level]
-
-
-def _add_legend(ax: Axes, counts: dict[DamageLevel | None, int]) -> None:
-    """Name the colors that were drawn, and how often, in axes of their own."""
-    ax.set_axis_off()
-    names = [say("damage.ungraded") if n is None else level_name(n) for n in counts]
-    labels = [f"{name}: {count:,}" for name, count in zip(names, counts.values(), strict=True)]
-    marks = [Patch(facecolor=_color(level), edgecolor=INK) for level in counts]
-    if marks:
-        columns = 3 if len(marks) != 4 else 2
-        ax.legend(marks, labels, loc="center", ncols=columns, frameon=False, fontsize=10)
-
-
-def _draw_line(ax: Axes, position: float) -> None:
-    """Draw the line between the images, with a name on each side that is wide enough."""
-    for width, color in ((3.5, "#000000"), (1.5, "#FFFFFF")):
-        ax.add_line(Line2D([position] * 2, [0, 1], color=color, lw=width, transform=ax.transAxes))
-    box = {"facecolor": "#FFFFFF", "edgecolor": INK, "boxstyle": "round,pad=0.25", "alpha": 0.9}
-    style = {"va": "top", "bbox": box, "fontsize": 10, "transform": ax.transAxes}
-    if position >= _NARROW:
-        ax.text(position - 0.015, 0.985, say("plot.before"), ha="right", **style)
-    if 1 - position >= _NARROW:
-        ax.text(position + 0.015, 0.985, say("plot.after"), ha="left", **style)
 
 
 def crops_by_level(crops: Mapping[DamageLevel, Sequence[Picture]], *, caption: str = "") -> Figure:
@@ -290,7 +143,7 @@ def scene_maps(view: View, outlines: Sequence[Outline] = ()) -> Figure:
     fig = image_grid([cells], cell=2.9, **words)
     for outline in outlines:
         shape, color = shapely.Polygon(outline.points), DAMAGE_COLORS[DamageLevel(outline.damage)]
-        _outline(fig.axes[1], [shape], color, width=1.6, shift=0.5)
+        draw_outlines(fig.axes[1], [shape], color, width=1.6, shift=0.5)
     return fig
 
 
@@ -345,7 +198,7 @@ def show_batch(
     for i, polygons in enumerate(batch.polygons or ()):
         mask = None if batch.masks is None else batch.masks[i]
         for shape in polygons:
-            _outline(fig.axes[i], [shape], _color_inside(shape, mask), width=1.3, shift=0.5)
+            draw_outlines(fig.axes[i], [shape], _color_inside(shape, mask), width=1.3, shift=0.5)
     return fig
 
 
@@ -366,7 +219,7 @@ def _color_inside(polygon: shapely.Geometry, mask: torch.Tensor | None) -> str:
         return UNGRADED_COLOR
     inside = mask[rasterize((polygon,), height=mask.shape[0], width=mask.shape[1])]
     levels = inside[inside > 0]  # none, if the outline is smaller than a pixel
-    return _color(DamageLevel(int(levels.mode().values)) if len(levels) else None)
+    return level_color(DamageLevel(int(levels.mode().values)) if len(levels) else None)
 
 
 def _mask_picture(mask: np.ndarray) -> Picture:

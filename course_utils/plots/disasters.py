@@ -192,7 +192,7 @@ def event_counts(events: Mapping[str, Event]) -> Figure:
     ax.tick_params(axis="y", labelleft=True)
     ax.set(xlabel=say("plot.pairs"), ylim=(heights[-1] + 0.6, -0.6), xlim=(0, 1.08 * left.max()))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(title=say("plot.split"), loc="lower right", fontsize=10, title_fontsize=10)
+    ax.legend(title=say("plot.split"), loc="lower right", fontsize=11, title_fontsize=11)
     return finish(fig, say("plot.event_counts", pairs=f"{left.sum():,.0f}", events=len(rows)))
 
 
@@ -213,7 +213,7 @@ def damage_imbalance(counts: Counts) -> Figure:
     intact = {n: row.get(DamageLevel.NO_DAMAGE, 0) / sum(row.values()) for n, row in rows.items()}
     names = sorted(rows, key=intact.get)
     table = np.array([[rows[name].get(level, 0) for level in DAMAGE_COLORS] for name in names])
-    fig, axes = make_axes(1, 2, (13, 0.32 * len(names) + 1.6), width_ratios=[7, 5])
+    fig, axes = make_axes(1, 2, (13, 0.32 * len(names) + 1.6), width_ratios=[6, 6])
     ax, side = axes[0]
     _stack(ax, table, list(DAMAGE_COLORS.values()), [class_name(name) for name in names])
     for x, (level, color) in enumerate(DAMAGE_COLORS.items(), start=1):
@@ -274,7 +274,7 @@ def _stack(
         ax.barh(range(len(table)), shares, left=left, color=color, edgecolor=INK, linewidth=0.5)
         for y, share in enumerate(shares):
             if words and share >= 4:
-                style = {"ha": "center", "va": "center", "color": on_color(color), "fontsize": 10}
+                style = {"ha": "center", "va": "center", "color": on_color(color), "fontsize": 11}
                 ax.text(left[y] + share / 2, y, f"{share:.0f}", **style)
         left += shares
     ax.set_xlim(0, 100)
@@ -289,7 +289,7 @@ def _write_column(ax: Axes, x: int, numbers: np.ndarray, head: tuple[str, str]) 
     words, color = head
     box = {"facecolor": color, "edgecolor": INK, "linewidth": 0.5, "boxstyle": "square,pad=0.25"}
     style = {"ha": "right", "va": "bottom", "multialignment": "center", "color": on_color(color)}
-    remark(ax, words, (x, -0.55), (0, 5), fontsize=9, annotation_clip=False, bbox=box, **style)
+    remark(ax, words, (x, -0.55), (0, 5), fontsize=11, annotation_clip=False, bbox=box, **style)
 
 
 def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: str = "") -> Figure:
@@ -299,7 +299,8 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
     ranks are drawn as dots; quartiles and median are those of all.
 
     Args:
-        areas: ground area in m² of each building, by class (or by any other name).
+        areas: ground area in m² of each building, by class, "volcano" or "volcano, real" (or by any
+            other name).
         caption: said above.
 
     Raises:
@@ -314,7 +315,8 @@ def building_sizes(areas: Mapping[str, Float[np.ndarray, " _n"]], *, caption: st
     name_rows(ax, [class_name(name) for name in areas])
     for y, (name, values) in enumerate(areas.items()):
         if len(values):
-            _draw_sizes(ax, y, np.sort(values), DISASTER_COLORS.get(name, PALE))
+            color = DISASTER_COLORS.get(name.partition(",")[0], PALE)
+            _draw_sizes(ax, y, np.sort(values), color)
         else:
             ax.text(0.01, y, say("plot.no_buildings"), transform=ax.get_yaxis_transform())
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
@@ -333,7 +335,7 @@ def _draw_sizes(ax: Axes, y: int, areas: np.ndarray, color: str) -> None:
     ax.add_patch(plt.Rectangle((low, y - 0.36), high - low, 0.72, **box))
     ax.plot([median] * 2, [y - 0.36, y + 0.36], color=INK, linewidth=3)
     words = say("plot.median", median=f"{median:,.0f}", num=f"{len(areas):,}")
-    ax.annotate(words, (1.01, y), xycoords=ax.get_yaxis_transform(), va="center", fontsize=10)
+    ax.annotate(words, (1.01, y), xycoords=ax.get_yaxis_transform(), va="center", fontsize=11)
 
 
 def acquisitions(

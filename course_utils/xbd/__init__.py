@@ -2,6 +2,7 @@
 
 from course_utils.xbd.archives import extract_archives
 from course_utils.xbd.events import class_of, read_events, read_land
+from course_utils.xbd.footprints import METERS_PER_DEGREE
 from course_utils.xbd.labels import (
     Building,
     DamageLevel,
@@ -18,6 +19,7 @@ from course_utils.xbd.score import count_pixels, xview2_score
 from course_utils.xbd.splits import SplitRule, split_scenes
 
 __all__ = [
+    "METERS_PER_DEGREE",
     "Building",
     "DamageLevel",
     "Metadata",

@@ -13,7 +13,6 @@ from course_utils.xbd.labels import Building, DamageLevel, XbdError
 MARGIN = 1 << 20  # pixels around the tile; Pillow counts in 32 bits, so what is beyond is cut off
 FARTHEST_POINT = 1e100  # pixels, so that differences of coordinates stay finite
 FARTHEST_BOX = 1e15  # pixels; a box that ends there is as good as one without end
-MAX_PADDED = 1 << 24  # pixels of a box that is laid out in memory; larger ones are weighted
 ON = 255
 
 
@@ -120,7 +119,7 @@ def crop_building(
     """Cut out a building with its surroundings and scale that to a square.
 
     The box [x_min - a w, x_max + a w], w = x_max - x_min, a = ``context``, likewise in y, is
-    rounded outward to whole pixels (at least one). Beyond the image it is black. It is scaled by
+    rounded outward to whole pixels (at least one) and ends at the image's border. It is scaled by
     axis with Pillow's bilinear filter, which averages when it makes smaller.
 
     Args:
@@ -130,13 +129,14 @@ def crop_building(
         size: side of the result in pixels.
 
     Returns:
-        The crop, black if the box does not meet the image.
+        The crop, a copy.
 
     Raises:
-        XbdError: an image of another kind, an empty polygon, a negative context, a size below 1.
+        XbdError: an image of another kind, an empty polygon, a box beside the image, a negative
+            context, a size below 1.
 
     Source:
-        xView2 baseline (DIUx-xView/xView2_baseline), which cuts the box at the image's border.
+        xView2 baseline (DIUx-xView/xView2_baseline), which cuts the box at the image's border too.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise XbdError(f"expected a uint8 image h x w x 3, got {image.dtype} {image.shape}")
@@ -150,17 +150,15 @@ def crop_building(
     bounds = np.clip(building.polygon.bounds, -FARTHEST_BOX, FARTHEST_BOX).tolist()
     (left, right), (top, bottom) = (_widen(*bounds[i::2], float(context)) for i in (0, 1))
     height, width, _ = image.shape
-    if (right - left) * (bottom - top) > MAX_PADDED:  # too large for memory
-        # the filter is linear and works by axis, out = Y image X^T, and black adds nothing
-        columns = _bilinear_weights(left, right, width, size)
-        rows = _bilinear_weights(top, bottom, height, size)
-        scaled = np.einsum("ih,hwc->iwc", rows, image.astype(np.float64))
-        return np.rint(np.einsum("jw,iwc->ijc", columns, scaled)).astype(np.uint8)
-    patch = np.zeros((bottom - top, right - left, 3), np.uint8)
     x0, x1 = np.clip((left, right), 0, width).tolist()
     y0, y1 = np.clip((top, bottom), 0, height).tolist()
-    patch[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
-    return np.array(Image.fromarray(patch).resize((size, size), Image.Resampling.BILINEAR))
+    if x0 == x1 or y0 == y1:
+        raise XbdError(
+            f"the box of building {building.uid!r}, x {left} … {right}, y {top} … {bottom}, lies "
+            f"beside the image of {width} x {height} pixels; is it another tile's building?"
+        )
+    patch = Image.fromarray(np.ascontiguousarray(image[y0:y1, x0:x1]))
+    return np.array(patch.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _widen(low: float, high: float, context: float) -> tuple[int, int]:
@@ -168,26 +166,3 @@ def _widen(low: float, high: float, context: float) -> tuple[int, int]:
     wider = min(context * (high - low), FARTHEST_BOX)
     start = math.floor(low - wider)
     return start, max(math.ceil(high + wider), start + 1)
-
-
-def _bilinear_weights(
-    start: int, stop: int, length: int, size: int
-) -> Float[np.ndarray, "{size} {length}"]:
-    """Weigh each pixel of the image for each pixel of the result, along one axis.
-
-    A result pixel averages the box around its center c with a triangle of half-width s, the scale
-    (at least 1); the weights of all pixels in the box, seen or not, sum to 1.
-    """
-    scale = (stop - start) / size
-    support = max(scale, 1.0)
-    centers = (np.arange(size) + 0.5) * scale
-    first = np.maximum(np.floor(centers - support + 0.5), 0)
-    last = np.minimum(np.floor(centers + support + 0.5), stop - start) - 1
-    middle = np.clip(np.floor(centers - 0.5), first - 1, last)  # the last pixel left of the center
-    left, right = middle - first + 1, last - middle
-    total = left * (1 - (centers - (first + middle + 1) / 2) / support)
-    total += right * (1 - ((middle + last + 2) / 2 - centers) / support)
-    distance = np.abs(np.arange(length) - start + 0.5 - centers[:, None])
-    weights = np.maximum(1 - distance / support, 0) / total[:, None]
-    is_seen = (np.arange(length) >= start) & (np.arange(length) < stop)
-    return weights * is_seen
