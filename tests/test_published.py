@@ -218,3 +218,11 @@ def test_every_data_set_of_he_et_al_has_the_letter_of_its_task_with_both_backbon
     assert all(len(some) == 1 for some in letters.values())
     assert {some for (some,) in letters.values()} == {"o", "s", "f", "t", "si", "r"}
     assert letters["EuroSAT"] == {"si"}
+
+
+def test_models_on_the_hub_have_a_page_to_link_to_but_those_whose_address_is_not_known():
+    for row in read("rs_foundation_models"):
+        kind = {"collection": "collections/", "image pairs with captions of disasters": "datasets/"}
+        page = f"https://huggingface.co/{kind.get(row['kind'], '')}"
+        known = row["hub_ids"] and row["name"] != "RSEdit"  # a collection without its number
+        assert row["hub_page"] == (page if known else "")
