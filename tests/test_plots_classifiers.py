@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from test_plots_generation import assert_legible, draw, picture, shown, words_of
 
-from course_utils import plots
+from course_utils import examples, plots
 from course_utils.texts import text
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -38,6 +38,17 @@ NAMES = [f"class {i} of $5 with a long name" for i in range(12)]
 SCORES = np.linspace(-0.2, 0.9, 12)
 
 
+PAIR = [
+    {"model": name, "architecture": "B", "data": "$5", "top1": top1, "reported_by": "us"}
+    for name, top1 in (("CLIP", 40), ("a very long name of a specialist for $5", "38.5"))
+]
+
+
+def of_one_source(rows: list[dict]) -> list[dict]:
+    """Choose the rows of the source that measured specialists, without its means."""
+    return [r for r in rows if (r["reported_by"], r["kind"]) == ("RS-TransCLIP", "data set")]
+
+
 def figures() -> dict[str, Figure]:
     """Draw every figure in a usual and in an awkward size."""
     timeline, gains, zero_shot = map(read, ("imagenet_timeline", "he2023_table1", "clip_zero_shot"))
@@ -55,6 +66,8 @@ def figures() -> dict[str, Figure]:
             zero_shot, data_sets=["EuroSAT", "RESISC45"], caption="the same weights"
         ),
         "one data set": plots.plot_zero_shot_published(zero_shot),
+        "specialists": plots.plot_specialists(of_one_source(zero_shot), caption="one source"),
+        "one specialist": plots.plot_specialists(PAIR, data_sets=["$5"]),
         "few shots": plots.plot_few_shots(
             {f"$m_{i}$ {'x' * 9 * i}": curve(i / 10, 1, 2, 4, 100) for i in range(4)},
             levels={"zero-shot": 0.31, "chance": 0.1},
@@ -119,12 +132,13 @@ def test_gains_come_in_the_order_of_their_mean_and_the_means_are_computed():
     rows = read("he2023_table1")
     figure = plots.plot_synthetic_gains(rows)
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    sums = {name: 0.0 for name in labels[:17]}
+    names = [label.split(" (")[0] for label in labels[:17]]  # the letter of the task left out
+    sums = {name: 0.0 for name in names}
     for row in rows:
         if row["kind"] == "data set":
             sums[row["data"]] += float(row["clip_syn"]) - float(row["clip"])
-    assert labels[:17] == sorted(sums, key=sums.get, reverse=True)
-    assert labels[0] == "EuroSAT"
+    assert names == sorted(sums, key=sums.get, reverse=True)
+    assert labels[0] == "EuroSAT (si)"
     assert figure.axes[0].get_yticklabels()[0].get_weight() == "bold"
     assert figure.axes[0].get_yticklabels()[1].get_weight() == "normal"
     assert labels[17:] == [text("plot.mean_computed"), text("plot.mean_printed")]
@@ -171,6 +185,45 @@ def test_weights_of_one_architecture_are_told_apart_by_what_they_were_pretrained
 
 
 # --- Measured numbers -------------------------------------------------------------------------
+
+
+def test_each_specialist_stands_beside_the_clip_of_its_architecture():
+    rows = of_one_source(read("clip_zero_shot"))
+    top1 = {(r["data"], r["architecture"], r["model"]): float(r["top1"]) for r in rows}
+    for ax in plots.plot_specialists(rows).axes:
+        data = ax.get_title()
+        clip, special = (line for line in ax.lines if line.get_marker() in "os")
+        gains = [t.get_text() for t in ax.texts]
+        expected = {
+            (a, m): (top1[data, a, "CLIP"], top)
+            for (d, a, m), top in top1.items()
+            if d == data and m != "CLIP" and (d, a, "CLIP") in top1
+        }
+        found = list(zip(clip.get_xdata(), special.get_xdata(), strict=True))
+        assert sorted(found) == sorted(expected.values())
+        assert gains == [f"{b - a:+.1f}" for a, b in expected.values()]
+    by_name = {key[1:]: pair for key, pair in top1.items() if key[0] == "EuroSAT"}
+    assert by_name["ViT-L-14", "RemoteCLIP"] < by_name["ViT-L-14", "CLIP"]  # what the text says
+    assert top1["RESISC45", "ViT-L-14", "RemoteCLIP"] > top1["RESISC45", "ViT-L-14", "CLIP"]
+
+
+def test_captions_in_columns_stand_below_their_images_and_are_whole():
+    said = "a long sentence about roofs that needs more than one line to be read"
+    some = [
+        examples.CaptionedImage(f"{i}", (said,), "a set", pixels=picture(20 * i)) for i in range(5)
+    ]
+    figure = plots.show_captions(some, num_columns=4, caption="five")
+    assert_legible(figure)
+    under = [ax.get_xlabel() for ax in figure.axes if ax.get_visible()]
+    assert [words.replace("\n", " ") for words in under] == [said] * 5
+    assert [ax.get_title() for ax in figure.axes if ax.get_visible()] == ["0", "1", "2", "3", "4"]
+
+
+def test_the_letter_of_a_task_stands_behind_its_data_set():
+    figure = plots.plot_synthetic_gains(read("he2023_table1"))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "EuroSAT (si)" in names
+    assert "CUB (f)" in names
 
 
 def test_few_shots_are_drawn_in_percent_with_intervals_on_a_logarithmic_axis():
@@ -263,6 +316,13 @@ MASK = [np.zeros((8, 8), bool)]
         (
             lambda: plots.plot_zero_shot_published(read("clip_zero_shot"), data_sets=["CLRS"]),
             "measured twice on 'CLRS'",
+        ),
+        (lambda: plots.plot_specialists([]), "no rows"),
+        (lambda: plots.plot_specialists(PAIR[:1], data_sets=["$5"]), "no specialist beside"),
+        (lambda: plots.plot_specialists([*PAIR, PAIR[1]], data_sets=["$5"]), "two rows of one"),
+        (
+            lambda: plots.plot_specialists([PAIR[0], {**PAIR[1], "reported_by": "them"}]),
+            "rows of one source",
         ),
         (lambda: plots.plot_few_shots({}), "needs records"),
         (lambda: plots.plot_few_shots({"a": []}), "needs records"),

@@ -7,6 +7,8 @@ from statistics import mean
 
 import pytest
 
+from course_utils.examples.tables import read_labelled
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 FILES = (
     "imagenet_timeline",
@@ -17,6 +19,7 @@ FILES = (
     "clip_zero_shot",
     "rs_foundation_models",
     "steiner",
+    "caption_sets",
 )
 
 
@@ -189,3 +192,37 @@ def test_copies_that_do_not_load_say_so():
     (row,) = [row for row in read("rs_foundation_models") if "MVRL's" in row["name"]]
     assert "cannot be loaded with transformers" in row["note"]
     assert not row["lock_names"]
+
+
+def test_caption_sets_agree_with_the_list_of_data_sets_and_their_samples_are_about_shipped_photos():
+    sets = {row["data"]: row for row in read("image_sets")}
+    gallery = DATA / "ucmerced_gallery" / "ucmerced_gallery.parquet"
+    photos = {name for _, _, name in read_labelled(gallery)[0]}
+    for row in read("caption_sets"):
+        assert row["num_images"] == sets[row["data"]]["num_images"]
+        assert row["captions_per_image"] == sets[row["data"]]["captions_per_image"]
+        per_image = int(row["sentences_read"]) / int(row["images_read"])
+        assert per_image == int(row["captions_per_image"])
+        assert int(row["words_least"]) < float(row["words_mean"]) < int(row["words_most"])
+        assert int(row["images_with_repeats"]) <= int(row["images_read"]) <= int(row["num_images"])
+        assert row["photo"] in photos
+        for sample in row["samples"].split(" | "):  # in the manner of the set, in length too
+            assert int(row["words_least"]) <= len(sample.split()) <= int(row["words_most"])
+
+
+def test_every_data_set_of_he_et_al_has_the_letter_of_its_task_with_both_backbones():
+    letters = {}
+    for row in read("he2023_table1"):
+        if row["kind"] == "data set":
+            letters.setdefault(row["data"], set()).add(row["task"])
+    assert all(len(some) == 1 for some in letters.values())
+    assert {some for (some,) in letters.values()} == {"o", "s", "f", "t", "si", "r"}
+    assert letters["EuroSAT"] == {"si"}
+
+
+def test_models_on_the_hub_have_a_page_to_link_to_but_those_whose_address_is_not_known():
+    for row in read("rs_foundation_models"):
+        kind = {"collection": "collections/", "image pairs with captions of disasters": "datasets/"}
+        page = f"https://huggingface.co/{kind.get(row['kind'], '')}"
+        known = row["hub_ids"] and row["name"] != "RSEdit"  # a collection without its number
+        assert row["hub_page"] == (page if known else "")

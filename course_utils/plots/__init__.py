@@ -87,6 +87,7 @@ from course_utils.plots.project import plot_cost, plot_data_value, plot_framewor
 from course_utils.plots.published import plot_few_shot_published
 from course_utils.plots.results import (
     plot_published,
+    plot_specialists,
     plot_synthetic_gains,
     plot_zero_shot_published,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "plot_schedules",
     "plot_shots_curve",
     "plot_solver_order",
+    "plot_specialists",
     "plot_strategies",
     "plot_synthetic_gains",
     "plot_timeline",

@@ -288,7 +288,9 @@ def show_neighbors(
     return image_grid(rows, cell=1.35, row_labels=names, **words)
 
 
-def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Figure:
+def show_captions(
+    images: Sequence[CaptionedImage], *, num_columns: int = 1, caption: str = ""
+) -> Figure:
     """Show images with all their sentences, one below the other.
 
     A sentence that an image has for the second time is grey and marked. Where the set came without
@@ -296,6 +298,8 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
 
     Args:
         images: from `examples.read_captions`, or of your own.
+        num_columns: more than one puts images beside each other, each under the name of its file
+            and above its sentences: for few and short ones.
         caption: said above.
 
     Raises:
@@ -304,6 +308,8 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
     """
     if not len(images):
         raise ValueError("no captioned images to show")
+    if num_columns > 1:
+        return _captions_beside(images, num_columns, caption)
     pictures = [np.asarray(image.load()) if image.has_image else None for image in images]
     blocks = [_lines_of(image) for image in images]
     heights = [max(_SIDE, _LINE * (len(lines) + 0.5)) for lines in blocks]
@@ -323,6 +329,24 @@ def show_captions(images: Sequence[CaptionedImage], *, caption: str = "") -> Fig
             style = {"color": color, "weight": weight, "fontsize": 12, "va": "top"}
             right.text(0, 1 - (number + 0.25) * _LINE / height, words, **style)
     return finish(fig, caption)
+
+
+def _captions_beside(images: Sequence[CaptionedImage], num_columns: int, caption: str) -> Figure:
+    """Show images in columns, their sentences below them."""
+    cell = min(_SIDE, MAX_WIDTH / num_columns)
+    signs = int(cell / 0.092)
+    cells = [
+        Cell(
+            np.asarray(image.load()),
+            shorten(image.file_name, signs),
+            plain(
+                "\n".join(line for said in image.captions for line in textwrap.wrap(said, signs))
+            ),
+        )
+        for image in images
+    ]
+    rows = wrap_cells(cells, num_columns)
+    return image_grid(rows, cell=cell, fontsize=12, caption=caption)
 
 
 def _lines_of(image: CaptionedImage) -> list[tuple[str, str, str]]:

@@ -182,14 +182,14 @@ def confusion_figure(
         )
     totals = confusion.sum(axis=1)
     shares = 100 * confusion / np.maximum(totals, 1)[:, None]
-    size = 1.15 * len(confusion)
+    size = len(confusion) * min(1.15, 7.6 / len(confusion))
     fig, ax = make_ax(size + 3.6, size + 1.1, caption)
     names = [class_name(name) for name in class_names]
     rows = [f"{name}\nn = {total:,}" for name, total in zip(names, totals, strict=True)]
     table = draw_table(ax, shares, names, rows, cmap="Blues", vmin=0, vmax=100)
     for (y, x), share in np.ndenumerate(shares):
         write_into(table, (x, y), f"{share:.0f} %" if totals[y] else "–", lift=0.06, fontsize=12)
-        write_into(table, (x, y), f"{confusion[y, x]:,}", lift=-0.27, fontsize=8)
+        write_into(table, (x, y), f"{confusion[y, x]:,}", lift=-0.27, fontsize=10)
     ax.set_aspect("equal")
     ax.tick_params(axis="x", rotation=30)
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")

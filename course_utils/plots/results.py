@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from course_utils.plots.style import (
     BAND,
     INK,
+    LINE_COLORS,
     PALE,
     SOURCE_COLORS,
     check_rows,
@@ -184,6 +185,64 @@ def _spread_label(name: str, rows: Sequence[Mapping]) -> str:
     return plain(name) + "\n" + say("plot.points_apart", points=f"{max(tops) - min(tops):.1f}")
 
 
+def plot_specialists(
+    rows: Sequence[Mapping],
+    *,
+    data_sets: Sequence[str] = ("RESISC45", "EuroSAT"),
+    caption: str = "",
+) -> Figure:
+    """Draw what training on with remote sensing bought: CLIP beside each specialist, a panel a set.
+
+    Specialists of one architecture share the mark of the CLIP that they were compared with. Give
+    rows of one source only: other prompts give other numbers.
+
+    Args:
+        rows: with ``model``, ``architecture``, ``data``, ``top1`` (%) and ``reported_by``, as in
+            ``data/published/clip_zero_shot.csv``; those of "CLIP" are what is compared with.
+        data_sets: values of ``data``, a panel each.
+        caption: said above.
+
+    Raises:
+        ValueError: no rows, one without a needed entry, rows of two sources or twice for one model,
+            or no specialist beside a CLIP of its architecture on a data set.
+    """
+    check_rows(rows, ("model", "architecture", "data", "top1", "reported_by"))
+    if len(sources := {row["reported_by"] for row in rows}) > 1:
+        raise ValueError(f"expected rows of one source, got {sorted(sources)}; choose one")
+    panels = {data: _beside_clip(rows, data) for data in data_sets}
+    if missing := [data for data, panel in panels.items() if not panel]:
+        raise ValueError(f"no specialist beside a CLIP of its architecture on {missing[0]!r}")
+    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
+    size = (min(12.0, 4.9 * len(panels) + 2.2), 0.46 * len(names) + 1.6)
+    fig, axes = make_axes(1, len(panels), size, caption=caption, sharex=True, sharey=True)
+    looks = (("CLIP", INK, "o"), (say("classifiers.specialist"), LINE_COLORS[1], "s"))
+    for ax, (data, panel) in zip(axes[0], panels.items(), strict=True):
+        for y, pair in ((names.index(name), pair) for name, pair in panel.items()):
+            _draw_dumbbell(ax, y, pair, f"{pair[1] - pair[0]:+.1f}")
+        for i, (label, color, marker) in enumerate(looks):
+            look = {"color": color, "marker": marker, "label": label, "linestyle": "none"}
+            x = [pair[i] for pair in panel.values()]
+            ax.plot(x, [names.index(name) for name in panel], markersize=10, zorder=3, **look)
+        ax.margins(x=0.12)
+        ax.set_title(plain(data), fontsize=14)
+        tidy(ax, say("plot.zero_shot_top1"))
+    name_rows(axes[0, 0], [plain(f"{model}\n{architecture}") for architecture, model in names])
+    return finish(fig, caption, legend=axes[0, 0])
+
+
+def _beside_clip(rows: Sequence[Mapping], data: str) -> dict[tuple[str, str], np.ndarray]:
+    """Give the accuracies of CLIP and of each specialist by architecture and model."""
+    here = [row for row in rows if row["data"] == data]
+    tops = {(row["architecture"], row["model"]): _top1(row) for row in here}
+    if len(tops) < len(here):
+        raise ValueError(f"two rows of one model on {data!r}; choose one")
+    return {
+        (architecture, model): np.array([tops[architecture, "CLIP"], top])
+        for (architecture, model), top in tops.items()
+        if model != "CLIP" and (architecture, "CLIP") in tops
+    }
+
+
 def plot_synthetic_gains(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
     """Draw each data set's accuracy without and with synthetic images, a panel a backbone.
 
@@ -193,7 +252,8 @@ def plot_synthetic_gains(rows: Sequence[Mapping], *, caption: str = "") -> Figur
 
     Args:
         rows: with ``data``, ``kind`` ("data set" or "printed mean"), ``backbone``, ``clip`` and
-            ``clip_syn`` (%), as in ``data/published/he2023_table1.csv``.
+            ``clip_syn`` (%), as in ``data/published/he2023_table1.csv``; a ``task`` is written
+            behind the name of its data set.
         caption: said above.
 
     Raises:
@@ -213,7 +273,9 @@ def plot_synthetic_gains(rows: Sequence[Mapping], *, caption: str = "") -> Figur
             ground = {"color": _SYNTHETIC_GROUND, "zorder": 0, "linewidth": 0}
             ax.axhspan(middle - 0.5, middle + 0.5, **ground)
         ax.set_title(plain(backbone), fontsize=13)
-    labels = [*map(plain, order), say("plot.mean_computed"), say("plot.mean_printed")]
+    tasks = {row["data"]: row["task"] for row in rows if row.get("task")}
+    named = [f"{name} ({tasks[name]})" if name in tasks else name for name in order]
+    labels = [*map(plain, named), say("plot.mean_computed"), say("plot.mean_printed")]
     name_rows(axes[0, 0], labels if printed else labels[:-1])
     for tick, name in zip(axes[0, 0].get_yticklabels(), order, strict=False):
         tick.set_weight("bold" if name == "EuroSAT" else "normal")
