@@ -193,6 +193,8 @@ __all__ = [
     "show_pair",
     "show_reverse",
     "show_swipe",
+    "show_swipes",
+    "show_tiles",
     "sketch_alexnet",
     "sketch_chain",
     "sketch_clip",
@@ -205,8 +207,6 @@ __all__ = [
     "sketch_text2earth",
     "sketch_unet",
     "sketch_vit",
-    "show_swipes",
-    "show_tiles",
     "to_pictures",
     "world_map",
 ]
