@@ -93,7 +93,7 @@ def check_06_ex2(value: Any) -> Any:
         tell(_size_signs(sizes, right), size=f"{sizes[0]:.4g}")
         i = fits.index(False)
         raise Hint("value", size=f"{sizes[i]:.4g}", latitude=_PIXELS[i].latitude, right=right[i])
-    return as_asked(value, zip(answers, right, strict=True))
+    return as_asked(value, list(zip(answers, right, strict=True)))
 
 
 def _fits(value: float, other: float) -> bool:
