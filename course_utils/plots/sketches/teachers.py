@@ -83,12 +83,12 @@ def _draw_zero_shot(ax: Axes) -> None:
     shares = []
     for key, y, share in zip(("forest", "harbor", "beach"), up, _SHARES, strict=True):
         words = say(f"sketch.clip.{key}")
-        sentence = draw_box(ax, (8.3, y), (2.05, 0.5), "", words, color=text)
+        sentence = draw_box(ax, (8.25, y), (1.95, 0.5), "", words, color=text)
         color = COLORS["answer"] if share == max(_SHARES) else PALE
         shares.append(draw_box(ax, (11.25, y), (0.9, 0.5), f"{share:.2f}", color=color))
         draw_arrow(ax, sentence.right, (writer.left[0], y), color=text)
         draw_arrow(ax, (writer.right[0], y), shares[-1].left, color=text)
-    picture = draw_box(ax, (8.3, 2.4), (2.05, 0.6), say("sketch.clip.one_image"), color=image)
+    picture = draw_box(ax, (8.25, 2.4), (1.95, 0.6), say("sketch.clip.one_image"), color=image)
     viewer = draw_box(ax, (9.95, 2.4), (0.85, 0.9), _stacked("image_tower"))
     draw_arrow(ax, picture.right, viewer.left, color=image)
     corner = (shares[-1].x, viewer.y)
