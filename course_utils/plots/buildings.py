@@ -341,7 +341,7 @@ def show_batch(
     if batch.masks is not None:
         masks = [_mask_picture(mask) for mask in batch.masks.numpy()]
         rows = [list(map(Cell, pictures, names)), list(map(Cell, masks, [""] * len(batch), labels))]
-    fig = image_grid(rows, cell=2.05, caption=caption, fontsize=10)
+    fig = image_grid(rows, cell=2.4, caption=caption, fontsize=12)
     for i, polygons in enumerate(batch.polygons or ()):
         mask = None if batch.masks is None else batch.masks[i]
         for shape in polygons:
