@@ -1,10 +1,9 @@
 """Checks of notebook 03 on images: a quarter turn, a hidden share, CutMix, soft labels, a flip."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -317,7 +316,7 @@ def _flip(
     return flipped, moved, drawn.bool()
 
 
-def _how_moved(found: Tensor, given: Tensor) -> Sequence[int]:
+def _how_moved(found: Tensor, given: Tensor) -> Int[Tensor, " n"]:
     """Say of each picture: left as it was 0, mirrored 1, upside down 2, anything else -1."""
     how = torch.full((len(given),), -1)
     for k, axes in ((2, (-2,)), (1, (-1,)), (0, ())):

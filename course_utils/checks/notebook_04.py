@@ -54,7 +54,7 @@ def check_04_ex1(value: Any) -> None:
         return {"scale": f"{case[2]:g}"}
 
     cases = [(uncond, cond, scale) for scale in _SCALES]
-    compare(value, cases, guide, _guide_mistakes, same=_are_near, say=say)
+    compare(value, cases, guide, _guide_mistakes, same=_are_near, say=say, jointly=True)
 
 
 def _draw_two() -> tuple[Tensor, Tensor]:
@@ -75,21 +75,19 @@ def ddim_step(x_t, v_pred, alpha_bar, alpha_bar_prev):
 
 
 def _step_mistakes(x_t: Tensor, v: Tensor, now: Tensor, after: Tensor) -> Mistakes:
-    def mix(x0: Tensor, eps: Tensor, share: Tensor = after) -> Tensor:
-        return share.sqrt() * x0 + (1 - share).sqrt() * eps
+    def mix(x0: Tensor, eps: Tensor) -> Tensor:
+        return after.sqrt() * x0 + (1 - after).sqrt() * eps
 
     signal, noise = now.sqrt(), (1 - now).sqrt()
     x0, eps = signal * x_t - noise * v, noise * x_t + signal * v
     yield "not_stepped", x_t
     yield "only_x0", x0, after.sqrt() * x0
     yield "only_eps", eps, (1 - after).sqrt() * eps
-    yield "same_level", mix(x0, eps, now)
     yield "swapped", ddim_step(x_t, v, after, now)
     yield "as_noise", mix((x_t - noise * v) / signal, v)
     yield "as_image", mix(v, (x_t - signal * v) / noise)
     yield "x0_sign", mix(signal * x_t + noise * v, eps)
     yield "eps_sign", mix(x0, noise * x_t - signal * v)
-    yield "both_signs", mix(signal * x_t + noise * v, noise * x_t - signal * v)
     yield "exchanged", mix(eps, x0)
     yield "clipped", mix(x0.clamp(-1, 1), eps), mix(x0, eps).clamp(-1, 1)
     yield "no_root", ddim_step(x_t, v, now**2, after**2)

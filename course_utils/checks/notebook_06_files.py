@@ -61,10 +61,10 @@ def _size_signs(sizes: list[float], right: list[float]) -> Iterator[tuple[str, b
     yield "degrees", min(sizes) > 0 and max(sizes) < 5e-5
     yield "constant", sizes[0] == sizes[1]
     yield "kilometers", 0.5e-3 < low < 1.5e-3
-    yield "no_root", all(0.9 * r < s / r < 2.2 * r for s, r in zip(sizes, right, strict=True))
-    yield "constant_once", 0.9 < low * METERS_PER_DEGREE**0.5 < 1.1
     confused = [abs(math.cos(case.latitude)) / cos_of_degrees(case.latitude) for case in _PIXELS]
     yield "radians", min(sizes) <= 0 or (_fits(low, confused[0]) and _fits(high, confused[1]))
+    yield "no_root", all(0.9 * r < s / r < 2.2 * r for s, r in zip(sizes, right, strict=True))
+    yield "constant_once", 0.9 < low * METERS_PER_DEGREE**0.5 < 1.1
     if _fits(low, 1.0):
         shrink = cos_of_degrees(_PIXELS[1].latitude)
         yield "divided", _fits(high, 1 / shrink**2)
