@@ -245,7 +245,9 @@ def test_a_close_up_shows_the_box_and_where_it_is():
     picture = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
     figure = plots.show_close_up([picture], ["a"], box=(4, 8, 12, 16))
     whole, part = figure.axes[:2]
-    assert np.array_equal(part.images[0].get_array(), picture[8:16, 4:12])
+    pixels = part.images[0].get_array()
+    factor = len(pixels) // 8
+    assert np.array_equal(pixels[::factor, ::factor], picture[8:16, 4:12])
     assert whole.patches[-1].get_bbox().bounds == (3.5, 7.5, 8, 8)
 
 

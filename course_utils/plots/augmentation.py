@@ -82,6 +82,10 @@ def show_dials(
     check_rows(rows, ("study", "family", "strength", "per_class"), estimate=_GAIN, limits=(-1, 1))
     if not pictures:
         raise ValueError("no augmentations to show")
+    for name, kinds in pictures.items():
+        for some in filter(len, kinds):
+            check_counts(strengths=shown_strengths(name), pictures=some)
+            refuse_unless_pictures(some)
     top = head_inches(caption) + 0.05
     height = top + _HEAD + _ROW * len(pictures)
     fig = plt.figure(figsize=(MAX_WIDTH, height))
@@ -144,13 +148,8 @@ def _value(name: str, strength: float | int) -> str:
 
 
 def _draw_row(sheet: Axes, y: float, kind: int, name: str, pictures: Pictures) -> None:
-    """Draw the pictures of one kind under their strengths; none is fine."""
-    if not len(pictures):
-        return
-    strengths = shown_strengths(name)
-    check_counts(strengths=strengths, pictures=pictures)
-    refuse_unless_pictures(pictures)
-    for k, (strength, picture) in enumerate(zip(strengths, pictures, strict=True)):
+    """Draw the pictures of one kind, if there are any, under their strengths."""
+    for k, (strength, picture) in enumerate(zip(shown_strengths(name), pictures, strict=False)):
         x, below = _column(kind, k), y + 0.26
         _write(sheet, x + _SIDE / 2, y, _value(name, strength), ha="center")
         factor = -(-_SHARP // min(picture.shape[:2]))

@@ -345,7 +345,8 @@ def show_batch(
         rows = [list(map(Cell, pictures, names)), list(map(Cell, masks, [""] * len(batch), labels))]
     if real is not None:
         rows.append(list(map(Cell, unit_to_bytes(real.images).permute(0, 2, 3, 1).numpy())))
-    fig = image_grid(rows, cell=2.4 if len(rows) < 3 else 1.9, caption=caption, fontsize=12)
+    fig = image_grid(rows, cell=2.4 if len(rows) < 3 else 1.9, caption=caption)
+    fig.set_figheight(fig.get_figheight() + 0.06)  # room for what hangs below the last words
     for i, polygons in enumerate(batch.polygons or ()):
         mask = None if batch.masks is None else batch.masks[i]
         for shape in polygons:
