@@ -65,6 +65,23 @@ def runs() -> list[dict]:
     ]
 
 
+PICTURE = np.full((32, 32, 3), 90, np.uint8)
+
+
+def sheet(*names: str) -> dict[str, tuple]:
+    return {name: ([PICTURE] * len(lab.shown_strengths(name)),) * 2 for name in names}
+
+
+def measured() -> list[dict]:
+    """Of every dial at every strength, and of every family that was learned from."""
+    looked = [{**row, "study": "legality", "per_class": 8} for row in strengths()]
+    learned = [
+        {**row, "study": "training", "per_class": 8, "strength": float("nan")}
+        for row in gains(tuple(lab.FAMILIES))[::3]
+    ]
+    return looked + learned
+
+
 def figures() -> dict[str, Figure]:
     batch = some_batch()
     plain = augment.Batch(batch.images)
@@ -83,6 +100,9 @@ def figures() -> dict[str, Figure]:
         "strengths": plots.plot_by_strength(strengths(), caption="x"),
         "one strength": plots.plot_by_strength(strengths()[:4]),
         "augreg": plots.plot_augreg(runs(), caption="x"),
+        "beside real ones": plots.show_batch(batch, class_names=CLASSES, real=plain, caption="x"),
+        "a sheet": plots.show_dials(sheet(*list(lab.DIALS)[:4]), measured(), per_class=8),
+        "close up": plots.show_close_up([PICTURE] * 3, list("abc"), box=(8, 8, 16, 16)),
     }
 
 
@@ -169,9 +189,84 @@ def test_heat_maps_hold_augmentation_across_and_regularization_down(drawn):
     assert few.texts[0].get_text() == "30.0\n± 27.5"
 
 
+@pytest.mark.parametrize("name", lab.DIALS)
+def test_a_sheet_says_all_of_a_dial_and_its_words_do_not_collide(name):
+    figure = plots.show_dials(sheet(name), measured(), per_class=8, caption="x")
+    assert_legible(figure)
+    said = [words.get_text() for words in figure.axes[0].texts]
+    dial, shown = lab.DIALS[name], lab.shown_strengths(name)
+    assert plots.dial_name(name) in said
+    assert len(figure.axes[0].images) == 2 * len(shown)
+    assert sum(words.startswith(text("sheet.learned")) for words in said) == 1
+    numbers = [words for words in said if words.endswith("]") and ": " in words]
+    assert len(numbers) == 1 + dial.keeps_label * len(shown)
+
+
+def test_a_sheet_prints_the_measured_effect_of_the_strength_and_marks_what_can_be_told():
+    rows = [
+        {"study": "legality", "family": "hue", "strength": 180.0, "per_class": 8}
+        | {"gain": -0.111, "gain_low": -0.133, "gain_high": -0.089},
+        {"study": "legality", "family": "hue", "strength": 180.0, "per_class": 4}
+        | {"gain": 0.5, "gain_low": 0.4, "gain_high": 0.6},
+        {"study": "training", "family": "color", "strength": 0.0, "per_class": 8}
+        | {"gain": -0.0002, "gain_low": -0.003, "gain_high": 0.004},
+    ]
+    figure = plots.show_dials(sheet("hue"), rows, per_class=8)
+    said = {words.get_text(): words.get_weight() for words in figure.axes[0].texts}
+    assert said["180°: -11.1 [-13.3, -8.9]"] == "bold"
+    assert said[f"{text('sheet.learned')}: +0.0 [-0.3, +0.4]"] == "normal"
+    assert not any("+50.0" in words for words in said)
+
+
+def test_small_pictures_of_a_sheet_are_enlarged_by_whole_factors_only():
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    figure = plots.show_dials({"flip": ([picture], [])}, measured(), per_class=8)
+    (image,) = figure.axes[0].images
+    pixels = image.get_array()
+    assert pixels.shape == (256, 256, 3)
+    assert np.array_equal(pixels[::8, ::8], picture)
+    assert np.array_equal(pixels[7::8, 7::8], picture)
+
+
+def test_shown_strengths_are_the_least_the_middle_and_the_greatest_that_do_something():
+    assert lab.shown_strengths("scale") == (0.5, 1.4, 3)
+    assert lab.shown_strengths("flip") == (1,)
+    for name, dial in lab.DIALS.items():
+        shown = lab.shown_strengths(name)
+        assert dial.strengths[0] not in shown
+        assert (shown[0], shown[-1]) == (min(dial.strengths[1:]), max(dial.strengths[1:]))
+
+
+def test_every_dial_belongs_to_a_family_that_trains_with_it():
+    assert {dial.family for dial in lab.DIALS.values()} <= set(lab.FAMILIES)
+
+
+def test_a_close_up_shows_the_box_and_where_it_is():
+    picture = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    figure = plots.show_close_up([picture], ["a"], box=(4, 8, 12, 16))
+    whole, part = figure.axes[:2]
+    pixels = part.images[0].get_array()
+    factor = len(pixels) // 8
+    assert np.array_equal(pixels[::factor, ::factor], picture[8:16, 4:12])
+    assert whole.patches[-1].get_bbox().bounds == (3.5, 7.5, 8, 8)
+
+
+def test_real_images_come_last_under_a_batch(drawn):
+    assert len(drawn["beside real ones"].axes) == 9
+    assert drawn["beside real ones"].axes[6].images
+
+
 @pytest.mark.parametrize(
     ("draw", "match"),
     [
+        (lambda: plots.show_dials({}, measured(), per_class=8), "no augmentations"),
+        (lambda: plots.show_dials(sheet("hue"), [], per_class=8), "no rows"),
+        (
+            lambda: plots.show_dials({"hue": ([PICTURE], [])}, measured(), per_class=8),
+            "3 strengths",
+        ),
+        (lambda: plots.show_close_up([PICTURE], ["a"], box=(0, 0, 40, 8)), "32 x 32"),
+        (lambda: lab.shown_strengths("sepia"), "sepia"),
         (lambda: plots.show_batch(some_batch(), titles=["a"]), "3 images, 1 titles"),
         (lambda: plots.show_batch(some_batch(), class_names=["a"]), "3 shares a target, 1 classes"),
         (lambda: plots.show_batch(augment.Batch(torch.zeros(1, 1, 8, 8))), "got 1"),

@@ -12,6 +12,7 @@ from course_utils.lab.augmented import (
     FAMILIES,
     apply_dial,
     augmented_copies,
+    shown_strengths,
 )
 from course_utils.lab.design import (
     ARMS,
@@ -102,6 +103,7 @@ __all__ = [
     "save_results",
     "set_exam",
     "shots_of",
+    "shown_strengths",
     "tabulate",
     "train_cells",
     "train_vit",

@@ -104,6 +104,7 @@ class Dial:
     strengths: tuple[float | int, ...]
     make: Callable[[float], Augmentation]
     unit: str  # key of a text, "dial.degrees"
+    family: str  # the one of FAMILIES that trains with it
     keeps_label: bool = True
 
 
@@ -113,31 +114,59 @@ def _exactly(kind: type, *more: object, **settings: object) -> Callable[[float],
 
 
 DIALS: Mapping[str, Dial] = {
-    "quarter_turns": Dial((0, 1, 2, 3), lambda x: augment.QuarterTurn((int(x),)), "dial.turns"),
-    "flip": Dial((0, 1), lambda x: augment.Flip(x, 0), "dial.share"),
-    "vertical_flip": Dial((0, 1), lambda x: augment.Flip(0, x), "dial.share"),
-    "rotation": Dial((0, 10, 20, 30, 45), _exactly(augment.Rotate, **_MIRROR), "dial.degrees"),
-    "scale": Dial((1, 0.5, 0.7, 1.4, 2, 3), _exactly(augment.Scale, **_MIRROR), "dial.factor"),
-    "translation": Dial((0, 0.1, 0.25, 0.5), _exactly(augment.Translate, **_MIRROR), "dial.side"),
+    "quarter_turns": Dial(
+        (0, 1, 2, 3), lambda x: augment.QuarterTurn((int(x),)), "dial.turns", "turns"
+    ),
+    "flip": Dial((0, 1), lambda x: augment.Flip(x, 0), "dial.share", "turns"),
+    "vertical_flip": Dial((0, 1), lambda x: augment.Flip(0, x), "dial.share", "turns"),
+    "rotation": Dial(
+        (0, 10, 20, 30, 45), _exactly(augment.Rotate, **_MIRROR), "dial.degrees", "rotation"
+    ),
+    "scale": Dial(
+        (1, 0.5, 0.7, 1.4, 2, 3), _exactly(augment.Scale, **_MIRROR), "dial.factor", "scale"
+    ),
+    "translation": Dial(
+        (0, 0.1, 0.25, 0.5), _exactly(augment.Translate, **_MIRROR), "dial.side", "scale"
+    ),
     "crop": Dial(
-        (1, 0.7, 0.5, 0.25, 0.1), _exactly(augment.RandomResizedCrop, (1, 1)), "dial.area"
+        (1, 0.7, 0.5, 0.25, 0.1), _exactly(augment.RandomResizedCrop, (1, 1)), "dial.area", "crop"
     ),
-    "brightness": Dial((1, 0.4, 0.7, 1.4, 2), _exactly(augment.Brightness), "dial.factor"),
-    "contrast": Dial((1, 0.25, 0.5, 2, 4), _exactly(augment.Contrast), "dial.factor"),
-    "saturation": Dial((1, 0, 0.5, 2, 4), _exactly(augment.Saturation), "dial.factor"),
-    "hue": Dial((0, -120, -60, -30, 30, 60, 120, 180), _exactly(augment.Hue), "dial.degrees"),
+    "brightness": Dial((1, 0.4, 0.7, 1.4, 2), _exactly(augment.Brightness), "dial.factor", "light"),
+    "contrast": Dial((1, 0.25, 0.5, 2, 4), _exactly(augment.Contrast), "dial.factor", "light"),
+    "saturation": Dial((1, 0, 0.5, 2, 4), _exactly(augment.Saturation), "dial.factor", "color"),
+    "hue": Dial(
+        (0, -120, -60, -30, 30, 60, 120, 180), _exactly(augment.Hue), "dial.degrees", "color"
+    ),
     "gaussian_noise": Dial(
-        (0, 0.02, 0.05, 0.1, 0.2), _exactly(augment.GaussianNoise), "dial.sigma"
+        (0, 0.02, 0.05, 0.1, 0.2), _exactly(augment.GaussianNoise), "dial.sigma", "noise"
     ),
-    "speckle": Dial((0, 0.05, 0.1, 0.2, 0.4), _exactly(augment.Speckle), "dial.sigma"),
+    "speckle": Dial((0, 0.05, 0.1, 0.2, 0.4), _exactly(augment.Speckle), "dial.sigma", "noise"),
     "salt_and_pepper": Dial(
-        (0, 0.01, 0.03, 0.1, 0.2), _exactly(augment.SaltAndPepper), "dial.pixels"
+        (0, 0.01, 0.03, 0.1, 0.2), _exactly(augment.SaltAndPepper), "dial.pixels", "noise"
     ),
-    "cutout": Dial((0, 0.25, 0.5, 0.75), _exactly(augment.Cutout), "dial.side"),
-    "mixup": Dial((0.05, 0.2, 1, 4), augment.Mixup, "dial.alpha", keeps_label=False),
-    "cutmix": Dial((0.05, 0.2, 1, 4), augment.CutMix, "dial.alpha", keeps_label=False),
-    "copy_paste": Dial((0, 0.25, 0.5, 1), augment.CopyPaste, "dial.buildings", keeps_label=False),
+    "cutout": Dial((0, 0.25, 0.5, 0.75), _exactly(augment.Cutout), "dial.side", "cutout"),
+    "mixup": Dial((0.05, 0.2, 1, 4), augment.Mixup, "dial.alpha", "mixup", keeps_label=False),
+    "cutmix": Dial((0.05, 0.2, 1, 4), augment.CutMix, "dial.alpha", "cutmix", keeps_label=False),
+    "copy_paste": Dial(
+        (0, 0.25, 0.5, 1), augment.CopyPaste, "dial.buildings", "copy_paste", keeps_label=False
+    ),
 }
+
+
+def shown_strengths(name: str) -> tuple[float | int, ...]:
+    """Choose three strengths of one of ``DIALS``: least, middle, greatest of those with an effect.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    strengths = sorted(_dial(name).strengths[1:])
+    return tuple(dict.fromkeys((strengths[0], strengths[len(strengths) // 2], strengths[-1])))
+
+
+def _dial(name: str) -> Dial:
+    if name not in DIALS:
+        raise ValueError(f"no augmentation {name!r}: expected one of {', '.join(DIALS)}")
+    return DIALS[name]
 
 
 def apply_dial(batch: Batch, name: str, strength: float | int, *, generator: Generator) -> Batch:
@@ -149,9 +178,7 @@ def apply_dial(batch: Batch, name: str, strength: float | int, *, generator: Gen
     Raises:
         ValueError: an unknown name, or as the augmentation says.
     """
-    if name not in DIALS:
-        raise ValueError(f"no augmentation {name!r}: expected one of {', '.join(DIALS)}")
-    augmentation = DIALS[name].make(strength)
+    augmentation = _dial(name).make(strength)
     if batch.polygons is not None and hasattr(augmentation, "padding"):
         augmentation = replace(augmentation, padding="zeros")
     if isinstance(augmentation, augment.Mixup):

@@ -4,6 +4,7 @@ Every function returns a closed Figure, which a notebook shows once and `save_fi
 Accuracies, gains and their intervals come as shares in 0 … 1, where nothing else is said.
 """
 
+from course_utils.plots.augmentation import show_close_up, show_dials
 from course_utils.plots.buildings import (
     crops_by_level,
     damage_scale,
@@ -180,6 +181,8 @@ __all__ = [
     "show_before_after",
     "show_by_class",
     "show_captions",
+    "show_close_up",
+    "show_dials",
     "show_failures",
     "show_grid",
     "show_heatmaps",

@@ -162,6 +162,7 @@ def show_batch(
     *,
     titles: Sequence[str] | None = None,
     class_names: Sequence[str] = (),
+    real: Batch | None = None,
     caption: str = "",
 ) -> Figure:
     """Show a batch with all that moves along: outlines on the images, masks below, labels as words.
@@ -173,6 +174,7 @@ def show_batch(
         batch: images of 3 channels, with masks of damage levels, polygons and targets if any.
         titles: one an image, said above it.
         class_names: the classes of the targets.
+        real: real images to which the same was done, shown in a last row.
         caption: said above.
 
     Raises:
@@ -194,7 +196,10 @@ def show_batch(
     if batch.masks is not None:
         masks = [_mask_picture(mask) for mask in batch.masks.numpy()]
         rows = [list(map(Cell, pictures, names)), list(map(Cell, masks, [""] * len(batch), labels))]
-    fig = image_grid(rows, cell=2.05, caption=caption, fontsize=10)
+    if real is not None:
+        rows.append(list(map(Cell, unit_to_bytes(real.images).permute(0, 2, 3, 1).numpy())))
+    fig = image_grid(rows, cell=2.4 if len(rows) < 3 else 1.9, caption=caption)
+    fig.set_figheight(fig.get_figheight() + 0.06)  # room for what hangs below the last words
     for i, polygons in enumerate(batch.polygons or ()):
         mask = None if batch.masks is None else batch.masks[i]
         for shape in polygons:

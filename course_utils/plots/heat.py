@@ -289,7 +289,7 @@ def plot_augreg(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
         table = draw_table(ax, grid, *names, **colors)
         for (y, x), value in np.ndenumerate(grid):
             half = 50 * (some[y][x]["high"] - some[y][x]["low"])
-            write_into(table, (x, y), f"{value:.1f}\n± {half:.1f}", fontsize=10)
+            write_into(table, (x, y), f"{value:.1f}\n± {half:.1f}", fontsize=12)
         ax.set_title(say("plot.amount", num=f"{amount:,}"), fontsize=11)
     axes[0, 0].set_ylabel(say("plot.regularization"), fontsize=11)
     fig.supxlabel(say("plot.augmentation"), fontsize=11)

@@ -117,7 +117,7 @@ def plot_by_amount(rows: Rows, families: Sequence[str], *, caption: str = "") ->
     groups = group_by(rows, "family")
     if missing := set(families) - set(groups):
         raise ValueError(f"no rows of {', '.join(map(repr, sorted(missing)))}")
-    fig, ax = make_ax(9, 4.5, caption)
+    fig, ax = make_ax(11, 5.2, caption)
     others, styles = cycle([*LINE_COLORS[1:5], SOURCE_COLORS["synthetic"]]), {}
     for family, marker in zip(families, cycle(MARKERS), strict=False):
         style = {"color": ARM_COLORS.get(family) or next(others), "label": family_name(family)}
@@ -129,7 +129,7 @@ def plot_by_amount(rows: Rows, families: Sequence[str], *, caption: str = "") ->
     _draw_lines(ax, {f: groups[f] for f in styles}, "per_class", _ACCURACY, styles=styles)
     name_counts(ax, {row["per_class"] for row in rows if row["per_class"] > 0})
     tidy(ax, say("plot.real_per_class_log"), say("plot.accuracy"))
-    fig.legend(loc="outside right center", frameon=False, fontsize=10)
+    fig.legend(loc="outside right center", frameon=False, fontsize=12)
     return finish(fig, caption)
 
 
@@ -148,7 +148,7 @@ def plot_by_strength(rows: Rows, *, caption: str = "") -> Figure:
     groups = group_by(rows, "family")
     num_columns = min(5, len(groups))
     num_rows = -(-len(groups) // num_columns)
-    size = (2.5 * num_columns + 0.4, 2.1 * num_rows + 0.2)
+    size = (2.4 * num_columns, 2.1 * num_rows + 0.2)
     fig, axes = make_axes(num_rows, num_columns, size, caption=caption, sharey=True)
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
@@ -156,10 +156,10 @@ def plot_by_strength(rows: Rows, *, caption: str = "") -> Figure:
     for ax, (name, some) in zip(axes.flat, groups.items(), strict=False):
         ax.axhline(0, color=PALE, linewidth=1)
         _draw_lines(ax, {"": some}, "strength", _GAIN, **style)
-        ax.set_title(dial_name(name), fontsize=11)
-        ax.set_xlabel(say(DIALS[name].unit + "_axis"), fontsize=9)
+        ax.set_title(dial_name(name), fontsize=12)
+        ax.set_xlabel(say(DIALS[name].unit + "_axis"), fontsize=11)
         ax.locator_params(axis="x", nbins=4)
-        ax.tick_params(labelsize=9)
+        ax.tick_params(labelsize=11)
         tidy(ax)
     fig.supylabel(say("plot.accuracy_change"), fontsize=11)
     return finish(fig, caption)
