@@ -68,6 +68,7 @@ from course_utils.plots.heat import (
     show_heatmaps,
     show_masked,
 )
+from course_utils.plots.judging import plot_judges, show_confused
 from course_utils.plots.lab import (
     plot_gains_by_shots,
     plot_shots_curve,
@@ -140,6 +141,7 @@ __all__ = [
     "plot_framework",
     "plot_gain_table",
     "plot_gains_by_shots",
+    "plot_judges",
     "plot_loss",
     "plot_metric_bias",
     "plot_posterior",
@@ -165,6 +167,7 @@ __all__ = [
     "show_before_after",
     "show_by_class",
     "show_captions",
+    "show_confused",
     "show_failures",
     "show_grid",
     "show_heatmaps",
