@@ -84,11 +84,12 @@ class Hint(Exception):
         self.key, self.values = key, values
 
 
-def check(solution: Any) -> Callable:
+def check(solution: Any, *, shown: Callable | None = None) -> Callable:
     """Make a check of ``check_NN_exK``, which raises `Hint` for a wrong answer.
 
     Args:
         solution: the course's own right answer; the check holds it as ``check_NN_exK.solution``.
+        shown: the function that found it, where the answer itself says nothing of the way.
     """
 
     def wrap(judge: Callable[[Any], None]) -> Callable[[Any], CheckResult]:
@@ -114,7 +115,7 @@ def check(solution: Any) -> Callable:
         safe.__annotations__ = {"value": Any, "return": CheckResult}
         returns = "Returns:\n    Whether it is right, or what went wrong; what to go on with."
         safe.__doc__ = f"{inspect.cleandoc(judge.__doc__)}\n\n{returns}"
-        safe.solution = solution
+        safe.solution, safe.shown = solution, shown or solution
         return safe
 
     return wrap
@@ -199,7 +200,7 @@ def run(function: Any, *arguments: Any, watch: bool = True) -> Any:
 
     Args:
         function: what the learner handed in.
-        arguments: tensors, arrays and lists are copied.
+        arguments: tensors, arrays, lists and dicts are copied.
         watch: whether it may neither change tensors nor draw global random numbers.
 
     Raises:
@@ -235,7 +236,7 @@ def run_for_two(function: Any, *arguments: Any) -> Sequence:
 def _copy(x: Any) -> Any:
     if isinstance(x, Tensor):
         return x.clone()
-    return x.copy() if isinstance(x, np.ndarray | list) else x
+    return x.copy() if isinstance(x, np.ndarray | list | dict) else x
 
 
 def _is_unchanged(copy: Any, original: Any) -> bool:
