@@ -76,7 +76,7 @@ def image_grid(
     width = max(margin + cell * num_columns, _width_inches([below, heat_words, caption]))
     lines = [_num_lines(c.title for c in row) + _num_lines(c.below for c in row) for row in rows]
     words = (1.2 / 72 * fontsize) * sum(lines) + 0.15 * sum(map(bool, lines))
-    foot = 0.3 * bool(below) + 0.75 * bool(heat_words) + 0.4 * bool(legend)
+    foot = 0.3 * bool(below) + 0.62 * bool(heat_words) + 0.4 * bool(legend)
     height = (cell + 0.05) * len(rows) + words + foot + 0.05
     fig, axes = make_axes(len(rows), num_columns, (width, height), caption=caption)
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
@@ -175,9 +175,9 @@ def show_images(
     """
     titles = [""] * len(images) if titles is None else titles
     check_counts(images=images, titles=titles)
-    names = [shorten(title, 16) for title in titles]
+    cell = min(2.0, MAX_WIDTH / min(num_columns, len(images)))
+    names = [shorten(title, int(cell / 0.09)) for title in titles]
     cells = [Cell(image, title) for image, title in zip(images, names, strict=True)]
-    cell = min(1.6, MAX_WIDTH / min(num_columns, len(cells)))
     return image_grid(wrap_cells(cells, num_columns), cell=cell, caption=caption)
 
 
