@@ -53,9 +53,9 @@ def plot_judges(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
             draw_estimates(ax, places, own, _VALUE, is_across=True, markersize=9, **look)
         ax.set_title(plain(judge), fontsize=12)
         ax.tick_params(labelsize=11)
+        ax.tick_params(axis="y", length=0)
         tidy(ax, grid="x")
     name_rows(axes[0, 0], [plain(name) for name in sets])
-    axes[0, 0].tick_params(axis="y", length=0)
     return finish(fig, caption, legend=axes[0, 0])
 
 
