@@ -1,16 +1,16 @@
 """Checks of notebook 03 on images: a quarter turn, a hidden share, CutMix, soft labels, a flip."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from course_utils.checks.judging import (
     Hint,
     Mistakes,
+    as_asked,
     as_tensor,
     check,
     compare,
@@ -111,7 +111,7 @@ def _share_mistakes(x: int, y: int, side: int, height: int, width: int) -> Mista
 
 
 @check(hidden_share)
-def check_03_ex2(value: Any) -> None:
+def check_03_ex2(value: Any) -> Any:
     """Check ``hidden_share(x, y, side, height, width) -> float``: what of an image a box hides.
 
     The box reaches side / 2 to each side of its center (x, y), in pixels, and may hang over.
@@ -123,7 +123,7 @@ def check_03_ex2(value: Any) -> None:
     def say(answer: float, right: float, *box: int) -> dict[str, object]:
         return dict(zip(("x", "y", "side", "height", "width"), box, strict=True))
 
-    compare(value, _BOXES, hidden_share, _share_mistakes, jointly=True, say=say)
+    return compare(value, _BOXES, hidden_share, _share_mistakes, jointly=True, say=say)
 
 
 def cutmix(image, other, target, other_target, box):
@@ -172,7 +172,7 @@ def _cutmix_mistakes(
 
 
 @check(cutmix)
-def check_03_ex3(value: Any) -> None:
+def check_03_ex3(value: Any) -> Any:
     """Check ``cutmix(image, other, target, other_target, box) -> (image, target)`` of one pair.
 
     The box (left, top, right, bottom) of the second image goes into the first; the label mixes by
@@ -184,17 +184,20 @@ def check_03_ex3(value: Any) -> None:
     Source:
         Yun et al. 2019 (arXiv:1905.04899), equation 1.
     """
+    kept = []
     image, other = torch.rand(2, 3, 8, 10, generator=torch.Generator().manual_seed(1))
     target, other_target = torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]])
     for box in ((1, 2, 6, 5), (0, 3, 10, 8)):
         case = image, other, target, other_target, box
         first, second = run_for_two(value, *case)
         mixed, label = read_tensor(first, image.shape), read_tensor(second, target.shape)
-        (right, truth), (images, labels) = cutmix(*case), _cutmix_mistakes(*case)
+        kept.append(((first, second), cutmix(*case)))
+        (right, truth), (images, labels) = kept[-1][1], _cutmix_mistakes(*case)
         judge(mixed, right, images, otherwise="image")
         mass = label.sum().item()
         tell([("label_mass", abs(mass - 1) > 1e-4)], mass=f"{mass:.3g}")
         judge(label, truth, labels, otherwise="label")
+    return as_asked(value, kept)
 
 
 def soft_cross_entropy(logits, targets):
@@ -224,7 +227,7 @@ def _soft_mistakes(logits: Tensor, targets: Tensor) -> Mistakes:
 
 
 @check(soft_cross_entropy)
-def check_03_ex4(value: Any) -> None:
+def check_03_ex4(value: Any) -> Any:
     """Check ``soft_cross_entropy(logits, targets)``: the mean of -Σ_k y_k log softmax(logits)_k.
 
     It is tried on scores of about 2, on the same with 1,000 added, and on scores 1,000 apart.
@@ -242,13 +245,14 @@ def check_03_ex4(value: Any) -> None:
     logits = 2 * torch.randn(6, 4, generator=generator)
     targets = torch.rand(6, 4, generator=generator)
     targets /= targets.sum(1, keepdim=True)
-    compare(value, [(logits, targets)], soft_cross_entropy, _soft_mistakes, read=read)
+    asked = compare(value, [(logits, targets)], soft_cross_entropy, _soft_mistakes, read=read)
     shifted, apart = logits.double() + 1000, 1000 * logits.double()
     found = read(run(value, shifted.float(), targets))
     right = soft_cross_entropy(shifted.float().double(), targets)
     judge(found, right, [], otherwise="cut" if found.isfinite() else "overflow")
     found, right = read(run(value, apart.float(), targets)), soft_cross_entropy(apart, targets)
     judge(found, right, [("zero", torch.inf)], otherwise="cut" if found.isfinite() else "one_max")
+    return asked
 
 
 def random_flip(images, masks, share, generator):
@@ -317,7 +321,7 @@ def _flip(
     return flipped, moved, drawn.bool()
 
 
-def _how_moved(found: Tensor, given: Tensor) -> Sequence[int]:
+def _how_moved(found: Tensor, given: Tensor) -> Int[Tensor, " n"]:
     """Say of each picture: left as it was 0, mirrored 1, upside down 2, anything else -1."""
     how = torch.full((len(given),), -1)
     for k, axes in ((2, (-2,)), (1, (-1,)), (0, ())):

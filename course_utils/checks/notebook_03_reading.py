@@ -59,52 +59,60 @@ def read_gains(rows, smallest):
 
 
 def _gain_mistakes(rows: Sequence[dict], smallest: float) -> Mistakes:
-    def read(is_effect: Reading, is_small: Reading, *, sign: int = 1) -> dict[str, str]:
-        """Read every row by its interval alone."""
-        words = {}
-        for row in rows:
-            low, high = row["low"], row["high"]
-            undecided = _NONE if is_small(low, high) else _UNKNOWN
-            by_sign = _HELPED if sign * (low + high) > 0 else _HURT
-            words[row["name"]] = by_sign if is_effect(low, high) else undecided
-        return words
-
-    def take_back(which: Callable[[str, bool], bool]) -> dict[str, str]:
-        """Take words back, by the word and whether it is a control's."""
-        controls = {row["name"]: row["is_control"] for row in rows}
-        return {n: _UNKNOWN if which(w, controls[n]) else w for n, w in words.items()}
-
     def out(low: float, high: float) -> bool:
         return low > 0 or high < 0
 
     def inside(low: float, high: float) -> bool:
         return -smallest <= low and high <= smallest
 
-    words = read(out, inside)
-    effects = {words[row["name"]] for row in rows if row["is_control"]} & {_HELPED, _HURT}
-    yield "absence", read(out, lambda low, high: True)
-    yield "never", read(out, lambda low, high: False)
-    yield "sign", read(out, inside, sign=-1)
-    yield "touches", read(lambda low, high: low >= 0 or high <= 0, inside)
-    yield "small_first", read(lambda *ends: out(*ends) and not inside(*ends), inside)
-    yield "margin", read(lambda low, high: low > smallest or high < -smallest, inside)
-    yield "point", read(out, lambda low, high: abs(low + high) / 2 <= smallest)
-    yield "one_end", read(out, lambda _, high: high <= smallest)
-    yield "one_end", read(out, lambda low, _: low >= -smallest)
-    yield "by_mean", read(lambda low, high: True, inside)
-    yield "no_control" if sum(row["is_control"] for row in rows) == 1 else "one_control", words
+    yield "absence", _read_all(rows, out, lambda low, high: True)
+    yield "never", _read_all(rows, out, lambda low, high: False)
+    yield "sign", _read_all(rows, out, inside, words=(_HURT, _HELPED))
+    yield "touches", _read_all(rows, lambda low, high: low >= 0 or high <= 0, inside)
+    yield "small_first", _read_all(rows, lambda *ends: out(*ends) and not inside(*ends), inside)
+    yield "margin", _read_all(rows, lambda low, high: low > smallest or high < -smallest, inside)
+    yield "point", _read_all(rows, out, lambda low, high: abs(low + high) / 2 <= smallest)
+    yield "one_end", _read_all(rows, out, lambda _, high: high <= smallest)
+    yield "one_end", _read_all(rows, out, lambda low, _: low >= -smallest)
+    yield "by_mean", _read_all(rows, lambda low, high: True, inside)
+    yield from _control_mistakes(rows, _read_all(rows, out, inside))
+
+
+def _read_all(
+    rows: Sequence[dict],
+    is_effect: Reading,
+    is_small: Reading,
+    *,
+    words: tuple[str, str] = (_HELPED, _HURT),
+) -> dict[str, str]:
+    """Read every row by its interval alone."""
+
+    def read(low: float, high: float) -> str:
+        if is_effect(low, high):
+            return words[0] if low + high > 0 else words[1]
+        return _NONE if is_small(low, high) else _UNKNOWN
+
+    return {row["name"]: read(row["low"], row["high"]) for row in rows}
+
+
+def _control_mistakes(rows: Sequence[dict], words: dict[str, str]) -> Mistakes:
+    def take_back(which: Callable[[str, bool], bool]) -> dict[str, str]:
+        """Take words back, by the word and whether it is a control's."""
+        return {n: _UNKNOWN if which(word, n in controls) else word for n, word in words.items()}
+
+    controls = {row["name"] for row in rows if row["is_control"]}
+    effects = {words[name] for name in controls} & {_HELPED, _HURT}
+    some = bool(effects)
+    yield "no_control" if len(controls) == 1 else "one_control", words
     yield "control_too", take_back(lambda word, _: word in effects)
-    is_any = bool(effects)
-    yield (
-        "any_control",
-        take_back(lambda word, control: is_any and not control and word in (_HELPED, _HURT)),
-    )
-    yield "everything", take_back(lambda _, control: is_any and not control)
-    yield "everything", take_back(lambda *_: is_any)
+    any_effect = take_back(lambda word, own: some and not own and word in (_HELPED, _HURT))
+    yield "any_control", any_effect
+    yield "everything", take_back(lambda _, own: some and not own)
+    yield "everything", take_back(lambda *_: some)
 
 
 @check(read_gains)
-def check_03_ex6(value: Any) -> None:
+def check_03_ex6(value: Any) -> Any:
     """Check ``read_gains(rows, smallest) -> dict``, from the name of each row to one of four words.
 
     "helped" if low > 0, "hurt" if high < 0, else "no difference larger than that" if all of the
@@ -131,7 +139,7 @@ def check_03_ex6(value: Any) -> None:
         return said | {key: row[key] for key in ("name", "low", "high")}
 
     options = {"read": read, "same": dict.__eq__, "watch": False, "say": say}
-    compare(value, map(_make_table, _CONTROLS), read_gains, _gain_mistakes, **options)
+    return compare(value, map(_make_table, _CONTROLS), read_gains, _gain_mistakes, **options)
 
 
 def _as_word(word: Any) -> str | None:

@@ -39,7 +39,7 @@ def _guide_mistakes(uncond: Tensor, cond: Tensor, scale: float) -> Mistakes:
 
 
 @check(guide)
-def check_04_ex1(value: Any) -> None:
+def check_04_ex1(value: Any) -> Any:
     """Check ``guide(uncond, cond, guidance_scale)``: uncond + s (cond - uncond), 1 is no guidance.
 
     Args:
@@ -54,7 +54,7 @@ def check_04_ex1(value: Any) -> None:
         return {"scale": f"{case[2]:g}"}
 
     cases = [(uncond, cond, scale) for scale in _SCALES]
-    compare(value, cases, guide, _guide_mistakes, same=_are_near, say=say)
+    return compare(value, cases, guide, _guide_mistakes, same=_are_near, say=say, jointly=True)
 
 
 def _draw_two() -> tuple[Tensor, Tensor]:
@@ -75,21 +75,19 @@ def ddim_step(x_t, v_pred, alpha_bar, alpha_bar_prev):
 
 
 def _step_mistakes(x_t: Tensor, v: Tensor, now: Tensor, after: Tensor) -> Mistakes:
-    def mix(x0: Tensor, eps: Tensor, share: Tensor = after) -> Tensor:
-        return share.sqrt() * x0 + (1 - share).sqrt() * eps
+    def mix(x0: Tensor, eps: Tensor) -> Tensor:
+        return after.sqrt() * x0 + (1 - after).sqrt() * eps
 
     signal, noise = now.sqrt(), (1 - now).sqrt()
     x0, eps = signal * x_t - noise * v, noise * x_t + signal * v
     yield "not_stepped", x_t
     yield "only_x0", x0, after.sqrt() * x0
     yield "only_eps", eps, (1 - after).sqrt() * eps
-    yield "same_level", mix(x0, eps, now)
     yield "swapped", ddim_step(x_t, v, after, now)
     yield "as_noise", mix((x_t - noise * v) / signal, v)
     yield "as_image", mix(v, (x_t - signal * v) / noise)
     yield "x0_sign", mix(signal * x_t + noise * v, eps)
     yield "eps_sign", mix(x0, noise * x_t - signal * v)
-    yield "both_signs", mix(signal * x_t + noise * v, noise * x_t - signal * v)
     yield "exchanged", mix(eps, x0)
     yield "clipped", mix(x0.clamp(-1, 1), eps), mix(x0, eps).clamp(-1, 1)
     yield "no_root", ddim_step(x_t, v, now**2, after**2)
@@ -100,7 +98,7 @@ def _step_mistakes(x_t: Tensor, v: Tensor, now: Tensor, after: Tensor) -> Mistak
 
 
 @check(ddim_step)
-def check_04_ex7(value: Any) -> None:
+def check_04_ex7(value: Any) -> Any:
     """Check ``ddim_step(x_t, v_pred, alpha_bar, alpha_bar_prev)``, a step without new noise.
 
     x0_pred = √ᾱ x_t - √(1 - ᾱ) v, eps_pred = √(1 - ᾱ) x_t + √ᾱ v, and √ᾱ_prev x0_pred +
@@ -119,7 +117,7 @@ def check_04_ex7(value: Any) -> None:
     def say(answer: Tensor, right: Tensor, *case: Any) -> dict[str, object]:
         return {"now": f"{case[2]:.3g}", "next": f"{case[3]:.3g}"}
 
-    compare(value, cases, ddim_step, _step_mistakes, same=_are_near, say=say)
+    return compare(value, cases, ddim_step, _step_mistakes, same=_are_near, say=say)
 
 
 @check(_TRUE)
@@ -163,7 +161,7 @@ def _level_mistakes(size: float) -> Mistakes:
 
 
 @check(zoom_level)
-def check_04_ex2(value: Any) -> None:
+def check_04_ex2(value: Any) -> Any:
     """Check ``zoom_level(meters_per_pixel) -> int``: round(17 - log2(meters)), within 10 and 18.
 
     Args:
@@ -177,7 +175,9 @@ def check_04_ex2(value: Any) -> None:
         return {"size": size, "answer": f"{answer:.4g}", "right": right}
 
     options = {"same": partial(math.isclose, abs_tol=1e-6), "watch": False, "jointly": True}
-    compare(value, [(size,) for size in _SIZES], zoom_level, _level_mistakes, say=say, **options)
+    return compare(
+        value, [(size,) for size in _SIZES], zoom_level, _level_mistakes, say=say, **options
+    )
 
 
 def write_prompts(phrases, templates, per_class):

@@ -17,7 +17,7 @@ _COPIES = frozenset({4, 11, 17, 30, 38})
 _NUM_TRAIN, _NUM_HELD_OUT, _NUM_SYNTHETIC, _WIDTH = 200, 150, 40, 8
 _FIELDS = ("metric", "dataset", "split", "features", "num_images", "resolution")
 # single precision and other ways to take a root differ by less
-_is_near = partial(math.isclose, rel_tol=1e-3, abs_tol=1e-6)
+_is_near = partial(math.isclose, rel_tol=3e-4, abs_tol=1e-6)
 
 
 def frechet(mean_a, cov_a, mean_b, cov_b):
@@ -61,7 +61,7 @@ def _root(cov: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
 
 
 @check(frechet)
-def check_04_ex4(value: Any) -> None:
+def check_04_ex4(value: Any) -> Any:
     """Check ``frechet(mean_a, cov_a, mean_b, cov_b) -> float``, the distance between two Gaussians.
 
     |μ_a - μ_b|² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^(1/2)), with the matrix root. It is tried on diagonal
@@ -82,12 +82,12 @@ def check_04_ex4(value: Any) -> None:
         return {"answer": f"{answer:.4g}", "right": f"{right:.4f}"}
 
     options = {"read": read, "same": _is_near, "watch": False, "say": say}
-    compare(value, _make_moments(), frechet, _frechet_mistakes, **options)
+    return compare(value, _make_moments(), frechet, _frechet_mistakes, **options)
 
 
 def _make_moments() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    mean_a, mean_b = (torch.randn(5, generator=generator).double() for _ in range(2))
+    mean_a, mean_b = (torch.randn(5, generator=generator).double() / 3 for _ in range(2))
     variances = [0.3, 1.1, 2.0, 0.7, 1.4], [1.9, 0.4, 1.2, 0.2, 0.9]
     cov_a, cov_b = (torch.tensor(some).double().diag() for some in variances)
     yield mean_a, cov_a, mean_b, cov_b
@@ -126,7 +126,7 @@ def _recall_mistakes(real: Tensor, made: Tensor, k: int) -> Mistakes:
 
 
 @check(recall)
-def check_04_ex5(value: Any) -> None:
+def check_04_ex5(value: Any) -> Any:
     """Check ``recall(real, synthetic, k) -> float`` with k nearest neighbors.
 
     The share of real images that lie in the ball around some synthetic image, where a ball reaches
@@ -147,7 +147,7 @@ def check_04_ex5(value: Any) -> None:
     synthetic = 0.6 * torch.randn(70, 2, generator=generator).double() + 0.5
     cases = [(real, synthetic, k) for k in (3, 1, 5)]
     options = {"same": _is_near, "watch": False, "jointly": True, "say": say}
-    compare(value, cases, recall, _recall_mistakes, **options)
+    return compare(value, cases, recall, _recall_mistakes, **options)
 
 
 def find_copies(synthetic, train, held_out):
@@ -285,8 +285,8 @@ def what_differs(a, b):
 
 
 def _field_mistakes(a: Mapping, b: Mapping) -> Mistakes:
-    def of(mapping: Mapping, differs: Callable[[str], bool]) -> frozenset[str]:
-        return frozenset(filter(differs, mapping))
+    def of(names: Iterable[str], differs: Callable[[str], bool]) -> frozenset[str]:
+        return frozenset(filter(differs, names))
 
     def unequal(name: str) -> bool:
         return a.get(name) != b.get(name)
@@ -294,22 +294,23 @@ def _field_mistakes(a: Mapping, b: Mapping) -> Mistakes:
     def missing(name: str) -> bool:
         return a.get(name) is None or b.get(name) is None
 
-    right, fields = frozenset(what_differs(a, b)), dict.fromkeys(_FIELDS)
-    everything = a.keys() | b.keys() | fields.keys()
-    yield "complement", fields.keys() - right
-    yield "system", of(dict.fromkeys(everything), lambda n: unequal(n) or missing(n))
-    yield "system", of(dict.fromkeys(everything), unequal), of(a.keys() & b.keys(), unequal)
+    right, fields = frozenset(what_differs(a, b)), frozenset(_FIELDS)
+    everything = a.keys() | b.keys() | fields
+    yield "complement", fields - right
+    yield "system", of(everything, lambda n: unequal(n) or missing(n))
+    yield "system", of(everything, unequal), of(a.keys() & b.keys(), unequal)
+    yield "absent", of(fields, lambda n: unequal(n) or (missing(n) and n in a and n in b))
     yield "unknown_same", of(fields, unequal)
     yield "unknown_ignored", of(fields, lambda n: unequal(n) and not missing(n))
-    yield "one_sided", of(fields, lambda n: a.get(n) is None or unequal(n))
-    yield "one_sided", of(fields, lambda n: b.get(n) is None or unequal(n))
-    yield "absent", of(fields, lambda n: unequal(n) or (missing(n) and n in a and n in b))
+    for one, other in ((a, b), (b, a)):
+        known = {n for n in fields if other.get(n) is not None and unequal(n)}
+        yield "one_sided", known | {n for n in fields if one.get(n) is None}
     yield "none", frozenset()
-    yield "all", frozenset(fields)
+    yield "all", fields
 
 
 @check(what_differs)
-def check_04_ex8(value: Any) -> None:
+def check_04_ex8(value: Any) -> Any:
     """Check ``what_differs(a, b) -> set``: the fields by which two scores may not be compared.
 
     Those of metric, dataset, split, features, num_images and resolution that differ, or that are
@@ -331,7 +332,7 @@ def check_04_ex8(value: Any) -> None:
         return {"name": name} | values
 
     options = {"read": read, "same": _is_same_set, "watch": False, "say": say}
-    compare(value, _make_scores(), what_differs, _field_mistakes, **options)
+    return compare(value, _make_scores(), what_differs, _field_mistakes, **options)
 
 
 def _is_same_set(a: Iterable[str], b: Iterable[str]) -> bool:
@@ -347,9 +348,7 @@ def _make_scores() -> Iterator[tuple[dict, dict]]:
     yield ours, theirs | {"dataset": "mini_earth", "features": "small_clip", "num_images": 48}
     yield ours, theirs
     yield ours, theirs | {"split": "train", "resolution": 64, "metric": "kernel distance"}
-    unknown = {"split": None, "num_images": None}
-    yield ours, theirs | unknown
-    yield ours | unknown, theirs | {"features": "small_clip"}
+    yield ours | {"split": None}, theirs | {"num_images": None, "features": "small_clip"}
     yield ours | {"split": None}, theirs | {"split": None}
     short = {name: value for name, value in theirs.items() if name != "resolution"}
     yield ours, short

@@ -249,7 +249,7 @@ def _damage_mistakes(confusion: Int[np.ndarray, "4 4"]) -> Mistakes:
 
 
 @check(damage_f1)
-def check_06_ex4(value: Any) -> None:
+def check_06_ex4(value: Any) -> Any:
     """Check ``damage_f1(confusion) -> float``, xView2's score: 4 / sum_i 1 / (F1_i + 1e-6).
 
     F1_i is 2 tp / (2 tp + fp + fn) of level i, and 0 for a level without any true positive.
@@ -266,7 +266,7 @@ def check_06_ex4(value: Any) -> None:
 
     options = {"watch": False, "same": partial(math.isclose, rel_tol=1e-3), "say": say}
     typical = np.array([[900, 40, 20, 5], [60, 90, 30, 2], [20, 50, 130, 25], [8, 4, 30, 260]])
-    compare(value, [(typical,)], damage_f1, _damage_mistakes, **options)
+    asked = compare(value, [(typical,)], damage_f1, _damage_mistakes, **options)
     missed, absent = typical.copy(), typical.copy()
     missed[1] = [140, 0, 40, 2]  # minor damage is answered, but never where it is
     absent[1], absent[:, 1] = 0, 0  # neither there nor answered
@@ -275,6 +275,7 @@ def check_06_ex4(value: Any) -> None:
             compare(value, [(confusion,)], damage_f1, lambda _: (), **options)
         except Hint as hint:
             raise Hint(key) from hint
+    return asked
 
 
 def leak_worth(rows, image, leaking, clean):
@@ -325,7 +326,7 @@ def _worth_mistakes(rows: Sequence[dict], image: str, leaking: str, clean: str) 
 
 
 @check(leak_worth)
-def check_06_ex6(value: Any) -> None:
+def check_06_ex6(value: Any) -> Any:
     """Check ``leak_worth(rows, image, leaking, clean) -> float``, a share.
 
     The mean over seeds of (accuracy - guess) with the leaking split less that with the clean one,
@@ -346,7 +347,7 @@ def check_06_ex6(value: Any) -> None:
         (rows, "before", "tiles", "events"),
     ]
     same = partial(math.isclose, rel_tol=1e-3, abs_tol=1e-6)
-    compare(value, cases, leak_worth, _worth_mistakes, same=same, watch=False, say=say)
+    return compare(value, cases, leak_worth, _worth_mistakes, same=same, watch=False, say=say)
 
 
 def _make_fits() -> list[dict]:

@@ -6,13 +6,12 @@ import operator
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import shapely
 
-from course_utils.checks.judging import Hint, check, number, run, tell
+from course_utils.checks.judging import Hint, as_asked, check, number, run, tell
 from course_utils.xbd.footprints import METERS_PER_DEGREE
 
 _OUTLINES = (  # in pixels
@@ -61,10 +60,10 @@ def _size_signs(sizes: list[float], right: list[float]) -> Iterator[tuple[str, b
     yield "degrees", min(sizes) > 0 and max(sizes) < 5e-5
     yield "constant", sizes[0] == sizes[1]
     yield "kilometers", 0.5e-3 < low < 1.5e-3
-    yield "no_root", all(0.9 * r < s / r < 2.2 * r for s, r in zip(sizes, right, strict=True))
-    yield "constant_once", 0.9 < low * METERS_PER_DEGREE**0.5 < 1.1
     confused = [abs(math.cos(case.latitude)) / cos_of_degrees(case.latitude) for case in _PIXELS]
     yield "radians", min(sizes) <= 0 or (_fits(low, confused[0]) and _fits(high, confused[1]))
+    yield "no_root", all(0.9 * r < s / r < 2.2 * r for s, r in zip(sizes, right, strict=True))
+    yield "constant_once", 0.9 < low * METERS_PER_DEGREE**0.5 < 1.1
     if _fits(low, 1.0):
         shrink = cos_of_degrees(_PIXELS[1].latitude)
         yield "divided", _fits(high, 1 / shrink**2)
@@ -73,7 +72,7 @@ def _size_signs(sizes: list[float], right: list[float]) -> Iterator[tuple[str, b
 
 
 @check(meters_per_pixel)
-def check_06_ex2(value: Any) -> None:
+def check_06_ex2(value: Any) -> Any:
     """Check ``meters_per_pixel(label_path) -> float``, the size of a pixel, within 3 %.
 
     A label file gives each building in degrees (``features.lng_lat``) and in pixels
@@ -86,13 +85,15 @@ def check_06_ex2(value: Any) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         paths = [_write_label(Path(folder), case, index) for index, case in enumerate(_PIXELS)]
-        sizes = [number(run(value, path, watch=False)) for path in paths]
+        answers = [run(value, path, watch=False) for path in paths]
+    sizes = list(map(number, answers))
     right = [case.meters_per_pixel for case in _PIXELS]
     fits = list(map(_fits, sizes, right))
     if not all(fits):
         tell(_size_signs(sizes, right), size=f"{sizes[0]:.4g}")
         i = fits.index(False)
         raise Hint("value", size=f"{sizes[i]:.4g}", latitude=_PIXELS[i].latitude, right=right[i])
+    return as_asked(value, zip(answers, right, strict=True))
 
 
 def _fits(value: float, other: float) -> bool:
@@ -162,10 +163,10 @@ def check_06_ex5(value: Any) -> None:
 
 
 def _as_buildings(answer: Any) -> list[tuple]:
-    """Read a list of three things a building."""
-    tell([("form", isinstance(answer, str | bytes | dict))])
+    """Read a list of three things a building; a generator would serve only once."""
+    tell([("form", not isinstance(answer, list | tuple))])
     try:
-        rows = [tuple(row) for row in islice(answer, _MANY)]
+        rows = [tuple(row) for row in answer[:_MANY]]
     except TypeError as error:
         raise Hint("form") from error
     tell([("form", any(len(row) != 3 for row in rows))])
