@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
@@ -27,6 +28,15 @@ def shown(ax: plt.Axes) -> int:
     """Give the value of the flat image in some axes, which must be unscaled."""
     (image,) = ax.images
     return int(np.unique(image.get_array()).item())
+
+
+def pixels_of(image: AxesImage) -> np.ndarray:
+    """Give the pixels of a drawn image as they were handed over, each of which is repeated."""
+    drawn = np.asarray(image.get_array())
+    factor = len(drawn) // round(image.get_extent()[2] + 0.5)  # the lower end
+    pixels = drawn[::factor, ::factor]
+    assert np.array_equal(drawn, pixels.repeat(factor, axis=0).repeat(factor, axis=1))
+    return pixels
 
 
 def words_of(figure: Figure) -> list:
