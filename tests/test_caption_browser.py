@@ -11,6 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from test_plots_generation import pixels_of
 
 from course_utils import plots, widgets
 from course_utils.examples import CaptionedImage
@@ -62,7 +63,7 @@ def test_the_name_of_the_part_is_said_as_the_set_has_it():
 
 def test_images_are_unscaled_and_in_order():
     figure = plots.show_captions(IMAGES[:3], caption="three")
-    shown = [ax.images[0].get_array() for ax in figure.axes if ax.images]
+    shown = [pixels_of(ax.images[0]) for ax in figure.axes if ax.images]
     assert [int(np.unique(image).item()) for image in shown] == [10, 20, 30]
     assert all(image.shape == (6, 8, 3) for image in shown)
     assert figure.get_suptitle() == "three"

@@ -1,6 +1,8 @@
 """The text-to-image models in ``data/models``: what they have seen, and what their folders hold."""
 
 import hashlib
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from transformers import CLIPTokenizer
 import mini_earth
 from course_utils.hub import read_lock
 from course_utils.runtime import data_root
-from tools import training
+from course_utils.text2image import generate, load_pipeline
+from tools import distill_text2image, training
 from tools.small_text2image import latents, networks
 from tools.small_text2image.pipeline import BLIND, SEEING
 
@@ -125,3 +128,16 @@ def test_a_few_step_model_shares_the_bytes_that_it_was_not_trained_in(name):
 def test_a_folder_is_at_most_21_mb(name):
     files = [path for path in (MODELS / name).rglob("*") if path.is_file()]
     assert 10 * 2**20 < sum(path.stat().st_size for path in files) <= 21 * 2**20
+
+
+def test_a_few_step_model_warns_beyond_the_guidance_that_it_learned():
+    student = load_pipeline("small_text2image_few_steps", device="cpu")
+    assert student.guidance == tuple(distill_text2image.GUIDANCE)
+    assert load_pipeline("small_text2image", device="cpu").guidance is None
+    for scale in (1.0, 5.0, 5.5, 8.0):  # it warns once a model, the more so as warnings are errors
+        config = replace(student.config, guidance_scale=scale, num_sample_steps=1)
+        expected = (
+            pytest.warns(UserWarning, match=r"1 to 5: at 5\.5") if scale == 5.5 else nullcontext()
+        )
+        with expected:
+            list(generate(student, ["a river"], config))

@@ -1,5 +1,7 @@
 """Figures hold the data they were given, and refuse what they cannot show."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,9 +18,29 @@ def test_the_last_row_of_images_may_be_short():
     assert sum(bool(ax.images) for ax in figure.axes) == 5
 
 
-def test_pixels_are_shown_unscaled():
-    figure = plots.show_images([IMAGE])
-    assert np.array_equal(figure.axes[0].images[0].get_array(), IMAGE)
+@pytest.mark.parametrize("shape", [(8, 8), (64, 64), (30, 70), (400, 500)])
+def test_pixels_are_shown_as_they_are_each_repeated_equally_often(shape):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    (drawn,) = plots.show_images([image]).axes[0].images
+    pixels = drawn.get_array()
+    factor = len(pixels) // len(image)
+    assert pixels.shape == (factor * shape[0], factor * shape[1], 3)
+    assert np.array_equal(pixels, np.kron(image, np.ones((factor, factor, 1), np.uint8)))
+    assert min(pixels.shape[:2]) >= 384
+    assert drawn.get_extent() == [-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5]
+
+
+@pytest.mark.parametrize("dpi", [90, 110, 127, 160])
+def test_squares_of_a_tile_have_one_size_on_any_screen(dpi):
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    figure = plots.show_images([stripes])
+    with Image.open(io.BytesIO(plots.figure_bytes(figure, dpi=dpi))) as picture:
+        line = np.asarray(picture.convert("L"), float)[picture.height // 2]
+    inside = line[int(0.2 * len(line)) : int(0.8 * len(line))]
+    edges = np.flatnonzero((inside[:-1] < 128) & (inside[1:] >= 128))
+    exact = edges + (128 - inside[edges]) / (inside[edges + 1] - inside[edges])
+    assert np.diff(exact).std() < 0.25
 
 
 def test_a_row_for_every_class_with_its_name():

@@ -11,7 +11,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
-from test_plots_generation import assert_legible
+from test_plots_generation import assert_legible, pixels_of
 
 from course_utils import augment, lab, plots, widgets
 from course_utils.texts import text
@@ -131,7 +131,7 @@ def test_outlines_have_the_color_of_the_damage_inside_and_lie_on_the_pixels(draw
 def test_masks_are_below_their_images_in_the_same_colors(drawn):
     for level, ax in enumerate(drawn["batch"].axes[3:6], start=1):
         (image,) = ax.images
-        pixels = image.to_rgba(image.get_array())
+        pixels = pixels_of(image) / 255
         color = to_rgb(plots.DAMAGE_COLORS[DamageLevel(level)])
         assert np.allclose(pixels[16, 16, :3], color, atol=0.01)
         assert not np.allclose(pixels[0, 0, :3], color, atol=0.1)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from test_plots_generation import assert_legible, draw, picture, shown, words_of
+from test_plots_generation import assert_legible, draw, picture, pixels_of, shown, words_of
 
 from course_utils import examples, plots
 from course_utils.texts import text
@@ -276,7 +276,7 @@ def test_masked_images_show_what_is_seen_and_what_is_painted():
     mask = np.zeros((8, 8), bool)
     mask[:6] = True
     figure = plots.show_masked([picture(10)], [mask], [picture(200)])
-    original, seen, painted, both = (ax.images[0].get_array() for ax in figure.axes)
+    original, seen, painted, both = (pixels_of(ax.images[0]) for ax in figure.axes)
     assert (original == 10).all()
     assert (painted == 200).all()
     assert (seen[~mask] == 10).all()

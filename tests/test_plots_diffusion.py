@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from test_plots_generation import assert_legible, words_of
+from test_plots_generation import assert_legible, pixels_of, words_of
 
 from course_utils import plots
 from course_utils.diffusion import NoiseSchedule, TrainStep, q_sample
@@ -246,7 +246,7 @@ def test_a_schedule_without_crossing_has_no_mark():
 def test_noised_images_are_those_of_the_closed_form_with_one_noise():
     x0, eps = randn(3, 8, 8).clamp(-1, 1), randn(3, 8, 8, seed=1)
     figure = plots.show_noising(x0, THREE, [0, 200, 999], eps=eps)
-    shown = [ax.images[0].get_array() for ax in figure.axes]
+    shown = [pixels_of(ax.images[0]) for ax in figure.axes]
     wanted = [
         to_bytes(q_sample(x0[None], torch.tensor([t]), eps[None], schedule))[0].permute(1, 2, 0)
         for schedule in THREE.values()
@@ -270,7 +270,7 @@ def test_one_noised_image_stands_beside_the_weights_of_image_and_noise():
     left, right = figure.axes
     signal = LINEAR.alpha_bar[250].sqrt().item()
     wanted = plots.to_pictures((signal * x0 + (1 - signal**2) ** 0.5 * eps)[None])[0]
-    assert np.abs(left.images[0].get_array().astype(int) - wanted).max() <= 1
+    assert np.abs(pixels_of(left.images[0]).astype(int) - wanted).max() <= 1
     said = " ".join(words.get_text() for words in right.get_legend().get_texts())
     assert f"{signal:.3f}" in said
     assert f"{(1 - signal**2) ** 0.5:.3f}" in said
@@ -343,8 +343,8 @@ def test_the_film_shows_what_the_network_saw_not_the_state_after_the_step():
     figure = plots.show_reverse(x_T, steps, index=1)
     titles = [ax.get_title() for ax in figure.axes[:3]]
     assert titles == [f"t = {step.t}" for step in steps]
-    assert np.array_equal(figure.axes[0].images[0].get_array(), seen[0])
-    assert np.array_equal(figure.axes[5].images[0].get_array(), predicted[2])
+    assert np.array_equal(pixels_of(figure.axes[0].images[0]), seen[0])
+    assert np.array_equal(pixels_of(figure.axes[5].images[0]), predicted[2])
 
 
 def test_batches_are_rows_with_their_names():
@@ -352,14 +352,14 @@ def test_batches_are_rows_with_their_names():
     figure = plots.show_batches({"a": a, "b": b}, column_labels=["x", "y", "z"])
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["a", "b"]
     assert [ax.get_title() for ax in figure.axes[:3]] == ["x", "y", "z"]
-    assert np.array_equal(figure.axes[4].images[0].get_array(), plots.to_pictures(b)[1])
+    assert np.array_equal(pixels_of(figure.axes[4].images[0]), plots.to_pictures(b)[1])
 
 
 def test_what_was_not_kept_has_the_color_of_synthetic_images():
     x0, mask = randn(2, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.bool)
     mask[..., :2, :] = True
     figure = plots.show_inpainting(x0, mask, {"RePaint": -x0})
-    real, known, drawn = (figure.axes[i].images[0].get_array() for i in (0, 2, 4))
+    real, known, drawn = (pixels_of(figure.axes[i].images[0]) for i in (0, 2, 4))
     assert np.array_equal(known[:2], real[:2])
     assert np.allclose(known[2:] / 255, to_rgb(plots.SOURCE_COLORS["synthetic"]), atol=0.01)
     assert np.array_equal(drawn, plots.to_pictures(-x0)[0])

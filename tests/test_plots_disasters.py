@@ -21,7 +21,7 @@ import mini_earth
 from course_utils import plots
 from course_utils.plots import buildings, pairs, style
 from course_utils.plots.labels import place_names
-from course_utils.texts import catalog
+from course_utils.texts import catalog, text
 from course_utils.xbd.events import CLASSES, read_events
 from course_utils.xbd.labels import Building, DamageLevel, Metadata
 
@@ -543,6 +543,13 @@ def test_rows_of_the_confusion_matrix_add_up_to_one_hundred():
     found = words(figure)
     assert {"75 %", "25 %", "30", "10", "no damage\nn = 40", "wind\nn = 0"} <= set(found)
     assert found.count("–") == 2
+
+
+def test_rows_and_columns_of_a_confusion_may_be_something_else_than_truth_and_answer():
+    (ax,) = plots.confusion_figure(np.eye(2, dtype=int), ["a", "b"], down="$", across="c").axes
+    assert (ax.get_ylabel(), ax.get_xlabel()) == (r"\$", "c")
+    (ax,) = plots.confusion_figure(np.eye(2, dtype=int), ["a", "b"]).axes
+    assert (ax.get_ylabel(), ax.get_xlabel()) == (text("plot.true"), text("plot.predicted"))
 
 
 BAD_ROW = {"split": "random", "seed": 0, "accuracy": 0.5, "accuracy_low": 0.6, "accuracy_high": 0.7}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
@@ -27,6 +28,15 @@ def shown(ax: plt.Axes) -> int:
     """Give the value of the flat image in some axes, which must be unscaled."""
     (image,) = ax.images
     return int(np.unique(image.get_array()).item())
+
+
+def pixels_of(image: AxesImage) -> np.ndarray:
+    """Give the pixels of a drawn image as they were handed over, each of which is repeated."""
+    drawn = np.asarray(image.get_array())
+    factor = len(drawn) // round(image.get_extent()[2] + 0.5)  # the lower end
+    pixels = drawn[::factor, ::factor]
+    assert np.array_equal(drawn, pixels.repeat(factor, axis=0).repeat(factor, axis=1))
+    return pixels
 
 
 def words_of(figure: Figure) -> list:
@@ -336,5 +346,65 @@ MAPS = np.full((1, 8, 8), 0.1)
     ],
 )
 def test_what_cannot_be_shown_is_refused(call, message):
+    with pytest.raises(Exception, match=message):
+        call()
+
+
+# --- Judges -----------------------------------------------------------------------------------
+
+JUDGED = [
+    {"judge": judge, "about": about, "images": images, "value": v, "low": v - 0.05, "high": v}
+    for judge, shift in (("CLIP score", 0.0), ("a network of its own", 0.2))
+    for about, start in (("small_text2image\nmini_earth", 0.3), ("$x$", 0.4), ("third", 0.5))
+    for images, v in (("synthetic", start + shift), ("real", start - shift + 0.1))
+]
+
+
+def confused(num: int) -> plt.Figure:
+    rows = [[picture(20 * row + column) for column in range(num)] for row in range(3)]
+    names = {"asked": ["wildfire"] * num, "found": ["wind, $5 and much more than fits"] * num}
+    return plots.show_confused(*rows, **names, caption="nearest")
+
+
+def test_each_judge_has_a_panel_where_real_and_synthetic_images_have_their_colors():
+    figure = plots.plot_judges(JUDGED, caption="two judges")
+    assert_legible(figure)
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title()) == ("CLIP score", "a network of its own")
+    lines = {bars.get_label(): bars for bars in right.containers}
+    assert list(lines) == [text("plot.synthetic"), text("plot.real")]
+    assert np.allclose(lines[text("plot.synthetic")][0].get_xdata(), [50, 60, 70])
+    (spans,) = lines[text("plot.real")][2]
+    assert np.allclose([s[:, 0] for s in spans.get_segments()], [[15, 20], [25, 30], [35, 40]])
+    colors = [bars[0].get_color() for bars in right.containers]
+    assert colors == [plots.SOURCE_COLORS["synthetic"], plots.SOURCE_COLORS["real"]]
+
+
+@pytest.mark.parametrize("num", [1, 6])
+def test_a_drawing_stands_between_the_class_asked_for_and_the_nearest_real_image(num):
+    figure = confused(num)
+    assert_legible(figure)
+    assert [shown(ax) for ax in figure.axes] == [20 * r + c for r in range(3) for c in range(num)]
+    assert figure.axes[0].get_title() == text("disaster.wildfire")
+    assert figure.axes[-1].get_xlabel().startswith(r"wind, \$5")
+    edges = [ax.spines["left"].get_edgecolor() for ax in figure.axes[::num]]
+    colors = [plots.SOURCE_COLORS[source] for source in ("real", "synthetic", "real")]
+    assert edges == [plt.matplotlib.colors.to_rgba(color) for color in colors]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plots.plot_judges([]), "no rows"),
+        (lambda: plots.plot_judges([{**JUDGED[0], "images": "drawn"}]), "'drawn'"),
+        (lambda: plots.plot_judges([{**JUDGED[0], "value": 74, "high": 75}]), "0 … 1"),
+        (lambda: plots.show_confused([], [], [], asked=[], found=[]), "0 drawn"),
+        (
+            lambda: plots.show_confused([picture(1)], [picture(1)], [], asked=["a"], found=["a"]),
+            "0 nearest",
+        ),
+    ],
+)
+def test_judges_and_confusions_that_cannot_be_shown_are_refused(call, message):
     with pytest.raises(Exception, match=message):
         call()

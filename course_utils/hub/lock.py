@@ -38,6 +38,7 @@ class Artifact:
     modelscope: str | None = None  # repository on ModelScope
     scheduler: str | None = None  # sampler of diffusers that its authors use, if not the folder's
     settings: dict[str, Any] = field(default_factory=dict)  # that its authors use
+    guidance: list[float] | None = None  # least and greatest scale that a distilled model learned
 
 
 @dataclass(frozen=True)

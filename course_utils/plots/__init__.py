@@ -67,6 +67,7 @@ from course_utils.plots.heat import (
     show_heatmaps,
     show_masked,
 )
+from course_utils.plots.judging import plot_judges, show_confused
 from course_utils.plots.lab import (
     plot_gains_by_shots,
     plot_shots_curve,
@@ -155,6 +156,7 @@ __all__ = [
     "plot_framework",
     "plot_gain_table",
     "plot_gains_by_shots",
+    "plot_judges",
     "plot_loss",
     "plot_metric_bias",
     "plot_posterior",
@@ -182,6 +184,7 @@ __all__ = [
     "show_by_class",
     "show_captions",
     "show_close_up",
+    "show_confused",
     "show_dials",
     "show_failures",
     "show_grid",

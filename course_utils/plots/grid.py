@@ -30,7 +30,8 @@ from course_utils.plots.style import (
     shorten,
 )
 
-_CELL = 1.45  # inches of an image, if there is room
+_CELL = 1.5  # inches of an image, if there is room
+_FINE = 384  # pixels, at least, of a side that is drawn
 _BLACK = -160  # drawn black, so that the darkest pixel of an image is a middling grey
 _GREY = np.array([0.299, 0.587, 0.114])
 _WIDTH, _SIDE, _LINE = 11.0, 2.1, 0.25  # inches beside captions: figure, image, line of words
@@ -75,7 +76,7 @@ def image_grid(
     width = max(margin + cell * num_columns, _width_inches([below, heat_words, caption]))
     lines = [_num_lines(c.title for c in row) + _num_lines(c.below for c in row) for row in rows]
     words = (1.2 / 72 * fontsize) * sum(lines) + 0.15 * sum(map(bool, lines))
-    foot = 0.3 * bool(below) + 0.75 * bool(heat_words) + 0.4 * bool(legend)
+    foot = 0.3 * bool(below) + 0.62 * bool(heat_words) + 0.4 * bool(legend)
     height = (cell + 0.05) * len(rows) + words + foot + 0.05
     fig, axes = make_axes(len(rows), num_columns, (width, height), caption=caption)
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
@@ -104,13 +105,13 @@ def _draw_cell(ax: Axes, cell: Cell, fontsize: Number, limits: tuple) -> AxesIma
     ax.set_xlabel(cell.below, fontsize=fontsize)
     if cell.heat is None:
         return drawn
+    place = {"extent": drawn.get_extent()}
     drawn.remove()
-    ax.imshow(cell.image @ _GREY, cmap="gray", vmin=_BLACK, vmax=255, interpolation="nearest")
-    height, width = cell.image.shape[:2]
-    place = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "bilinear"}
+    grey = {"cmap": "gray", "vmin": _BLACK, "vmax": 255, "interpolation": "antialiased"}
+    ax.imshow(enlarge(cell.image) @ _GREY, **place, **grey)
     # light and dark tell the heat too, so that nobody needs the hues
     colors = {"cmap": "magma", "alpha": 0.65, "vmin": limits[0], "vmax": limits[1]}
-    return ax.imshow(cell.heat, **place, **colors)
+    return ax.imshow(cell.heat, **place, **colors, interpolation="bilinear")
 
 
 def _num_lines(words: Iterable[str]) -> int:
@@ -118,10 +119,25 @@ def _num_lines(words: Iterable[str]) -> int:
 
 
 def draw_image(ax: Axes, image: Picture, *, color: str | None = None) -> AxesImage:
-    """Draw unscaled pixels without ticks, in a frame if there is a color for it."""
+    """Draw pixels as equal squares, without ticks, in a frame if there is a color for it.
+
+    Places in the axes are pixels of the image as it is given.
+    """
     ax.set(xticks=[], yticks=[], visible=True)
     ax.spines[:].set(visible=color is not None, color=color, linewidth=2.5)
-    return ax.imshow(image, interpolation="nearest")
+    height, width = image.shape[:2]
+    place = (-0.5, width - 0.5, height - 0.5, -0.5)
+    return ax.imshow(enlarge(image), extent=place, interpolation="antialiased")
+
+
+def enlarge(image: Picture) -> Picture:
+    """Repeat the pixels of a small image, each as often as any other.
+
+    What a screen then makes of it, in whatever size, has squares of one size: drawn as it is, some
+    rows of pixels would be a third thicker than others.
+    """
+    factor = -(-_FINE // min(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _margin_inches(row_labels: Sequence[str]) -> float:
@@ -146,7 +162,7 @@ def show_images(
     num_columns: int = 8,
     caption: str = "",
 ) -> Figure:
-    """Show images in rows, unscaled colors, with a title above each if given.
+    """Show images in rows, colors as they are, with a title above each if given.
 
     Args:
         images: uint8 (h, w, 3), sizes may differ.
@@ -159,9 +175,10 @@ def show_images(
     """
     titles = [""] * len(images) if titles is None else titles
     check_counts(images=images, titles=titles)
-    names = [shorten(title, 20) for title in titles]
+    cell = min(2.0, MAX_WIDTH / min(num_columns, len(images)))
+    names = [shorten(title, int(cell / 0.09)) for title in titles]
     cells = [Cell(image, title) for image, title in zip(images, names, strict=True)]
-    return image_grid(wrap_cells(cells, num_columns), cell=1.3, caption=caption, fontsize=8)
+    return image_grid(wrap_cells(cells, num_columns), cell=cell, caption=caption)
 
 
 def show_by_class(images: Mapping[str, Pictures], *, caption: str = "") -> Figure:
@@ -174,8 +191,8 @@ def show_by_class(images: Mapping[str, Pictures], *, caption: str = "") -> Figur
         raise ValueError("every class needs an image to show")
     rows = [[Cell(image) for image in row] for row in images.values()]
     names = [shorten(name, 22) for name in images]
-    # small, for noise makes large pictures
-    return image_grid(rows, cell=0.85, row_labels=names, caption=caption)
+    cell = min(1.1, _cell_inches(names, max(map(len, rows))))
+    return image_grid(rows, cell=cell, row_labels=names, caption=caption)
 
 
 def show_grid(
@@ -208,7 +225,9 @@ def show_grid(
     labels = [plain("\n".join(textwrap.wrap(label, 24)[:5])) for label in row_labels]
     cell = _cell_inches(labels, len(column_labels))
     names = [
-        plain(textwrap.fill(label.replace("_", " "), max(6, int(cell / 0.09))))
+        plain(
+            textwrap.fill(label.replace("_", " "), max(6, int(cell / 0.09)), break_long_words=False)
+        )
         for label in column_labels
     ]
     return _draw_table(images, labels, names, below=plain(column_title), caption=caption)

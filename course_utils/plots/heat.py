@@ -162,7 +162,12 @@ def show_masked(
 
 
 def confusion_figure(
-    confusion: Int[np.ndarray, "k k"], class_names: Sequence[str], *, caption: str = ""
+    confusion: Int[np.ndarray, "k k"],
+    class_names: Sequence[str],
+    *,
+    down: str = "",
+    across: str = "",
+    caption: str = "",
 ) -> Figure:
     """Show a confusion matrix: the share of each true class that got each answer, and the number.
 
@@ -171,6 +176,8 @@ def confusion_figure(
     Args:
         confusion: counts, rows true, columns predicted.
         class_names: in the order of the rows.
+        down: what the rows are; the truth, if nothing is said.
+        across: what the columns are; the answer.
         caption: said above.
 
     Raises:
@@ -193,7 +200,8 @@ def confusion_figure(
     ax.set_aspect("equal")
     ax.tick_params(axis="x", rotation=30)
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
-    ax.set(xlabel=say("plot.predicted"), ylabel=say("plot.true"))
+    ax.set_xlabel(plain(across) or say("plot.predicted"), fontsize=12)
+    ax.set_ylabel(plain(down) or say("plot.true"), fontsize=12)
     return finish(fig, caption)
 
 

@@ -26,6 +26,7 @@ Pictures = Sequence[Picture] | UInt8[np.ndarray, "_n _h _w 3"]
 Number = float | int
 Pair = tuple[Number, Number]
 MAX_WIDTH = 12.0  # inches of a figure that fits a projector
+LIVE_DPI = 120  # dots per inch in which notebooks show figures
 
 # Okabe and Ito's palette, which color-blind readers can tell apart.
 SOURCE_COLORS = {
@@ -242,6 +243,7 @@ def finish(
     if handles:
         style = {"loc": "outside lower center", "frameon": False, "fontsize": 11}
         fig.legend(handles=handles, ncols=ncols, **style)
+    fig.set_dpi(LIVE_DPI)
     plt.close(fig)
     return fig
 

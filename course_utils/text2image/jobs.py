@@ -150,6 +150,12 @@ def find_complaints(
     if config.negative_prompt and model.reads_guidance and "negative" not in said:
         said.add("negative")
         yield text("generate.no_negative", model=model.artifact)
+    if model.guidance and "guidance" not in said:
+        (least, most), scale = model.guidance, config.guidance_scale
+        if not least <= scale <= most:
+            said.add("guidance")
+            numbers = {"least": f"{least:g}", "most": f"{most:g}", "scale": f"{scale:g}"}
+            yield text("generate.guidance_unknown", model=model.artifact, **numbers)
     foreign = [job.prompt for job in jobs if NOT_ENGLISH.search(job.prompt)]
     if foreign and "english" not in said:
         said.add("english")

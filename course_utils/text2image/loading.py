@@ -50,6 +50,7 @@ class TextToImage:
     id: str | None = None  # repository on the hub
     revision: str | None = None  # commit there
     config: GenerationConfig = field(default_factory=GenerationConfig)  # what it was made for
+    guidance: tuple[float, float] | None = None  # the scales that it learned to follow, if told
     history: History = field(default_factory=History, compare=False, repr=False)
 
     @property
@@ -111,6 +112,7 @@ def load_pipeline(
         id=located.artifact.id,
         revision=located.revision,
         config=_made_for(authors, pipeline),
+        guidance=authors.guidance and tuple(authors.guidance),
     )
 
 
