@@ -22,6 +22,7 @@ from course_utils.plots.denoising import (
     reverse_pictures,
     show_batches,
     show_inpainting,
+    show_noised,
     show_noising,
     show_reverse,
     to_pictures,
@@ -30,11 +31,11 @@ from course_utils.plots.diffusion import (
     compare_samples,
     plot_clouds,
     plot_loss,
+    plot_loss_by_t,
     plot_posterior,
     plot_schedules,
     plot_solver_order,
     plot_vector_field,
-    show_noised,
 )
 from course_utils.plots.disasters import (
     acquisitions,
@@ -141,6 +142,7 @@ __all__ = [
     "plot_gain_table",
     "plot_gains_by_shots",
     "plot_loss",
+    "plot_loss_by_t",
     "plot_metric_bias",
     "plot_posterior",
     "plot_published",
