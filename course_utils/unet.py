@@ -5,13 +5,16 @@ back, so that the network knows both what the image shows and where every pixel 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from course_utils.hub import check_model, read_settings
 
 NUM_GROUPS = 8  # of channels that are normalized together
 MAX_PERIOD = 10_000.0  # of the slowest wave in a step's embedding, in steps / 2π
@@ -208,6 +211,34 @@ class UNet(nn.Module):
             return 0.0
         _check_labels(labels, len(t), self.config)
         return self.embed_label(labels)
+
+
+def load_unet(root: Path) -> UNet:
+    """Load a network that was trained before.
+
+    Args:
+        root: its folder, with ``config.json`` (the fields of `UNetConfig`; others are left to the
+            reader) and ``model.safetensors``.
+
+    Returns:
+        The network, ready to draw with.
+
+    Raises:
+        ArtifactError: a file is missing or damaged.
+        ValueError: the settings describe no network, or another one than the weights'.
+    """
+    from safetensors.torch import load_file
+
+    check_model(root)
+    settings = read_settings(root, "config.json")
+    try:
+        known = {field.name: settings[field.name] for field in fields(UNetConfig)}
+        with torch.random.fork_rng(devices=[]):
+            net = UNet(UNetConfig(**known | {"channels": tuple(known["channels"])}))
+        net.load_state_dict(load_file(root / "model.safetensors"))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{root.name}: config.json does not describe its weights") from error
+    return net.eval()
 
 
 def _check(x_t: Tensor, t: Tensor, config: UNetConfig) -> None:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from course_utils import checks, diffusion, samplers
 from course_utils.checks.judging import is_close, random_state_kept
-from course_utils.checks.notebook_01 import SCHEDULE, _noise_mistakes, make_images
+from course_utils.checks.notebook_01 import _noise_mistakes
 from course_utils.checks.notebook_01_steps import _Net
+from course_utils.checks.notebook_01_tables import SCHEDULE, make_images
 from course_utils.diffusion import NoiseSchedule
 
 ALL = [getattr(checks, f"check_01_ex{i}") for i in range(1, 9)]

@@ -7,15 +7,10 @@ with the course's before; ``solution_NN_exK()`` shows the latter, `check_NN_exK.
 
 from collections.abc import Callable
 
-from course_utils.checks.judging import CheckResult, Solution, read_solution
-from course_utils.checks.notebook_01 import (
-    check_01_ex1,
-    check_01_ex2,
-    check_01_ex3,
-    check_01_ex4,
-    check_01_ex5,
-)
+from course_utils.checks.notebook_01 import check_01_ex1, check_01_ex4, check_01_ex5
+from course_utils.checks.notebook_01_costs import check_01_ex9
 from course_utils.checks.notebook_01_steps import check_01_ex6, check_01_ex7, check_01_ex8
+from course_utils.checks.notebook_01_tables import check_01_ex2, check_01_ex3
 from course_utils.checks.notebook_02 import (
     check_02_ex1,
     check_02_ex2,
@@ -58,11 +53,12 @@ from course_utils.checks.notebook_07_images import (
     check_07_ex5,
     check_07_ex6,
 )
+from course_utils.checks.results import CheckResult, Solution, read_solution
 
 __all__ = [
     "CheckResult", "Solution", "Tile",
     "check_01_ex1", "check_01_ex2", "check_01_ex3", "check_01_ex4",
-    "check_01_ex5", "check_01_ex6", "check_01_ex7", "check_01_ex8",
+    "check_01_ex5", "check_01_ex6", "check_01_ex7", "check_01_ex8", "check_01_ex9",
     "check_02_ex1", "check_02_ex2", "check_02_ex3", "check_02_ex4", "check_02_ex5",
     "check_03_ex1", "check_03_ex2", "check_03_ex3", "check_03_ex4", "check_03_ex5",
     "check_04_ex1", "check_04_ex2", "check_04_ex3", "check_04_ex4", "check_04_ex5", "check_04_ex6",

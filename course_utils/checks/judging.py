@@ -1,73 +1,23 @@
-"""What all checks share: their answer, calling a learner's function, reading and comparing."""
+"""What all checks share: calling a learner's function, reading and comparing its answers."""
 
 import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from functools import wraps
-from html import escape
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from IPython.display import display
 from jaxtyping import Float64
 from torch import Tensor
 
+from course_utils.checks.results import CheckResult
 from course_utils.texts import catalog, text
 
 Mistakes = Iterable[tuple]  # each the key of a hint, and what one or more wrong functions give
-
-
-State = Literal["right", "not_yet", "empty"]  # empty: the stub is as it was
 _EMPTY = ("nothing", "no_return")  # the hints for a stub
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The answer of a check: shown as a sentence in notebooks and terminals."""
-
-    state: State
-    hint: str  # what to do next; after success, what to remember
-    answer: Any = field(default=None, repr=False, compare=False)  # the one to go on with
-
-    @property
-    def passed(self) -> bool:
-        """Say whether the answer is right."""
-        return self.state == "right"
-
-    @property
-    def use(self) -> Any:
-        """Give the learner's own answer if it is right, else the course's; show which it is."""
-        display(replace(self, hint=f"{self.hint} {text(f'check.use_{self.state}')}"))
-        return self.answer
-
-    def __str__(self) -> str:
-        return f"{text('check.passed' if self.passed else 'check.failed')} {self.hint}"
-
-    def _repr_markdown_(self) -> str:
-        return f"**{text('check.passed' if self.passed else 'check.failed')}** {self.hint}"
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The course's own answer to an exercise: folded in notebooks, plain in terminals."""
-
-    code: str
-
-    def __repr__(self) -> str:
-        return self.code
-
-    def _repr_html_(self) -> str:
-        title = escape(text("check.solution"))
-        return f"<details><summary>{title}</summary><pre>{escape(self.code)}</pre></details>"
-
-
-def read_solution(solution: Any) -> Solution:
-    """Read the source of a function that solves an exercise; of other answers, how they look."""
-    return Solution(inspect.getsource(solution) if callable(solution) else repr(solution))
 
 
 class Hint(Exception):
@@ -87,11 +37,13 @@ class Hint(Exception):
 def check(solution: Any) -> Callable:
     """Make a check of ``check_NN_exK``, which raises `Hint` for a wrong answer.
 
+    It may give what to go on with in place of a right answer, see `as_asked`.
+
     Args:
         solution: the course's own right answer; the check holds it as ``check_NN_exK.solution``.
     """
 
-    def wrap(judge: Callable[[Any], None]) -> Callable[[Any], CheckResult]:
+    def wrap(judge: Callable[[Any], Any]) -> Callable[[Any], CheckResult]:
         exercise = judge.__name__.removeprefix("check_")
 
         @wraps(judge)
@@ -100,7 +52,7 @@ def check(solution: Any) -> Callable:
             try:
                 if value is None or value is ...:
                     raise Hint("nothing")
-                judge(value)
+                judged = judge(value)
             except Hint as hint:
                 own = f"check.{exercise}.{hint.key}"
                 key = own if own in catalog() else f"check.{hint.key}"
@@ -108,7 +60,8 @@ def check(solution: Any) -> Callable:
                 return CheckResult(state, text(key, **hint.values), solution)
             except (Exception, SystemExit) as error:  # a value that fights back when looked at
                 return CheckResult(state, text("check.odd", error=_describe(error)), solution)
-            return CheckResult("right", text(f"check.{exercise}.right"), value)
+            answer = value if judged is None else judged
+            return CheckResult("right", text(f"check.{exercise}.right"), answer)
 
         del safe.__wrapped__  # so that help() shows the signature of what is called
         safe.__annotations__ = {"value": Any, "return": CheckResult}
@@ -131,7 +84,7 @@ def compare(
     watch: bool = True,
     jointly: bool = False,
     say: Callable[..., dict[str, object]] = lambda *_: {},
-) -> None:
+) -> Any:
     """Try a learner's function on cases, and where it is wrong, find out how.
 
     Args:
@@ -146,16 +99,20 @@ def compare(
         jointly: whether a mistake has to fit in all cases, not only in the first wrong one.
         say: gives the values of hints from the answer, the right one, and the arguments.
 
+    Returns:
+        The function to go on with, see `as_asked`.
+
     Raises:
         Hint: the function is wrong.
     """
     read, same, cases = read or _read_like, same or is_close, list(cases)
+    kept = []
     for group in [cases] if jointly else [[case] for case in cases]:
         right = [solution(*case) for case in group]
-        found = [
-            read(run(value, *case, watch=watch), one)
-            for case, one in zip(group, right, strict=True)
-        ]
+        found = []
+        for case, one in zip(group, right, strict=True):
+            kept.append((run(value, *case, watch=watch, again=bool(kept)), one))
+            found.append(read(*kept[-1]))
         fits = list(map(same, found, right))
         if all(fits):
             continue
@@ -164,6 +121,7 @@ def compare(
         i = fits.index(False)
         said = say(found[i], right[i], *group[i])
         judge(found, right, wrong, same=lambda a, b: all(map(same, a, b)), **said)
+    return as_asked(value, kept)
 
 
 def judge(
@@ -194,13 +152,14 @@ def tell(signs: Iterable[tuple[str, Any]], **values: object) -> None:
             raise Hint(key, **values)
 
 
-def run(function: Any, *arguments: Any, watch: bool = True) -> Any:
+def run(function: Any, *arguments: Any, watch: bool = True, again: bool = False) -> Any:
     """Call a learner's function on copies; its warnings are silent, the random state is put back.
 
     Args:
         function: what the learner handed in.
         arguments: tensors, arrays and lists are copied.
         watch: whether it may neither change tensors nor draw global random numbers.
+        again: whether it has answered before, so that it is no stub.
 
     Raises:
         Hint: it is no function, raises, gives nothing, or does what it may not.
@@ -212,30 +171,86 @@ def run(function: Any, *arguments: Any, watch: bool = True) -> Any:
         warnings.simplefilter("ignore")
         try:
             answer = function(*copies)
-        except NotImplementedError as error:
-            raise Hint("nothing") from error
         except (Exception, SystemExit) as error:
-            raise Hint("raised", error=_describe(error)) from error
+            words = _describe(error)
+            is_left_out = words == "NotImplementedError" or _is_stub(function)
+            is_left_out &= isinstance(error, NotImplementedError) and not again
+            raise Hint("nothing" if is_left_out else "raised", error=words) from error
         touched = is_touched()
     if answer is None or answer is ...:
-        raise Hint("no_return")
+        raise Hint("no_return" if _is_stub(function) and not again else "forgotten")
     changed = not all(map(_is_unchanged, copies, arguments))
     tell([("in_place", watch and changed), ("random", watch and touched)])
     return answer
 
 
-def run_for_two(function: Any, *arguments: Any) -> Sequence:
+def _is_stub(function: Any) -> bool:
+    """Say whether a function holds nothing but a docstring, None, `...` or what it raises."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return True
+    num_arguments = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1)
+    is_empty = all(isinstance(x, str | type(None) | type(...)) for x in code.co_consts)
+    no_names = {*code.co_names} <= {"NotImplementedError"}
+    return is_empty and no_names and code.co_nlocals <= num_arguments
+
+
+def run_for_two(function: Any, *arguments: Any, again: bool = False) -> Sequence:
     """Call a learner's function that has to give two things."""
-    answer = run(function, *arguments)
+    answer = run(function, *arguments, again=again)
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise Hint("pair", kind=type(answer).__name__)
     return answer
 
 
+def as_asked(function: Callable, answers: Iterable[tuple[Any, Any]]) -> Callable:
+    """Give a right function, or one around it that answers as the course's own does.
+
+    Arrays, lists and tensors of another precision or on another device are right as well; the
+    cells that follow an exercise want tensors of the type of its first tensor.
+
+    Args:
+        function: what the learner handed in.
+        answers: what it gave, each with the right answer.
+    """
+    if all(map(_is_alike, *zip(*answers, strict=True))):
+        return function
+    *_, (_, right) = answers
+
+    @wraps(function)
+    def asked(*arguments: Any, **named: Any) -> Any:
+        given = (*arguments, *named.values())
+        first = next((x for x in given if isinstance(x, Tensor)), None)
+        return _convert(function(*arguments, **named), right, first)
+
+    return asked
+
+
+def _is_alike(answer: Any, right: Any) -> bool:
+    if isinstance(right, tuple):
+        return all(map(_is_alike, answer, right))
+    if isinstance(right, Tensor):
+        is_scalar = right.dim() == getattr(answer, "ndim", None) or right.dim() > 0
+        return isinstance(answer, Tensor) and answer.dtype == right.dtype and is_scalar
+    return type(answer) is type(right) or not isinstance(right, int | float)
+
+
+def _convert(answer: Any, right: Any, first: Tensor | None) -> Any:
+    if isinstance(right, tuple):
+        return tuple(_convert(*pair, first) for pair in zip(answer, right, strict=True))
+    if isinstance(right, int | float):
+        return round(float(answer)) if isinstance(right, int) else float(answer)
+    found = answer if isinstance(answer, Tensor) else _double(answer)
+    found = found if first is None else found.to(first.device, first.dtype)
+    return found if right.dim() else found.reshape(())
+
+
 def _copy(x: Any) -> Any:
     if isinstance(x, Tensor):
         return x.clone()
-    return x.copy() if isinstance(x, np.ndarray | list) else x
+    if isinstance(x, list):
+        return [_copy(part) for part in x]
+    return x.copy() if isinstance(x, np.ndarray | dict) else x
 
 
 def _is_unchanged(copy: Any, original: Any) -> bool:
@@ -296,9 +311,14 @@ def as_tensor(answer: Any) -> Float64[Tensor, "..."]:
 
 
 def _double(values: Any) -> Float64[Tensor, "..."]:
+    if isinstance(values, list | tuple) and not all(isinstance(x, int | float) for x in values):
+        return torch.stack([_double(x) for x in values])
     if isinstance(values, np.ndarray):
         values = values.copy()  # it may be turned round, or not writable
-    return torch.as_tensor(values).detach().double()
+    found = torch.as_tensor(values).detach()
+    if found.is_complex():
+        raise TypeError("complex numbers")
+    return found.double()
 
 
 def read_tensor(answer: Any, *shapes: Sequence[int]) -> Float64[Tensor, "..."]:

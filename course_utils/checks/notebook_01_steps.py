@@ -6,25 +6,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.checks.judging import Mistakes, check, compare, judge, read_tensor, run, tell
-from course_utils.checks.notebook_01 import SCHEDULE, make_images
+from course_utils.checks.judging import (
+    Mistakes,
+    as_asked,
+    as_tensor,
+    check,
+    compare,
+    judge,
+    read_tensor,
+    run,
+    tell,
+)
+from course_utils.checks.notebook_01_tables import SCHEDULE, make_images, with_globals
 from course_utils.diffusion import NoiseSchedule
 
 Images = tuple[Tensor, Tensor, Tensor]  # x_t, eps_pred, z
 _LAST = SCHEDULE.num_train_steps - 1
-_DDPM_STEPS = (11, 3, 0, _LAST)  # the ends only after the middle has been right
+_DDPM_STEPS = (11, 3, 0, _LAST, *range(1, _LAST))  # the ends after the middle has been right
 _DDIM_STEPS = (
     *((12, 10, eta) for eta in (1.0, 0.5, 0.0)),
     *((6, -1, eta) for eta in (1.0, 0.0)),
-    (_LAST, 0, 1.0),
+    *((t, 0, eta) for t in (_LAST, 1) for eta in (1.0, 0.5, 0.0)),
+    *((0, -1, eta) for eta in (1.0, 0.0)),
+    (_LAST, _LAST - 1, 0.5),
 )
-_SCALES, _NUM_CLASSES = (3.0, 1.5, 1.0), 5
+_SCALES, _NUM_CLASSES = (3.0, 1.5, 0.5, 1.0), 5
 
 
 def ddpm_step(x_t, t, eps_pred, z, schedule):
     """Take one step back with the variance β_t."""
-    beta, alpha_bar = schedule.beta[t], schedule.alpha_bar[t]
-    mean = (x_t - beta / (1 - alpha_bar).sqrt() * eps_pred) / (1 - beta).sqrt()
+    beta, alpha, alpha_bar = schedule.beta[t], schedule.alpha[t], schedule.alpha_bar[t]
+    mean = (x_t - beta / (1 - alpha_bar).sqrt() * eps_pred) / alpha.sqrt()
     return mean + beta.sqrt() * z if t > 0 else mean
 
 
@@ -38,10 +50,11 @@ def _ddpm_mistakes(x_t: Tensor, t: int, eps: Tensor, z: Tensor, schedule: Any) -
     right, scale, fresh = mean(beta, bar), beta / (1 - bar).sqrt(), beta.sqrt() * is_noisy * z
     small = [((1 - some) / (1 - bar) * beta).sqrt() for some in (prev, wrapped)]
     to_image = (x_t - (1 - bar).sqrt() * eps) / bar.sqrt()
+    yield "globals", *(ddpm_step(x_t, t, eps, z, each) for each in with_globals(schedule))
     yield "last_step", right + beta.sqrt() * z
     yield "small", *(right + sigma * z for sigma in small)
     yield "variance", right + beta * is_noisy * z, right + beta * z
-    yield "no_noise", right
+    yield "too_early" if t < 3 else "first_step" if t == _LAST else "no_noise", right
     yield "total", right + (1 - bar).sqrt() * z
     yield "inside", right + fresh / alpha.sqrt()
     yield "alpha", mean(beta, alpha) + fresh
@@ -58,7 +71,7 @@ def _ddpm_mistakes(x_t: Tensor, t: int, eps: Tensor, z: Tensor, schedule: Any) -
 
 
 @check(ddpm_step)
-def check_01_ex6(value: Any) -> None:
+def check_01_ex6(value: Any) -> Any:
     """Check ``ddpm_step(x_t, t, eps_pred, z, schedule)``, a step of DDPM with σ_t² = β_t.
 
     (x_t - β_t / √(1 - ᾱ_t) eps_pred) / √α_t + √β_t z, without z at t = 0.
@@ -71,12 +84,12 @@ def check_01_ex6(value: Any) -> None:
     """
     x_t, eps_pred, z = make_images(seed=2, num=3)
     cases = [(x_t, t, eps_pred, z, SCHEDULE) for t in _DDPM_STEPS]
-    compare(value, cases, ddpm_step, _ddpm_mistakes, say=lambda a, b, x_t, t, *_: {"t": t})
+    say = {"say": lambda found, right, x_t, t, *_: {"t": t}}
+    return compare(value, cases, ddpm_step, _ddpm_mistakes, **say)
 
 
-def ddim_step(x_t, t, t_prev, eps_pred, z, *rest):
+def ddim_step(x_t, t, t_prev, eps_pred, z, eta, schedule):
     """Take one step from t to any earlier step."""
-    eta, schedule = rest
     alpha_bar = schedule.alpha_bar[t]
     alpha_bar_prev = schedule.alpha_bar[t_prev] if t_prev >= 0 else torch.tensor(1.0)
     x0_pred = (x_t - (1 - alpha_bar).sqrt() * eps_pred) / alpha_bar.sqrt()
@@ -106,6 +119,11 @@ def _ddim_mistakes(
     """List the right formula with ᾱ of wrong steps or another table, then wrong formulas."""
     (t, t_prev), bars, alphas = steps, schedule.alpha_bar, schedule.alpha
     start = partial(_ddim, images, bars[t], eta=eta)
+    x_t, eps, z = images
+    others = with_globals(schedule)
+    yield "globals", *(ddim_step(x_t, t, t_prev, eps, z, eta, each) for each in others)
+    if t_prev == 0:
+        yield "zero", start(torch.tensor(1.0))
     if t_prev < 0:
         yield "end", start(bars[t_prev]), start(bars[0])
     yield "neighbor", start(bars[t - 1])
@@ -142,7 +160,7 @@ def _ddim_formulas(images: Images, bar: Tensor, prev: Tensor, eta: float) -> Mis
 
 
 @check(ddim_step)
-def check_01_ex7(value: Any) -> None:
+def check_01_ex7(value: Any) -> Any:
     """Check ``ddim_step(x_t, t, t_prev, eps_pred, z, eta, schedule)``, to any earlier step.
 
     √ᾱ_prev x̂_0 + √(1 - ᾱ_prev - σ²) eps_pred + σ z, with σ = η √((1 - ᾱ_prev) / (1 - ᾱ_t)) √(1 -
@@ -155,13 +173,16 @@ def check_01_ex7(value: Any) -> None:
         Song et al. 2020 (arXiv:2010.02502), equations 12 and 16; their α is our ᾱ.
     """
     x_t, eps_pred, z = images = tuple(make_images(seed=3, num=3))
+    kept = []
     for t, t_prev, eta in _DDIM_STEPS:
         case = x_t, t, t_prev, eps_pred, z, eta, SCHEDULE
-        answer = run(value, *case)
-        tell([("end", t_prev < 0 and isinstance(answer, Tensor) and answer.isnan().any())])
+        answer, right = run(value, *case, again=bool(kept)), ddim_step(*case)
+        kept.append((answer, right))
+        tell([("end", t_prev < 0 and as_tensor(answer).isnan().any())])
         found = read_tensor(answer, x_t.shape)
         wrong = _ddim_mistakes(images, (t, t_prev), eta, SCHEDULE)
-        judge(found, ddim_step(*case), wrong, t=t, t_prev=t_prev, eta=f"{eta:g}")
+        judge(found, right, wrong, t=t, t_prev=t_prev, eta=f"{eta:g}")
+    return as_asked(value, kept)
 
 
 def predict(net, x_t, t, labels, guidance_scale):
@@ -219,7 +240,7 @@ class _Net(nn.Module):
 
 
 @check(predict)
-def check_01_ex8(value: Any) -> None:
+def check_01_ex8(value: Any) -> Any:
     """Check ``predict(net, x_t, t, labels, guidance_scale)``: uncond + s (cond - uncond).
 
     These are ``net(x_t, t, None)`` and ``net(x_t, t, labels)``, dropout off, without gradients; the
@@ -232,10 +253,10 @@ def check_01_ex8(value: Any) -> None:
         Ho and Salimans 2022 (arXiv:2207.12598), equation 6, with s = w + 1.
     """
     x_t = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(7))
-    t, labels = torch.tensor([0, 5, 9]), torch.tensor([0, 2, 4])
-    for scale, was_training in zip(_SCALES, (True, False, True), strict=True):
+    t, labels, kept = torch.tensor([0, 5, 9]), torch.tensor([0, 2, 4]), []
+    for scale, was_training in zip(_SCALES, (True, False, True, False), strict=True):
         net = _Net().train(was_training)
-        answer = run(value, net, x_t, t, labels, scale)
+        answer = run(value, net, x_t, t, labels, scale, again=bool(kept))
         changed = any(module.training != was_training for module in net.modules())
         signs = [("not_called", not net.modes), ("train", any(net.modes))]
         signs += [("not_restored" if was_training else "always_train", changed)]
@@ -245,5 +266,13 @@ def check_01_ex8(value: Any) -> None:
         net.eval()
         with torch.no_grad():
             uncond, cond = net(x_t, t), net(x_t, t, labels)
-        wrong = guidance_mistakes(uncond, cond, scale)
-        judge(found, uncond + scale * (cond - uncond), wrong, scale=f"{scale:g}")
+        right = uncond + scale * (cond - uncond)
+        kept.append((answer, right))
+        judge(found, right, _guidance_mistakes(uncond, cond, scale), scale=f"{scale:g}")
+    return as_asked(value, kept)
+
+
+def _guidance_mistakes(uncond: Tensor, cond: Tensor, scale: float) -> Mistakes:
+    if scale < 1:
+        yield "below_one", cond, uncond
+    yield from guidance_mistakes(uncond, cond, scale)
