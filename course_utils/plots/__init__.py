@@ -92,6 +92,20 @@ from course_utils.plots.results import (
     plot_synthetic_gains,
     plot_zero_shot_published,
 )
+from course_utils.plots.sketches import (
+    sketch_alexnet,
+    sketch_chain,
+    sketch_clip,
+    sketch_coca,
+    sketch_families,
+    sketch_mae,
+    sketch_pipeline,
+    sketch_residual,
+    sketch_swin,
+    sketch_text2earth,
+    sketch_unet,
+    sketch_vit,
+)
 from course_utils.plots.strategies import show_before_after, show_kept
 from course_utils.plots.style import (
     DAMAGE_COLORS,
@@ -180,6 +194,18 @@ __all__ = [
     "show_pair",
     "show_reverse",
     "show_swipe",
+    "sketch_alexnet",
+    "sketch_chain",
+    "sketch_clip",
+    "sketch_coca",
+    "sketch_families",
+    "sketch_mae",
+    "sketch_pipeline",
+    "sketch_residual",
+    "sketch_swin",
+    "sketch_text2earth",
+    "sketch_unet",
+    "sketch_vit",
     "to_pictures",
     "world_map",
 ]

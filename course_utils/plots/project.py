@@ -1,20 +1,20 @@
 """The project in one picture, what its parts cost, and what a drawing is worth in real images."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.transforms import ScaledTranslation
 
 from course_utils.plots.measured import draw_estimates
+from course_utils.plots.sketches.parts import WORDS, draw_arrow, draw_box, make_canvas, write
 from course_utils.plots.style import (
     ARM_STYLES,
     GREY,
-    INK,
     SOURCE_COLORS,
     Number,
     check_rows,
@@ -32,7 +32,6 @@ from course_utils.plots.style import (
 
 _COSTS = ("labels", "seconds", "hours", "images_seen")
 _VALUE = ("value", "low", "high")
-_WIDTH, _GAP, _TOP, _HEIGHT = 2.5, 0.75, 2.9, 1.5  # inches of the project's boxes
 _STEPS = (
     ("collect", SOURCE_COLORS["real"]),
     ("train", SOURCE_COLORS["real+seen"]),
@@ -47,38 +46,22 @@ def plot_framework(*, caption: str = "") -> Figure:
     Args:
         caption: said above.
     """
-    fig, ax = make_ax(12.5, 3.6, caption)
-    ax.set_axis_off()
-    pitch = _WIDTH + _GAP
-    ax.set(xlim=(-0.1, 4 * pitch - _GAP + 0.1), ylim=(0, _TOP + 0.2), aspect="equal")
-    for i, (step, color) in enumerate(_STEPS):
-        _draw_step(ax, i * pitch, step, color)
-        if i:
-            middle = _TOP - _HEIGHT / 2
-            _draw_arrow(ax, (i * pitch - _GAP, middle), (i * pitch, middle))
-    start, end = _WIDTH / 2, 3 * pitch + _WIDTH / 2
-    floor, bottom = 0.45, _TOP - _HEIGHT
-    ax.plot([start, start, end], [bottom, floor, floor], color=SOURCE_COLORS["real"], linewidth=2.5)
-    _draw_arrow(ax, (end, floor), (end, bottom), color=SOURCE_COLORS["real"])
-    style = {"ha": "center", "va": "center", "fontsize": 13, "color": INK}
-    ax.text((start + end) / 2, floor + 0.3, say("project.bypass"), **style)
-    return finish(fig, caption)
+    ax = make_canvas(2.9, caption)
+    boxes = [
+        draw_box(ax, (1.35 + 3.1 * i, 2.05), (2.55, 1.5), *_words(step), color=color)
+        for i, (step, color) in enumerate(_STEPS)
+    ]
+    for before, after in pairwise(boxes):
+        draw_arrow(ax, before.right, after.left)
+    start, end, floor = boxes[0].bottom, boxes[-1].bottom, 0.5
+    color = SOURCE_COLORS["real"]
+    draw_arrow(ax, start, (start[0], floor), (end[0], floor), end, color=color)
+    write(ax, (6.0, floor + 0.28), say("project.bypass"), size=WORDS)
+    return finish(ax.figure, caption)
 
 
-def _draw_step(ax: Axes, x: float, step: str, color: str) -> None:
-    """Draw a box with the name of a step and what is done in it."""
-    frame = {"boxstyle": "round,pad=0,rounding_size=0.12", "linewidth": 2.5}
-    corner = (x, _TOP - _HEIGHT)
-    ax.add_patch(FancyBboxPatch(corner, _WIDTH, _HEIGHT, ec=color, fc=color + "22", **frame))
-    style = {"ha": "center", "va": "center", "color": INK}
-    middle = x + _WIDTH / 2
-    ax.text(middle, _TOP - 0.3, say(f"project.{step}"), fontsize=14, weight="bold", **style)
-    ax.text(middle, _TOP - 0.95, say(f"project.{step}_what"), fontsize=12, **style)
-
-
-def _draw_arrow(ax: Axes, start: tuple, end: tuple, *, color: str = INK) -> None:
-    style = {"arrowstyle": "-|>", "mutation_scale": 22, "linewidth": 2.5, "color": color}
-    ax.add_patch(FancyArrowPatch(start, end, shrinkA=3, shrinkB=3, **style))
+def _words(step: str) -> tuple[str, str]:
+    return say(f"project.{step}"), say(f"project.{step}_what")
 
 
 def plot_cost(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
