@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -78,6 +79,14 @@ def order_errors(order: int) -> list[SolverError]:
     return [SolverError(n, 3.0 / n**order) for n in (10, 20, 50, 100, 200)]
 
 
+def pixels_of(ax: Axes) -> np.ndarray:
+    """Give the image of axes as it came in, whether or not its pixels were repeated."""
+    (image,) = ax.images
+    left, right, bottom, top = image.get_extent()
+    shown = np.asarray(image.get_array())
+    return shown[:: len(shown) // round(bottom - top), :: shown.shape[1] // round(right - left)]
+
+
 def figures() -> dict[str, Figure]:
     """Draw every figure in a usual and in an awkward size."""
     image, noise, points = randn(3, 16, 16).clamp(-1, 1), randn(3, 16, 16, seed=1), randn(50, 2)
@@ -115,6 +124,10 @@ def figures() -> dict[str, Figure]:
             x_T, torch.ones(1, 1, 8, 8, dtype=torch.bool), {"RePaint": x_T}, caption="upper half"
         ),
         "loss": plots.plot_loss({"digits": train_steps(900), "b $": train_steps(500)}, caption="c"),
+        "loss by t": plots.plot_loss_by_t(
+            {"best": {0: 0.9, 500: 0.1}, "learned $": {999: 0.01, 0: 1.0, 400: 0.2}}, caption="c"
+        ),
+        "one loss by t": plots.plot_loss_by_t({"a": {3: 0.5}}, baseline=None),
         "one loss": plots.plot_loss({"digits": train_steps(1)}, baseline=None),
         "by steps": plots.plot_by_steps(
             [row for name in ("DDPM", "DDIM", "DPM-Solver++(2M)") for row in quality(name)],
@@ -246,7 +259,7 @@ def test_a_schedule_without_crossing_has_no_mark():
 def test_noised_images_are_those_of_the_closed_form_with_one_noise():
     x0, eps = randn(3, 8, 8).clamp(-1, 1), randn(3, 8, 8, seed=1)
     figure = plots.show_noising(x0, THREE, [0, 200, 999], eps=eps)
-    shown = [ax.images[0].get_array() for ax in figure.axes]
+    shown = [pixels_of(ax) for ax in figure.axes]
     wanted = [
         to_bytes(q_sample(x0[None], torch.tensor([t]), eps[None], schedule))[0].permute(1, 2, 0)
         for schedule in THREE.values()
@@ -270,7 +283,7 @@ def test_one_noised_image_stands_beside_the_weights_of_image_and_noise():
     left, right = figure.axes
     signal = LINEAR.alpha_bar[250].sqrt().item()
     wanted = plots.to_pictures((signal * x0 + (1 - signal**2) ** 0.5 * eps)[None])[0]
-    assert np.abs(left.images[0].get_array().astype(int) - wanted).max() <= 1
+    assert np.abs(pixels_of(left).astype(int) - wanted).max() <= 1
     said = " ".join(words.get_text() for words in right.get_legend().get_texts())
     assert f"{signal:.3f}" in said
     assert f"{(1 - signal**2) ** 0.5:.3f}" in said
@@ -343,8 +356,8 @@ def test_the_film_shows_what_the_network_saw_not_the_state_after_the_step():
     figure = plots.show_reverse(x_T, steps, index=1)
     titles = [ax.get_title() for ax in figure.axes[:3]]
     assert titles == [f"t = {step.t}" for step in steps]
-    assert np.array_equal(figure.axes[0].images[0].get_array(), seen[0])
-    assert np.array_equal(figure.axes[5].images[0].get_array(), predicted[2])
+    assert np.array_equal(pixels_of(figure.axes[0]), seen[0])
+    assert np.array_equal(pixels_of(figure.axes[5]), predicted[2])
 
 
 def test_batches_are_rows_with_their_names():
@@ -352,14 +365,14 @@ def test_batches_are_rows_with_their_names():
     figure = plots.show_batches({"a": a, "b": b}, column_labels=["x", "y", "z"])
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["a", "b"]
     assert [ax.get_title() for ax in figure.axes[:3]] == ["x", "y", "z"]
-    assert np.array_equal(figure.axes[4].images[0].get_array(), plots.to_pictures(b)[1])
+    assert np.array_equal(pixels_of(figure.axes[4]), plots.to_pictures(b)[1])
 
 
 def test_what_was_not_kept_has_the_color_of_synthetic_images():
     x0, mask = randn(2, 1, 4, 4), torch.zeros(1, 1, 4, 4, dtype=torch.bool)
     mask[..., :2, :] = True
     figure = plots.show_inpainting(x0, mask, {"RePaint": -x0})
-    real, known, drawn = (figure.axes[i].images[0].get_array() for i in (0, 2, 4))
+    real, known, drawn = (pixels_of(figure.axes[i]) for i in (0, 2, 4))
     assert np.array_equal(known[:2], real[:2])
     assert np.allclose(known[2:] / 255, to_rgb(plots.SOURCE_COLORS["synthetic"]), atol=0.01)
     assert np.array_equal(drawn, plots.to_pictures(-x0)[0])
@@ -438,6 +451,16 @@ def test_the_loss_has_its_running_mean_and_a_line_for_the_network_that_says_noth
     assert len(plots.plot_loss({"a": steps}, baseline=None).axes[0].lines) == 1
 
 
+def test_the_loss_by_t_is_a_line_a_denoiser_in_the_order_of_the_steps():
+    ax = plots.plot_loss_by_t({"best": {9: 0.1, 0: 0.9}, "learned": {5: 0.4}}).axes[0]
+    best, learned, zero = ax.lines
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([0, 9], [0.9, 0.1])
+    assert (list(learned.get_xdata()), list(learned.get_ydata())) == ([5], [0.4])
+    assert set(zero.get_ydata()) == {1.0}
+    assert ax.get_yscale() == "log"
+    assert len(plots.plot_loss_by_t({"a": {0: 1.0}}, baseline=None).axes[0].lines) == 1
+
+
 def test_quality_is_drawn_with_intervals_on_a_logarithmic_axis():
     rows = [*quality("DDIM"), *quality("DDPM")[::-1]]
     ax = plots.plot_by_steps(rows, measure="recognized (%)").axes[0]
@@ -510,6 +533,10 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
         (lambda: plots.animate_reverse(X, STEPS, num_frames=1), "steps and two frames"),
         (lambda: plots.plot_loss({}), "needs steps"),
         (lambda: plots.plot_loss({"a": [TrainStep(0, float("nan"), 0.1, 0.1)]}), "finite"),
+        (lambda: plots.plot_loss_by_t({}), "needs a step"),
+        (lambda: plots.plot_loss_by_t({"a": {}}), "needs a step"),
+        (lambda: plots.plot_loss_by_t({"a": {0: 0.0}}), "above 0"),
+        (lambda: plots.plot_loss_by_t({"a": {0: float("nan")}}), "finite"),
         (lambda: plots.plot_by_steps([], measure="a"), "no rows"),
         (lambda: plots.plot_by_steps([{"sampler": "a"}], measure="a"), "lacks num_sample_steps"),
         (lambda: plots.plot_by_steps(quality("a", low=99), measure="a"), "low <= value"),
