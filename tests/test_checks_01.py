@@ -2,8 +2,10 @@
 
 import copy
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_checks import assert_hint
@@ -16,7 +18,20 @@ from course_utils.checks.notebook_01_steps import _Net
 from course_utils.checks.notebook_01_tables import SCHEDULE, make_images
 from course_utils.diffusion import NoiseSchedule
 
-ALL = [getattr(checks, f"check_01_ex{i}") for i in range(1, 9)]
+ALL = [getattr(checks, f"check_01_ex{i}") for i in range(1, 10)]
+NOTEBOOK = NoiseSchedule.linear()
+GLOBALS = {  # as they lie around in the notebook, in double precision
+    "beta": NOTEBOOK.exact_beta,
+    "alpha": NOTEBOOK.exact_alpha,
+    "alpha_bar": NOTEBOOK.exact_alpha_bar,
+}
+
+
+def forgetful(schedule, *names):
+    """Take some tables, or all, from the notebook instead of the schedule."""
+    own = {name: getattr(schedule, name) for name in GLOBALS}
+    taken = GLOBALS if not names else {name: GLOBALS[name] for name in names}
+    return SimpleNamespace(**own | taken, num_train_steps=schedule.num_train_steps)
 
 
 def first_only(value):
@@ -79,6 +94,33 @@ def test_right_noising_passes_however_it_is_written():
     assert checks.check_01_ex1(diffusion.q_sample).passed
     assert checks.check_01_ex1(lambda *a: right_1(*a).numpy()).passed
     assert checks.check_01_ex1(lambda *a: right_1(*a).double().tolist()).passed
+    assert checks.check_01_ex1(lambda *a: [*right_1(*a)]).passed
+    assert checks.check_01_ex1(lambda *a: [*right_1(*a).numpy()]).passed
+    assert checks.check_01_ex1(turned_twice).passed
+
+
+@pytest.mark.parametrize("given", ["array", "list", "double", "tensors", "tensor"])
+def test_whatever_a_right_function_gives_the_notebook_goes_on_with_tensors(given, capsys):
+    turn = {
+        "array": lambda x: x.double().numpy(),
+        "list": lambda x: x.tolist(),
+        "double": lambda x: x.double(),
+        "tensors": lambda x: [*x],
+        "tensor": lambda x: x,
+    }[given]
+    used = checks.check_01_ex1(lambda *a: turn(right_1(*a))).use
+    x0, eps = make_images(seed=0, num=2)
+    t = torch.tensor([0, 1, 2, 500])
+    torch.testing.assert_close(used(x0, t, eps, NOTEBOOK), right_1(x0, t, eps, NOTEBOOK))
+    doubled = used(x0.double(), t, eps.double(), NOTEBOOK)
+    assert doubled.dtype == torch.float64
+
+
+def turned_twice(*arguments):
+    """Give a view with negative strides that may not be written to."""
+    x = np.flip(np.flip(right_1(*arguments).numpy(), (2, 3)).copy(), (2, 3))
+    x.flags.writeable = False
+    return x
 
 
 def shift(function, by):
@@ -97,6 +139,9 @@ def resize(x0, t, eps, schedule):
 
 
 WRONG_1 = [
+    (lambda x0, t, eps, s: right_1(x0, t, eps, forgetful(s)), "globals"),
+    (lambda x0, t, eps, s: right_1(x0, t, eps, NOTEBOOK), "globals"),
+    (lambda *a: (x for x in right_1(*a)), "no_tensor"),
     (noised("alpha", root, rest), "01_ex1.alpha"),
     (lambda x0, t, eps, s: diffusion.q_step(x0, t, eps, s), "01_ex1.alpha"),
     (noised("beta", root, rest), "01_ex1.beta"),
@@ -138,6 +183,7 @@ def test_the_wrong_answers_differ_from_the_right_one_and_from_each_other():
     t = torch.tensor([4, 9, 13, 17])
     right = diffusion.q_sample(x0, t, eps, SCHEDULE)
     told = _noise_mistakes(x0, t, eps, SCHEDULE)
+    told = [each for each in told if each[0] != "globals"]
     answers = [("right", right), *((key, wrong) for key, *some in told for wrong in some)]
     assert len(answers) == 17
     for (one, a), (other, b) in itertools.combinations(answers, 2):
@@ -157,6 +203,8 @@ def loop(beta):
 
 def test_the_right_table_passes():
     assert checks.check_01_ex2(loop).passed
+    assert checks.check_01_ex2(lambda b: [torch.tensor(x) for x in loop(b)]).passed
+    assert checks.check_01_ex2(lambda b: np.array(loop(b)[::-1])[::-1]).passed
     assert checks.check_01_ex2(lambda beta: torch.cumprod(1 - beta, dim=0)).passed
     assert checks.check_01_ex2(lambda beta: np.cumprod(1 - beta.numpy())).passed
     assert checks.check_01_ex2(lambda beta: (1 - beta).log().cumsum(0).exp()).passed
@@ -164,6 +212,9 @@ def test_the_right_table_passes():
 
 
 WRONG_2 = [
+    (lambda b: GLOBALS["alpha_bar"], "01_ex2.globals"),
+    (lambda b: (1 - GLOBALS["beta"][: len(b)]).cumprod(0), "01_ex2.globals"),
+    (lambda b: [x for x in loop(b) if b[0] < 0.1] or None, "forgotten"),
     (lambda b: 1 - b, "01_ex2.alpha"),
     (lambda b: b.cumprod(0), "01_ex2.beta"),
     (lambda b: 1 - b.cumprod(0), "01_ex2.beta"),
@@ -178,7 +229,8 @@ WRONG_2 = [
     (lambda b: 1 - (1 - b).cumprod(0), "01_ex2.complement"),
     (lambda b: (1 - b).log().cumsum(0), "01_ex2.logarithm"),
     (lambda b: b, "01_ex2.value"),
-    (lambda b: [1.0, *loop(b)], "shape"),
+    (lambda b: [1.0, *loop(b)], "01_ex2.longer"),
+    (lambda b: loop(b)[1:], "shape"),
     (lambda b: (1 - b).prod(), "shape"),
     (lambda b: b.neg_().add_(1).cumprod(0), "in_place"),
 ]
@@ -202,7 +254,19 @@ def first_noisy_step(schedule):
 def test_the_right_step_passes():
     assert checks.check_01_ex3(first_noisy_step).passed
     assert checks.check_01_ex3(lambda s: (s.snr >= 1).sum()).passed
+    assert checks.check_01_ex3(lambda s: np.int64(first_noisy_step(s))).passed
     assert checks.check_01_ex3(lambda s: int((s.exact_alpha_bar > 0.5).sum())).passed
+
+
+def no_end(schedule):
+    for t, snr in enumerate(schedule.snr):
+        if snr < 1:
+            return t
+
+
+def test_a_step_that_is_a_tensor_is_an_int_for_the_cells_that_follow(capsys):
+    used = checks.check_01_ex3(lambda s: (s.snr >= 1).sum()).use
+    assert (used(NOTEBOOK), type(used(NOTEBOOK))) == (259, int)
 
 
 def test_the_steps_are_those_of_the_closed_forms():
@@ -213,6 +277,13 @@ def test_the_steps_are_those_of_the_closed_forms():
 
 
 WRONG_3 = [
+    (no_end, "01_ex3.never"),
+    (lambda s: next(t for t in range(s.num_train_steps) if s.snr[t] < 1), "01_ex3.never"),
+    (lambda s: int((s.snr < 1).nonzero()[0]), "01_ex3.never"),
+    (lambda s: (s.snr < 1).nonzero().flatten()[:1], "01_ex3.never"),
+    (lambda s: first_noisy_step(forgetful(s)), "01_ex3.globals"),
+    (lambda s: int((GLOBALS["alpha_bar"] > 0.5).sum()), "01_ex3.globals"),
+    (lambda s: s.nothing, "raised"),
     (lambda s: int((s.snr < 1).int().argmax()), "01_ex3.never"),
     (lambda s: min(first_noisy_step(s), s.num_train_steps - 1), "01_ex3.never"),
     (lambda s: first_noisy_step(s) + 1, "01_ex3.one_based"),
@@ -265,6 +336,20 @@ def test_the_right_posterior_passes():
     assert checks.check_01_ex4(weighted()).passed
     assert checks.check_01_ex4(by_precision).passed
     assert checks.check_01_ex4(diffusion.posterior).passed
+    assert checks.check_01_ex4(
+        lambda *a: [x.numpy()[::-1].copy()[::-1] for x in posterior(*a)]
+    ).passed
+
+
+def test_a_posterior_of_arrays_is_tensors_for_the_cells_that_follow(capsys):
+    used = checks.check_01_ex4(lambda *a: [x.double().numpy() for x in posterior(*a)]).use
+    x0, x_t = (x[:1] for x in make_images(seed=0, num=2))
+    given = x0, x_t, torch.tensor([60]), NOTEBOOK
+    for part, right in zip(used(*given), posterior(*given), strict=True):
+        torch.testing.assert_close(part, right)
+
+
+def test_the_other_right_posterior_passes():
     assert checks.check_01_ex4(lambda *a: [x.expand(a[0].shape) for x in posterior(*a)]).passed
 
 
@@ -312,7 +397,21 @@ def with_plain_alpha(x0, x_t, t, schedule):
     return mean, b
 
 
+def divided_by_zero(x0, x_t, t, schedule):
+    """Take the first form of the formula as it stands, which divides by 1 - ᾱ_(t-1)."""
+    beta, alpha = col(schedule.beta[t]), col(schedule.alpha[t])
+    prev = col(previous(schedule, t))
+    variance = 1 / (alpha / beta + 1 / (1 - prev))
+    return variance * (alpha.sqrt() / beta * x_t + prev.sqrt() / (1 - prev) * x0), variance
+
+
 WRONG_4 = [
+    (lambda x0, x_t, t, s: posterior(x0, x_t, t, forgetful(s)), "globals"),
+    (lambda x0, x_t, t, s: posterior(x0, x_t, t, forgetful(s, "alpha_bar")), "globals"),
+    (lambda x0, x_t, t, s: posterior(x0, x_t, t, forgetful(s, "beta", "alpha")), "globals"),
+    (lambda x0, x_t, t, s: (posterior(x0, x_t, t, s)[0], posterior(x0, x_t, t, NOTEBOOK)[1]),
+     "globals"),
+    (divided_by_zero, "01_ex4.first_nan"),
     (mean_only, "01_ex4.pair"),
     (lambda *a: torch.stack([a[0], a[1]]), "01_ex4.pair"),
     (lambda *a: posterior(*a)[::-1], "01_ex4.order"),
@@ -380,6 +479,63 @@ def test_the_right_loss_passes_in_whatever_order_it_draws():
     assert package.passed
 
 
+def test_a_loss_of_another_form_is_one_number_that_trains(capsys):
+    used = checks.check_01_ex5(loss(compare=lambda e, p, x0: F.mse_loss(p, e).double()[None])).use
+    factor = torch.ones((), requires_grad=True)
+    found = used(lambda x, t: factor * x, torch.ones(8, 2, 1, 1), NOTEBOOK, torch.Generator())
+    found.backward()
+    assert (found.shape, found.dtype) == ((), torch.float32)
+    assert factor.grad != 0
+
+
+def of_shape(*keep):
+    """Draw noise for some axes only, and repeat it along the others."""
+
+    def draw(x0, g):
+        shape = [n if i in keep else 1 for i, n in enumerate(x0.shape)]
+        return torch.randn(shape, generator=g).expand_as(x0)
+
+    return draw
+
+
+def twice(x0, g):
+    half = torch.randn(x0[: len(x0) // 2].shape, generator=g)
+    return torch.cat([half, half])
+
+
+def mirrored(x0, g):
+    half = torch.randn(x0[..., :2].shape, generator=g)
+    return torch.cat([half, half.flip(3)], dim=3)
+
+
+def flat_noise(x0, g):
+    return (torch.rand(x0.shape, generator=g) - 0.5) * 12**0.5
+
+
+def by_root(x0, T, g):
+    return (T * torch.rand(len(x0), generator=g) ** 0.5).long()
+
+
+def rounded(x0, T, g):
+    return ((T - 1) * torch.rand(len(x0), generator=g)).round().long()
+
+
+def clamped(x0, T, g):
+    return torch.randint(T + 1, (len(x0),), generator=g).clamp(max=T - 1)
+
+
+def no_answer(denoiser, x0, schedule, generator):
+    loss()(denoiser, x0, schedule, generator)
+
+
+def own_length(denoiser, x0, schedule, generator):
+    """Draw as many steps as the notebook's own schedule has."""
+    t = torch.randint(1000, (len(x0),), generator=generator)
+    eps = torch.randn(x0.shape, generator=generator)
+    x_t = diffusion.q_sample(x0, t, eps, schedule)
+    return F.mse_loss(denoiser(x_t, t), eps)
+
+
 def one_each(denoiser, x0, schedule, generator):
     return sum(loss()(denoiser, x[None], schedule, generator) for x in x0) / len(x0)
 
@@ -393,6 +549,21 @@ def not_called(denoiser, x0, schedule, generator):
 
 
 WRONG_5 = [
+    (loss(draw_eps=of_shape(0, 2, 3)), "01_ex5.one_channel"),
+    (loss(draw_eps=of_shape(0, 1)), "01_ex5.shared"),
+    (loss(draw_eps=of_shape(0, 1, 2)), "01_ex5.shared"),
+    (loss(draw_eps=mirrored), "01_ex5.shared"),
+    (loss(draw_eps=twice), "01_ex5.repeated"),
+    (loss(draw_eps=flat_noise), "01_ex5.not_normal"),
+    (loss(draw_eps=lambda x0, g: torch.randn(x0.shape, generator=g).sign()), "01_ex5.not_normal"),
+    (loss(draw_t=by_root), "01_ex5.uneven"),
+    (loss(draw_t=rounded), "01_ex5.uneven"),
+    (loss(draw_t=clamped), "01_ex5.uneven"),
+    (loss(draw_t=lambda x0, T, g: torch.arange(len(x0)) % T), "01_ex5.fixed_t"),
+    (no_answer, "forgotten"),
+    (own_length, "01_ex5.globals"),
+    (lambda d, x0, s, g: loss()(d, x0, NOTEBOOK, g), "01_ex5.globals"),
+    (loss(noise=lambda x0, t, eps, s: right_1(x0, t, eps, forgetful(s))), "01_ex5.globals"),
     (loss(draw_eps=lambda x0, g: torch.randn(x0.shape)), "random"),
     (loss(draw_t=lambda x0, T, g: torch.randint(0, T, (len(x0),))), "random"),
     (loss(draw_eps=lambda x0, g: torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)),
@@ -494,7 +665,26 @@ def test_the_step_is_that_of_the_sampler_with_large_variance():
         torch.testing.assert_close(ddpm()(before, t, eps, z, SCHEDULE), after)
 
 
+def with_noise(condition):
+    """Add noise at some steps only."""
+    return lambda x, t, e, z, s: ddpm()(x, t, e, z * condition(t), s)
+
+
+def test_a_step_of_arrays_is_tensors_for_the_loop(capsys):
+    used = checks.check_01_ex6(lambda *a: ddpm()(*a).double().numpy()).use
+    x_t, eps, z = make_images(seed=0, num=3)
+    right = ddpm()(x_t, 500, eps, z, SimpleNamespace(**GLOBALS))
+    torch.testing.assert_close(used(x_t, 500, eps, z, SimpleNamespace(**GLOBALS)), right)
+
+
 WRONG_6 = [
+    (lambda x, t, e, z, s: ddpm()(x, t, e, z, forgetful(s)), "globals"),
+    (lambda x, t, e, z, s: ddpm()(x, t, e, z, forgetful(s, "alpha_bar")), "globals"),
+    (lambda x, t, e, z, s: ddpm()(x, t, e, z, forgetful(s, "beta")), "globals"),
+    (with_noise(lambda t: t > 1), "01_ex6.too_early"),
+    (with_noise(lambda t: t > 2), "01_ex6.too_early"),
+    (with_noise(lambda t: t < 19), "01_ex6.first_step"),
+    (with_noise(lambda t: t not in (0, 7)), "01_ex6.no_noise"),
     (ddpm(last=1.0), "01_ex6.last_step"),
     (ddpm(sigma=lambda a, b, bar, prev: ((1 - prev) / (1 - bar) * b) ** 0.5), "01_ex6.small"),
     (ddpm(sigma=lambda a, b, bar, prev: b), "01_ex6.variance"),
@@ -558,6 +748,21 @@ def ddim(
 
 def test_the_right_step_of_ddim_passes():
     assert checks.check_01_ex7(ddim()).passed
+    assert checks.check_01_ex7(lambda *a: ddim()(*a).tolist()).passed
+
+
+def by_two_stages(x_t, t, t_prev, eps_pred, z, eta, schedule):
+    """Write the step as images plus noise, in double precision."""
+    table = torch.cat([schedule.alpha_bar, torch.ones(1)]).double()  # index -1 is the picture
+    now, then = table[t], table[t_prev]
+    share = eta**2 * (1 - now / then) / (1 - now)
+    noise = (1 - share).clamp(min=0).sqrt() * eps_pred + share.sqrt() * z
+    x0_pred = (x_t - (1 - now).sqrt() * eps_pred) / now.sqrt()
+    return (then.sqrt() * x0_pred + (1 - then).sqrt() * noise).double()
+
+
+def test_the_step_of_ddim_may_be_written_otherwise():
+    assert checks.check_01_ex7(by_two_stages).passed
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
@@ -585,6 +790,11 @@ def plain_index(s, t, t_prev):
 
 
 WRONG_7 = [
+    (lambda *a: ddim()(*a[:-1], forgetful(a[-1])), "globals"),
+    (ddim(bars=lambda s, t, p: (s.alpha_bar[t], s.alpha_bar[p] if p > 0 else 1.0)), "01_ex7.zero"),
+    (lambda x, t, p, e, z, eta, s: np.full(x.shape, np.nan) if p < 0
+     else ddim()(x, t, p, e, z, eta, s).numpy(), "01_ex7.end"),
+    (lambda x, t, p, e, z, eta, s: ddim()(x, t, p, e, z, eta, s) if p >= 0 else None, "forgotten"),
     (ddim(bars=plain_index), "01_ex7.end"),
     (ddim(bars=lambda s, t, p: (s.alpha_bar[t], s.alpha_bar[max(p, 0)])), "01_ex7.end"),
     (ddim(bars=lambda s, t, p: (s.alpha_bar[t], s.alpha_bar[t - 1])), "01_ex7.neighbor"),
@@ -670,6 +880,8 @@ def freeze(net):
 
 
 WRONG_8 = [
+    (predict(mix=lambda u, c, s: u + s * (c - u) if s > 1 else c), "01_ex8.below_one"),
+    (predict(mix=lambda u, c, s: u + s * (c - u) if s >= 1 else u), "01_ex8.below_one"),
     (predict(before=lambda net: None), "01_ex8.train"),
     (predict(before=lambda net: net.train()), "01_ex8.train"),
     (predict(before=lambda net: setattr(net, "training", False)), "01_ex8.train"),
@@ -711,6 +923,90 @@ def test_the_dropout_of_the_check_can_be_seen():
     assert not is_close(clean, unlabelled)
 
 
+# --- 9: what it costs -----------------------------------------------------------------------------
+
+
+def cheapest(
+    *,
+    cost=lambda row: row["steps"] * (1 + (row["guidance_scale"] != 1)),
+    allowed=lambda row, least: row["spread"] >= least,
+    best_of=lambda rows, some: some,
+    reaches=lambda row, best: row["high"] >= best["low"],
+):
+    """Build a choice, right or wrong in one of its parts."""
+
+    def choose(rows, least_spread):
+        some = [row for row in rows if allowed(row, least_spread)]
+        best = max(best_of(rows, some), key=lambda row: row["recognized"])
+        return min((row for row in some if reaches(row, best)), key=cost)
+
+    return choose
+
+
+def in_pandas(rows, least_spread):
+    """Sort a table, which keeps the order of equals."""
+    table = pd.DataFrame(rows)
+    table["calls"] = table.steps.where(table.guidance_scale == 1, 2 * table.steps)
+    table = table[table.spread >= least_spread]
+    best = table.loc[table.recognized.idxmax()]
+    return table[table.high >= best.low].sort_values("calls", kind="stable").iloc[0]
+
+
+def in_a_loop(rows, least_spread):
+    """Write the calls into the rows, and leave what is not good enough."""
+    for row in rows:
+        row["calls"] = row["steps"] if row["guidance_scale"] == 1.0 else 2 * row["steps"]
+    rows[:] = [row for row in rows if not row["spread"] < least_spread]
+    best = sorted(rows, key=lambda row: -row["recognized"])[0]
+    found = None
+    for row in rows:
+        if row["high"] >= best["low"] and (found is None or row["calls"] < found["calls"]):
+            found = row
+    return dict(found)
+
+
+def test_the_right_choice_passes_however_it_is_found():
+    for _ in range(2):  # nothing of what a learner changes is left
+        assert checks.check_01_ex9(cheapest()).passed
+        assert checks.check_01_ex9(in_pandas).passed
+        assert checks.check_01_ex9(in_a_loop).passed
+
+
+def recognized(rows, key, choose=max):
+    return choose(rows, key=lambda row: row[key])
+
+
+WRONG_9 = [
+    (cheapest(cost=lambda row: row["steps"]), "01_ex9.steps_only"),
+    (cheapest(cost=lambda row: 2 * row["steps"]), "01_ex9.steps_only"),
+    (cheapest(cost=lambda row: row["steps"] * (1 + (row["guidance_scale"] > 1))),
+     "01_ex9.above_one"),
+    (cheapest(reaches=lambda row, best: row is best), "01_ex9.best"),
+    (cheapest(reaches=lambda row, best: True), "01_ex9.any"),
+    (lambda rows, least: recognized(rows, "steps", min), "01_ex9.any"),
+    (cheapest(allowed=lambda row, least: True), "01_ex9.spread"),
+    (cheapest(allowed=lambda row, least: row["spread"] > least), "01_ex9.strict_spread"),
+    (cheapest(reaches=lambda row, best: row["high"] > best["low"] or row is best),
+     "01_ex9.strict"),
+    (lambda rows, least: cheapest()(rows[::-1], least), "01_ex9.last"),
+    (cheapest(best_of=lambda rows, some: rows), "01_ex9.best_of_all"),
+    (cheapest(reaches=lambda row, best: row["recognized"] >= best["low"]), "01_ex9.point"),
+    (cheapest(reaches=lambda row, best: row["low"] >= best["low"]), "01_ex9.low"),
+    (cheapest(reaches=lambda row, best: row["high"] >= best["recognized"]),
+     "01_ex9.mean_of_best"),
+    (cheapest(cost=lambda row: -row["recognized"]), "01_ex9.best"),
+    (lambda rows, least: rows[1], "01_ex9.value"),
+    (lambda rows, least: 30, "01_ex9.row"),
+    (lambda rows, least: rows.index(cheapest()(rows, least)), "01_ex9.row"),
+    (lambda rows, least: {"steps": 30}, "01_ex9.row"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "key"), WRONG_9)
+def test_wrong_choices_are_recognised(function, key):
+    assert_hint(checks.check_01_ex9(function), key)
+
+
 # --- the random state -----------------------------------------------------------------------------
 
 
@@ -728,5 +1024,5 @@ def test_the_global_random_state_is_put_back_and_its_use_is_noticed():
 
 def test_a_check_answers_the_same_every_time():
     for check, wrong in zip(ALL, (WRONG_1, WRONG_2, WRONG_3, WRONG_4, WRONG_5, WRONG_6, WRONG_7,
-                                  WRONG_8), strict=True):  # fmt: skip
+                                  WRONG_8, WRONG_9), strict=True):  # fmt: skip
         assert check(wrong[0][0]) == check(wrong[0][0])

@@ -18,6 +18,7 @@ from course_utils.checks.notebook_02 import (
     check_02_ex4,
     check_02_ex5,
 )
+from course_utils.checks.notebook_02_models import check_02_ex6, check_02_ex7, check_02_ex8
 from course_utils.checks.notebook_03 import (
     check_03_ex1,
     check_03_ex2,
@@ -59,7 +60,8 @@ __all__ = [
     "CheckResult", "Solution", "Tile",
     "check_01_ex1", "check_01_ex2", "check_01_ex3", "check_01_ex4",
     "check_01_ex5", "check_01_ex6", "check_01_ex7", "check_01_ex8", "check_01_ex9",
-    "check_02_ex1", "check_02_ex2", "check_02_ex3", "check_02_ex4", "check_02_ex5",
+    "check_02_ex1", "check_02_ex2", "check_02_ex3", "check_02_ex4",
+    "check_02_ex5", "check_02_ex6", "check_02_ex7", "check_02_ex8",
     "check_03_ex1", "check_03_ex2", "check_03_ex3", "check_03_ex4", "check_03_ex5",
     "check_04_ex1", "check_04_ex2", "check_04_ex3", "check_04_ex4", "check_04_ex5", "check_04_ex6",
     "check_06_ex1", "check_06_ex2", "check_06_ex3", "check_06_ex4",

@@ -6,24 +6,35 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from course_utils.checks.judging import Mistakes, check, compare, number, read_tensor, tell
+from course_utils.checks.judging import (
+    Hint,
+    Mistakes,
+    check,
+    compare,
+    is_close,
+    number,
+    read_tensor,
+    run,
+    tell,
+)
 
 _STACKS = (  # kernels and strides; all mistakes differ in the first, the second is AlexNet's start
     ([7, 3, 5, 3], [2, 3, 1, 2]),
     ([11, 3], [4, 2]),
     ([3, 3, 3], [1, 1, 1]),
 )
-_PATCH, _GRID = 2, 3  # pixels and patches along a side
+_GRIDS = ((2, 3), (3, 2))  # pixels of a patch and patches of an image, along a side
 _SCALES = (5.0, 1.5)  # the second is near the logarithm of the first, so that e^τ and τ differ
-_NUM_CLASSES, _NUM_PROMPTS = 3, 4
-_COUNTS = (
-    ((8, 1, 1), (2, 5, 3), (0, 30, 50)),
-    ((8, 1, 0, 1), (2, 5, 0, 3), (0, 0, 0, 0), (6, 0, 30, 44)),
+_ENSEMBLES = ((3, 4), (2, 3))  # classes, and prompts of each
+_COUNTS = (  # in the second class of both, a wrong answer is the most frequent one
+    ((8, 1, 1), (2, 3, 5), (0, 30, 50)),
+    ((8, 1, 0, 1), (2, 3, 0, 5), (0, 0, 0, 0), (6, 0, 30, 44)),
 )
 
 
@@ -53,7 +64,7 @@ def _field_mistakes(kernels: Sequence[int], strides: Sequence[int]) -> Mistakes:
 
 
 @check(receptive_field)
-def check_02_ex1(value: Any) -> None:
+def check_02_ex1(value: Any) -> Any:
     """Check ``receptive_field(kernels, strides) -> int`` of a stack of convolutions.
 
     1 + the sum of (kernel - 1) times the product of all strides before it.
@@ -70,13 +81,13 @@ def check_02_ex1(value: Any) -> None:
         return {"answer": f"{answer:g}", "right": right, **stack}
 
     options = {"same": operator.eq, "watch": False, "say": say}
-    compare(value, _STACKS, receptive_field, _field_mistakes, **options)
+    return compare(value, _STACKS, receptive_field, _field_mistakes, **options)
 
 
 def unpatchify(patches, patch):
     """Put patches back into square images."""
-    side = round(patches.shape[1] ** 0.5)
-    grid = patches.unflatten(2, (patch, patch, 3)).unflatten(1, (side, side))  # n i j y x c
+    rows = round(patches.shape[1] ** 0.5)
+    grid = patches.unflatten(2, (patch, patch, -1)).unflatten(1, (rows, -1))  # n i j y x c
     return grid.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
 
@@ -87,9 +98,10 @@ def cut(x: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n p d"]:
 
 
 def _patch_mistakes(patches: Float[Tensor, "n p d"], patch: int) -> Mistakes:
-    n, side = len(patches), _GRID * patch
-    pieces = patches.reshape(n, _GRID, _GRID, patch, patch, 3)  # n i j y x c
-    colors_first = patches.reshape(n, _GRID, _GRID, 3, patch, patch)
+    n, grid = len(patches), round(patches.shape[1] ** 0.5)
+    side = grid * patch
+    pieces = patches.reshape(n, grid, grid, patch, patch, 3)  # n i j y x c
+    colors_first = patches.reshape(n, grid, grid, 3, patch, patch)
     yield "reshape", patches.reshape(n, 3, side, side)
     for key, some, order in (
         ("by_column", pieces, (0, 5, 2, 3, 1, 4)),
@@ -102,7 +114,7 @@ def _patch_mistakes(patches: Float[Tensor, "n p d"], patch: int) -> Mistakes:
 
 
 @check(unpatchify)
-def check_02_ex2(value: Any) -> None:
+def check_02_ex2(value: Any) -> Any:
     """Check ``unpatchify(patches, patch)``, which puts patches back into images (n, 3, h, w).
 
     Patches are in reading order, within a patch row by row, the colors of a pixel together.
@@ -113,9 +125,23 @@ def check_02_ex2(value: Any) -> None:
     Source:
         He et al. 2021 (arXiv:2111.06377), in the order of its authors' code.
     """
-    side, generator = _PATCH * _GRID, torch.Generator().manual_seed(0)
-    x = torch.rand(2, 3, side, side, generator=generator)
-    compare(value, [(cut(x, _PATCH), _PATCH)], unpatchify, _patch_mistakes)
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(2, 3, p * g, p * g, generator=generator) for p, g in _GRIDS]
+    cases = [(cut(x, patch), patch) for x, (patch, _) in zip(images, _GRIDS, strict=True)]
+    try:
+        return compare(value, cases, unpatchify, _patch_mistakes)
+    except Hint:
+        patches, patch = cases[0]
+        tell([("inverse", _cuts(value, images[0], patches, patch))])
+        raise
+
+
+def _cuts(value: Any, x: Tensor, patches: Tensor, patch: int) -> bool:
+    """Say whether it is the way there, from images to patches."""
+    try:
+        return is_close(read_tensor(run(value, x, patch), patches.shape), patches)
+    except Hint:
+        return False
 
 
 def clip_loss(image_features, text_features, logit_scale):
@@ -150,7 +176,7 @@ def _loss_mistakes(f: Tensor, g: Tensor, scale: float) -> Mistakes:
 
 
 @check(clip_loss)
-def check_02_ex3(value: Any) -> None:
+def check_02_ex3(value: Any) -> Any:
     """Check ``clip_loss(image_features, text_features, logit_scale)`` for features of any length.
 
     Unit rows, cosines times the scale, cross-entropy over rows and over columns, the mean of both.
@@ -169,7 +195,8 @@ def check_02_ex3(value: Any) -> None:
     f, g = (torch.randn(6, 5, generator=generator) * 1.7 for _ in range(2))
     g = g + f  # pairs fit, so that the two directions differ
     f = f * torch.tensor([0.5, 1.0, 2.0, 0.7, 1.5, 3.0])[:, None]
-    compare(value, [(f, g, scale) for scale in _SCALES], clip_loss, _loss_mistakes, read=read)
+    cases = [(f, g, scale) for scale in _SCALES] + [(f[1:4], g[1:4], _SCALES[0])]
+    return compare(value, cases, clip_loss, _loss_mistakes, read=read)
 
 
 def weights_from_prompts(text_features, num_classes):
@@ -195,7 +222,7 @@ def _weight_mistakes(raw: Float[Tensor, "m d"], num_classes: int) -> Mistakes:
 
 
 @check(weights_from_prompts)
-def check_02_ex4(value: Any) -> None:
+def check_02_ex4(value: Any) -> Any:
     """Check ``weights_from_prompts(text_features, num_classes)``: class weights (classes, d).
 
     Unit rows, their mean by class, unit rows again.
@@ -206,10 +233,11 @@ def check_02_ex4(value: Any) -> None:
     Source:
         Radford et al. 2021 (arXiv:2103.00020), section 3.1.4.
     """
-    generator = torch.Generator().manual_seed(2)
-    raw = torch.randn(_NUM_CLASSES * _NUM_PROMPTS, 5, generator=generator) + 0.5
-    raw = raw * torch.rand(len(raw), 1, generator=generator).add(0.2) * 3
-    compare(value, [(raw, _NUM_CLASSES)], weights_from_prompts, _weight_mistakes)
+    generator, cases = torch.Generator().manual_seed(2), []
+    for num_classes, num_prompts in _ENSEMBLES:
+        raw = torch.randn(num_classes * num_prompts, 5, generator=generator) + 0.5
+        cases.append((raw * torch.rand(len(raw), 1, generator=generator).add(0.2) * 3, num_classes))
+    return compare(value, cases, weights_from_prompts, _weight_mistakes)
 
 
 def balanced_accuracy(confusion):
@@ -225,7 +253,9 @@ def _score_mistakes(confusion: Tensor) -> Mistakes:
     rows, columns = counts.sum(dim=1), counts.sum(dim=0)
     recall, f1 = hits / rows.clamp(min=1), 2 * hits / (rows + columns).clamp(min=1)
     precision = hits / columns.clamp(min=1)
+    top = counts.max(dim=1).values / rows.clamp(min=1)
     yield "accuracy", hits.sum() / counts.sum()
+    yield "maximum", top[rows > 0].mean(), top.mean()
     yield "columns", precision[columns > 0].mean(), precision.mean()
     yield "absent", recall.mean()
     yield "f1", f1[rows > 0].mean(), f1.mean()
@@ -234,7 +264,7 @@ def _score_mistakes(confusion: Tensor) -> Mistakes:
 
 
 @check(balanced_accuracy)
-def check_02_ex5(value: Any) -> None:
+def check_02_ex5(value: Any) -> Any:
     """Check ``balanced_accuracy(confusion) -> float``: the mean recall of the classes that occur.
 
     Args:
@@ -245,10 +275,11 @@ def check_02_ex5(value: Any) -> None:
     """
 
     def read(answer: Any, _: float) -> float:
-        tell([("nan", isinstance(answer, int | float | Tensor) and math.isnan(answer))])
+        is_one = isinstance(answer, int | float | np.number | Tensor)
+        tell([("nan", is_one and np.size(answer) == 1 and math.isnan(answer))])
         return number(answer)
 
-    compare(
+    return compare(
         value,
         [(torch.tensor(counts),) for counts in _COUNTS],
         balanced_accuracy,
