@@ -46,14 +46,14 @@ def plot_framework(*, caption: str = "") -> Figure:
     Args:
         caption: said above.
     """
-    ax = make_canvas(2.9, caption)
+    ax = make_canvas(2.7, caption)
     boxes = [
-        draw_box(ax, (1.35 + 3.1 * i, 2.05), (2.55, 1.5), *_words(step), color=color)
+        draw_box(ax, (1.38 + 3.08 * i, 1.87), (2.55, 1.5), *_words(step), color=color)
         for i, (step, color) in enumerate(_STEPS)
     ]
     for before, after in pairwise(boxes):
         draw_arrow(ax, before.right, after.left)
-    start, end, floor = boxes[0].bottom, boxes[-1].bottom, 0.5
+    start, end, floor = boxes[0].bottom, boxes[-1].bottom, 0.3
     color = SOURCE_COLORS["real"]
     draw_arrow(ax, start, (start[0], floor), (end[0], floor), end, color=color)
     write(ax, (6.0, floor + 0.28), say("project.bypass"), size=WORDS)

@@ -46,8 +46,8 @@ def sketch_pipeline(
     if len(class_names) != len(_SCORES):
         raise ValueError(f"expected {len(_SCORES)} class names, got {tuple(class_names)}")
     shown = square(picture)
-    ax = make_canvas(5.3, caption)
-    y = 3.45
+    ax = make_canvas(5.1, caption)
+    y = 3.4
     start = draw_picture(ax, (1.2, y), 2.0, shown)
     write(ax, (1.2, y + 1.3), say("sketch.pipeline.picture"), size=WORDS, weight="bold")
     numbers = draw_box(ax, (3.3, y), (1.5, 1.3), *_both("numbers"), color=COLORS["image"])

@@ -55,7 +55,7 @@ def sketch_chain(pictures: Pictures, *, caption: str = "") -> Figure:
         _draw_step(ax, start, end, *(() if i in (0, 3) else _CHAIN[i : i + 2]))
     style = {"size": TITLE, "weight": "bold"}
     write(ax, (6.0, 4.72), say("sketch.chain.forward"), color=COLORS["noise"], **style)
-    write(ax, (6.0, 0.5), say("sketch.chain.reverse"), color=COLORS["net"], **style)
+    write(ax, (6.0, 0.58), say("sketch.chain.reverse"), color=COLORS["net"], **style)
     draw_key(ax, "image", "noise", "net")
     return finish(ax.figure, caption)
 
@@ -78,7 +78,7 @@ _FAMILIES = {  # the symbols of x, z and what was drawn; whether the way to z is
     "vae": ("x", "z", "x'", "net"),
     "gan": ("x", "z", "x'", "net"),
     "flow": ("x", "z", "x'", "net"),
-    "diffusion": ("x_0", "x_T", "x'_0", "noise"),
+    "diffusion": ("x_0", "x_T", "x_0'", "noise"),
 }
 
 
@@ -136,7 +136,7 @@ def sketch_unet(
 
     Args:
         channels: one width a level, as ``UNetConfig.channels``; at most 4 levels.
-        side: pixels along a side of what goes in.
+        side: pixels along a side of what goes in, divided by ``UNetConfig.patch``.
         caption: said above.
 
     Raises:
@@ -182,7 +182,7 @@ def _draw_levels(ax: Axes, channels: tuple[int, ...], side: int) -> None:
     drop, downs, ups = (_HIGHEST - _LOWEST) / len(channels), [], []
     for i, width in enumerate(channels):
         y, x = _HIGHEST - i * drop, 2.65 - 0.28 * i  # inches from the axis
-        for boxes, place, corner in ((downs, _MIDDLE - x, 0), (ups, _MIDDLE + x, 1)):
+        for boxes, place, corner in ((downs, _MIDDLE - x, 1), (ups, _MIDDLE + x, 0)):
             boxes.append(draw_box(ax, (place, y), (1.75, 0.5), say("sketch.unet.block")))
             _draw_badge(ax, boxes[i].at(corner, 1))
         draw_arrow(ax, downs[i].right, ups[i].left, dashed=True)
@@ -240,13 +240,13 @@ def sketch_text2earth(*, caption: str = "") -> Figure:
     level = draw_box(ax, (1.95, 4.5), wide, *_both("level"), color=step)
     time = draw_box(ax, (1.95, 3.55), (3.5, 0.5), say("sketch.text2earth.step"), color=step)
     noise = draw_box(ax, (1.95, 2.6), wide, *_both("noise"), color=COLORS["noise"])
-    encoder = draw_box(ax, (6.7, 5.7), (2.6, 0.75), *_both("encoder"))
-    unet = draw_box(ax, (6.7, 3.2), (3.0, 2.0), *_both("unet"), fontsize=18)
-    decoder = draw_box(ax, (9.5, 3.2), (1.6, 1.0), *_both("decoder"))
+    encoder = draw_box(ax, (6.5, 5.7), (2.6, 0.75), *_both("encoder"))
+    unet = draw_box(ax, (6.5, 3.2), (2.8, 2.0), *_both("unet"), fontsize=18)
+    decoder = draw_box(ax, (9.2, 3.2), (1.5, 1.0), *_both("decoder"))
     drawn = draw_box(ax, (11.15, 3.2), (1.3, 1.3), *_both("drawn"), color=COLORS["answer"])
     draw_arrow(ax, sentence.right, encoder.left, color=text)
     draw_arrow(ax, encoder.bottom, unet.top, color=text)
-    write(ax, (6.85, 4.75), say("sketch.text2earth.cross"), ha="left", color=text)
+    write(ax, (6.65, 4.75), say("sketch.text2earth.cross"), ha="left", color=text)
     draw_arrow(ax, sentence.bottom, level.top, color=step)
     write(ax, (2.1, 5.1), say("sketch.text2earth.prefix"), ha="left", color=step)
     draw_arrow(ax, level.right, (4.4, level.y), (4.4, 3.85), unet.at(0, 0.825), color=step)

@@ -54,20 +54,25 @@ def _draw_matrix(ax: Axes) -> None:
     middles = sum(across) / _PAIRS, sum(up) / _PAIRS
     sentences = draw_box(ax, (1.5, 5.35), (1.9, 0.6), say("sketch.clip.sentences"), color=text)
     writer = draw_box(ax, (middles[0], 5.35), (3.75, 0.6), say("sketch.clip.text_tower"))
-    images = draw_box(ax, (0.77, middles[1]), (0.95, 2.85), say("sketch.clip.images"), color=image)
-    viewer = draw_box(ax, (1.78, middles[1]), (0.8, 2.85), say("sketch.clip.image_tower"))
+    images = draw_box(ax, (0.72, middles[1]), (0.9, 2.82), say("sketch.clip.images"), color=image)
+    viewer = draw_box(ax, (1.87, middles[1]), (0.85, 2.82), _stacked("image_tower"))
     draw_arrow(ax, sentences.right, writer.left, color=text)
     draw_arrow(ax, images.right, viewer.left, color=image)
     for j, x in enumerate(across):
         column = draw_box(ax, (x, 4.5), (0.72, 0.5), f"$T_{j + 1}$", color=text)
         draw_arrow(ax, (x, writer.bottom[1]), column.top, color=text)
     for i, y in enumerate(up):
-        row = draw_box(ax, (2.72, y), (0.6, 0.5), f"$I_{i + 1}$", color=image)
+        row = draw_box(ax, (2.82, y), (0.55, 0.5), f"$I_{i + 1}$", color=image)
         draw_arrow(ax, (viewer.right[0], y), row.left, color=image)
         for j, x in enumerate(across):
             style = {"color": COLORS["answer"] if i == j else PALE, "fontsize": SMALL}
             draw_box(ax, (x, y), (0.86, 0.6), rf"$I_{i + 1}\cdot T_{j + 1}$", **style)
-    write(ax, (3.6, 0.83), say("sketch.clip.loss"))
+    write(ax, (3.6, 0.8), say("sketch.clip.loss"))
+
+
+def _stacked(key: str) -> str:
+    """Give words one below the other, for a narrow box."""
+    return say(f"sketch.clip.{key}").replace(" ", "\n")
 
 
 def _draw_zero_shot(ax: Axes) -> None:
@@ -75,7 +80,7 @@ def _draw_zero_shot(ax: Axes) -> None:
     draw_group(ax, (7.15, 0.5), (4.7, 6.0), say("sketch.clip.zero_shot"))
     image, text = COLORS["image"], COLORS["text"]
     up = (5.35, 4.65, 3.95)
-    writer = draw_box(ax, (9.95, up[1]), (0.8, 2.0), say("sketch.clip.tower"))
+    writer = draw_box(ax, (9.95, up[1]), (0.85, 1.9), _stacked("text_tower"))
     shares = []
     for key, y, share in zip(("forest", "harbor", "beach"), up, _SHARES, strict=True):
         words = say(f"sketch.clip.{key}")
@@ -85,7 +90,7 @@ def _draw_zero_shot(ax: Axes) -> None:
         draw_arrow(ax, sentence.right, (writer.left[0], y), color=text)
         draw_arrow(ax, (writer.right[0], y), shares[-1].left, color=text)
     picture = draw_box(ax, (8.3, 2.4), (2.05, 0.6), say("sketch.clip.one_image"), color=image)
-    viewer = draw_box(ax, (9.95, 2.4), (0.8, 0.9), say("sketch.clip.tower"))
+    viewer = draw_box(ax, (9.95, 2.4), (0.85, 0.9), _stacked("image_tower"))
     draw_arrow(ax, picture.right, viewer.left, color=image)
     corner = (shares[-1].x, viewer.y)
     draw_arrow(ax, viewer.right, corner, shares[-1].bottom, color=image)
@@ -111,8 +116,8 @@ def sketch_mae(picture: Picture, *, caption: str = "") -> Figure:
     """
     shown = square(picture, least=_CUTS)
     end = len(shown) // _CUTS * _CUTS
-    shown, y = shown[:end, :end], 3.2
-    ax = make_canvas(5.4, caption)
+    shown, y = shown[:end, :end], 3.25
+    ax = make_canvas(5.2, caption)
     seen = draw_picture(ax, (1.35, y), 2.3, _hide(shown, stays=True))
     target = draw_picture(ax, (10.65, y), 2.3, _hide(shown, stays=False), color=COLORS["answer"])
     for box, key in ((seen, "seen"), (target, "target")):
@@ -129,7 +134,7 @@ def sketch_mae(picture: Picture, *, caption: str = "") -> Figure:
     draw_arrow(ax, (3.47, y), encoder.left)
     for start, after in pairwise((encoder, tokens, decoder, target)):
         draw_arrow(ax, start.right, after.left)
-    write(ax, (6.0, 0.75), say("sketch.mae.after"), size=WORDS)
+    write(ax, (6.0, 0.9), say("sketch.mae.after"), size=WORDS)
     draw_key(ax, "image", "noise", "net", "answer")
     return finish(ax.figure, caption)
 

@@ -26,7 +26,7 @@ from course_utils.plots.sketches.parts import (
     tint,
     write,
 )
-from course_utils.plots.style import Picture, finish, say
+from course_utils.plots.style import INK, Picture, finish, say
 
 _CUTS = 3  # patches along a side of the picture that is shown
 
@@ -46,9 +46,9 @@ def sketch_vit(picture: Picture, *, caption: str = "") -> Figure:
     """
     shown = square(picture, least=_CUTS)
     ax = make_canvas(6.6, caption)
-    image = draw_picture(ax, (1.25, 1.95), 2.05, shown)
+    image = draw_picture(ax, (1.2, 1.87), 1.9, shown)
     draw_lines(ax, image, _CUTS, width=3)
-    write(ax, (1.25, 0.72), say("sketch.vit.cut"), size=WORDS, weight="bold")
+    write(ax, (1.2, 0.68), say("sketch.vit.cut"), size=WORDS, weight="bold")
     patches = [
         draw_picture(ax, (3.76 + 0.56 * i, 1.2), 0.47, patch)
         for i, patch in enumerate(cut(shown, _CUTS))
@@ -100,14 +100,14 @@ def _draw_encoder_block(ax: Axes) -> None:
     x, below = 10.55, (10.55, 0.75)
     for low, keys in ((1.1, ("norm", "attention")), (3.4, ("norm", "mlp"))):
         first, second = (
-            draw_box(ax, (x, low + 0.55 + 0.75 * i), (2.3, 0.5), say(f"sketch.vit.{key}"))
+            draw_box(ax, (x, low + 0.55 + 0.75 * i), (2.45, 0.5), say(f"sketch.vit.{key}"))
             for i, key in enumerate(keys)
         )
         add = draw_sum(ax, (x, low + 1.95))
         draw_arrow(ax, below, first.bottom)
         draw_arrow(ax, first.top, second.bottom)
         draw_arrow(ax, second.top, add.bottom)
-        draw_arrow(ax, (x, low), (9.1, low), (9.1, add.y), add.left)
+        draw_arrow(ax, (x, low), (9.05, low), (9.05, add.y), add.left)
         below = add.top
     draw_arrow(ax, below, (x, 5.95))
 
@@ -134,7 +134,7 @@ def sketch_swin(*, caption: str = "") -> Figure:
         windows = say("sketch.swin.window") if num == 1 else say("sketch.swin.windows", num=num)
         detail = f"{side} × {side} × {channels}\n{windows}"
         title = say("sketch.swin.stage", blocks=blocks)
-        box = draw_box(ax, (2.95 + 2.65 * i, 5.75), (2.05, 1.1), title, detail)
+        box = draw_box(ax, (2.9 + 2.62 * i, 5.75), (2.05, 1.1), title, detail)
         draw_arrow(ax, before.right, box.left)
         gap, key = (before.right[0] + box.left[0]) / 2, "merge" if i else "patches"
         write(ax, (gap, 4.92), say(f"sketch.swin.{key}"))
@@ -144,7 +144,7 @@ def sketch_swin(*, caption: str = "") -> Figure:
     draw_arrow(ax, (3.3, 2.2), (4.1, 2.2))
     write(ax, (3.65, 0.62), say("sketch.swin.sees"))
     _draw_cost(ax)
-    draw_key(ax, "image", "net", "answer")
+    draw_key(ax, "image", "net")
     return finish(ax.figure, caption)
 
 
@@ -158,12 +158,12 @@ def _draw_windows(ax: Axes, corner: Point, *, shift: int) -> None:
             place = (corner[0] + left * cell, corner[1] + low * cell)
             size = ((right - left) * cell, (high - low) * cell)
             is_seen = left <= patch[0] < right and low <= patch[1] < high
-            color = tint(COLORS["answer"], 0.4) if is_seen else tint(COLORS["image"])
+            color = tint(COLORS["image"], 0.45 if is_seen else 0.1)
             ax.add_patch(Rectangle(place, *size, facecolor=color, linewidth=0, zorder=1))
-            edge = {"fill": False, "edgecolor": COLORS["net"], "linewidth": 3.5, "zorder": 3.5}
+            edge = {"fill": False, "edgecolor": INK, "linewidth": 3, "zorder": 3.5}
             ax.add_patch(Rectangle(place, *size, joinstyle="round", **edge))
     place = (corner[0] + patch[0] * cell, corner[1] + patch[1] * cell)
-    ax.add_patch(Rectangle(place, cell, cell, facecolor=COLORS["answer"], linewidth=0, zorder=2))
+    ax.add_patch(Rectangle(place, cell, cell, facecolor=COLORS["image"], linewidth=0, zorder=2))
     box = Box(corner[0] + side / 2, corner[1] + side / 2, side, side)
     draw_lines(ax, box, _CELLS)
     words = say("sketch.swin.shifted" if shift else "sketch.swin.regular")
@@ -196,7 +196,7 @@ def _draw_cost(ax: Axes) -> None:
     ):
         write(ax, (7.6, y), say(f"sketch.swin.{key}"), ha="left", size=WORDS)
         write(ax, (7.6, y - 0.45), formula, ha="left", size=18)
-        num = f"{attention_cost(side, channels, window) / 1e9:.2g}"
+        num = f"{attention_cost(side, channels, window) / 1e9:.2f}"
         words = say("sketch.swin.billion", num=num)
         write(ax, (11.7, y - 0.45), words, ha="right", size=WORDS, weight="bold")
     write(ax, (7.6, 0.95), say("sketch.swin.letters"), ha="left")
