@@ -164,7 +164,7 @@ def show_inpainting(
     real = to_pictures(x0)
     known = list(np.where(kept, np.stack(real), color))
     rows = [real, known, *(to_pictures(x) for x in drawn.values())]
-    names = [say("plot.real"), say("plot.kept"), *drawn]
+    names = [say("ddpm.given"), say("plot.kept"), *drawn]
     columns = [str(i + 1) for i in range(len(real))]
     return show_grid(rows, row_labels=names, column_labels=columns, caption=caption)
 

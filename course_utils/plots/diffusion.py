@@ -168,8 +168,8 @@ def plot_solver_order(
             guide = y[-1] * (x / x[-1]) ** -orders[name]
             style = {"color": line_style(i)["color"]}
             ax.plot(x, guide, linestyle=":", linewidth=1.5, **style)
-            words, place = say("plot.order", order=orders[name]), (x[0], guide[0])
-            remark(ax, words, place, (6, 6), fontsize=11, va="baseline", **style)
+            words, end = say("plot.order", order=orders[name]), (x[-1], guide[-1])
+            remark(ax, words, end, (10, 0), fontsize=11, **style)
     counts = {record.num_sample_steps for records in errors.values() for record in records}
     name_counts(ax, counts)
     ax.set_yscale("log")
