@@ -4,18 +4,21 @@ import functools
 import itertools
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import torch
+from scipy import stats
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from course_utils import checks
 from course_utils.checks import CheckResult, Tile
 from course_utils.texts import catalog
-from course_utils.xbd import read_label
+from course_utils.xbd import read_buildings, read_label
 
 COUNTS = (313_033, 36_860, 29_904, 31_560)
 ACCURACY, MACRO_F1 = 0.760976, 0.216067
@@ -150,6 +153,7 @@ WRONG_1 = [
     ((ACCURACY,), "06_ex1.two_numbers"),
     (ACCURACY, "06_ex1.two_numbers"),
     ({"accuracy": ACCURACY, "macro_f1": MACRO_F1}, "06_ex1.two_numbers"),
+    ((x for x in (ACCURACY, MACRO_F1)), "06_ex1.two_numbers"),  # used up by looking at it
     ((ACCURACY, "0.216"), "no_number"),
     ((ACCURACY, math.nan), "not_finite"),
 ]
@@ -229,7 +233,16 @@ def test_the_label_files_of_the_check_are_readable_as_xbd():
     assert all(metadata["gsd"] > metadata["pan_resolution"] > 0 for _, _, metadata in seen)
 
 
+def area_ratio(path: Path) -> float:
+    """Divide the area in square degrees by that in pixels."""
+    degrees, pixels, _ = read_outlines(path)
+    return shapely.Polygon(degrees).area / shapely.Polygon(pixels).area
+
+
 WRONG_2 = [
+    (lambda path: from_areas(path) ** 2, "06_ex2.no_root"),
+    (lambda path: 111_195**2 * area_ratio(path), "06_ex2.no_root"),
+    (lambda path: math.sqrt(111_195 * area_ratio(path)), "06_ex2.constant_once"),
     (lambda path: read_outlines(path)[2]["gsd"], "06_ex2.gsd"),
     (lambda path: read_outlines(path)[2]["pan_resolution"], "06_ex2.pan_resolution"),
     (lambda path: from_widths(path) / 111_195, "06_ex2.degrees"),
@@ -308,7 +321,7 @@ def test_no_distance_of_the_exercise_is_close_to_the_limit():
     def look(train, test):
         distances = [km(a, b) for a in train for b in test]
         assert all(abs(distance - 2) > 0.2 for distance in distances)
-        assert len(leaks(train, test)) == 4
+        assert len(leaks(train, test)) == 5
         return leaks(train, test)
 
     assert checks.check_06_ex3(look).passed
@@ -324,7 +337,21 @@ def test_changing_the_lists_does_not_help():
     assert checks.check_06_ex3(cheat).passed
 
 
+def axes(combine):
+    """Measure east and north in km, and combine the two in another way."""
+
+    def distance(a, b):
+        shrunk = math.cos(math.radians((a.latitude + b.latitude) / 2))
+        east = 111.195 * shrunk * (a.longitude - b.longitude)
+        return combine(abs(east), abs(111.195 * (a.latitude - b.latitude)))
+
+    return functools.partial(leaks, distance=distance)
+
+
 WRONG_3 = [
+    (axes(max), "06_ex3.box"),
+    (axes(lambda east, north: east + north), "06_ex3.sum_of_ways"),
+    (axes(lambda east, north: east**2 + north**2), "06_ex3.squared"),
     (functools.partial(leaks, distance=plane(111.195)), "06_ex3.cosine"),
     (functools.partial(leaks, distance=plane(1, 1)), "06_ex3.degrees"),
     (functools.partial(leaks, distance=plane(0.78, 1)), "06_ex3.degrees"),
@@ -390,6 +417,11 @@ def f1_of(confusion):
     return 2 * precision * recall / (precision + recall)
 
 
+def iou_of(confusion):
+    hits = np.diag(confusion)
+    return hits / (confusion.sum(axis=0) + confusion.sum(axis=1) - hits)
+
+
 def without_absent(confusion):
     """Forget that a level may be absent."""
     hits, columns, rows = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
@@ -399,6 +431,14 @@ def without_absent(confusion):
 def test_the_right_damage_score_passes():
     assert checks.check_06_ex4(damage_f1).passed
     assert checks.check_06_ex4(lambda confusion: torch.tensor(damage_f1(confusion))).passed
+
+    def from_pixels(confusion):
+        """Write every pixel out, and ask scikit-learn."""
+        truth, answer = (np.repeat(x.ravel(), confusion.ravel()) for x in np.indices((4, 4)))
+        f1 = f1_score(truth, answer, labels=range(4), average=None, zero_division=0.0)
+        return stats.hmean(f1 + 1e-6)
+
+    assert checks.check_06_ex4(from_pixels).passed
 
 
 WRONG_4 = [
@@ -417,7 +457,14 @@ WRONG_4 = [
     (lambda c: 4 / (1 / f1_of(c)).sum(), "06_ex4.epsilon"),  # NaN with a warning
     (lambda c: 4 / (1 / (2 * np.diag(c) / (c.sum(0) + c.sum(1)))).sum(), "06_ex4.epsilon"),  # 0
     (without_absent, "06_ex4.absent"),
-    (lambda c: min(f1_of(c)), "06_ex4.value"),
+    (lambda c: min(f1_of(c)), "06_ex4.minimum"),
+    (lambda c: max(f1_of(c)), "06_ex4.maximum"),
+    (lambda c: f1_of(c).prod() ** (1 / 4), "06_ex4.geometric"),
+    (lambda c: stats.gmean(f1_of(c) + 1e-6), "06_ex4.geometric"),
+    (lambda c: f1_of(c).prod(), "06_ex4.product"),
+    (lambda c: np.median(f1_of(c)), "06_ex4.median"),
+    (lambda c: stats.hmean(iou_of(c)), "06_ex4.iou"),
+    (lambda c: iou_of(c).mean(), "06_ex4.iou"),
     (lambda c: damage_f1(c + 50), "06_ex4.value"),
     (lambda c: f1_of(c), "no_number"),
 ]
@@ -453,3 +500,169 @@ def test_a_fixed_share_of_the_metadata_is_no_pixel_size():
         return 0.865 * metadata["pan_resolution"]
 
     assert not checks.check_06_ex2(scaled).passed
+
+
+# --- 5: reading a label file ---------------------------------------------------------------------
+
+GRADES = {"no-damage": 1, "minor-damage": 2, "major-damage": 3, "destroyed": 4}
+
+
+def read_text(text, *, key="xy", grades=GRADES, other=255, none=0, shape=shapely.from_wkt):
+    """Read a label file as the exercise asks, or with one thing wrong."""
+    found = []
+    for entry in json.loads(text)["features"][key]:
+        word = entry["properties"].get("subtype")
+        grade = none if word is None else grades.get(word, other)
+        found.append((entry["properties"]["uid"], grade, shape(entry["wkt"])))
+    return found
+
+
+def test_right_readings_of_a_label_pass():
+    assert checks.check_06_ex5(read_text).passed
+    in_lists = checks.check_06_ex5(
+        lambda text: [[u, np.int64(g), p] for u, g, p in read_text(text)]
+    )
+    assert in_lists.passed
+
+    def from_the_package(text):
+        with tempfile.TemporaryDirectory() as folder:
+            when = "post" if "subtype" in text else "pre"
+            path = Path(folder) / f"exercise_00000000_{when}_disaster.json"
+            path.write_text(text)
+            features = json.loads(text)["features"]["xy"]
+            damage = {building.uid: building.damage for building in read_buildings(path)}
+        turned_round = [shapely.from_wkt(entry["wkt"]).reverse() for entry in features]
+        uids = [entry["properties"]["uid"] for entry in features]
+        return [(u, int(damage[u] or 0), p) for u, p in zip(uids, turned_round, strict=True)]
+
+    assert checks.check_06_ex5(from_the_package).passed
+
+
+def with_subtype(text):
+    for entry in json.loads(text)["features"]["xy"]:
+        entry["properties"]["subtype"]
+    return read_text(text)
+
+
+def by_text(text):
+    return [(uid, grade, polygon.wkt) for uid, grade, polygon in read_text(text)]
+
+
+def exterior(wkt):
+    return shapely.Polygon(shapely.from_wkt(wkt).exterior)
+
+
+def moved_on(text):
+    rows = read_text(text)
+    return [(uid, grade, rows[i - 1][2]) for i, (uid, grade, _) in enumerate(rows)]
+
+
+WRONG_5 = [
+    (lambda text: json.loads(text), "06_ex5.form"),
+    (lambda text: [uid for uid, *_ in read_text(text)], "06_ex5.form"),
+    (lambda text: [row[:2] for row in read_text(text)], "06_ex5.form"),
+    (lambda text: len(text), "06_ex5.form"),
+    (lambda text: (row for row in read_text(text)), "06_ex5.form"),  # would serve only once
+    (lambda text: read_text(text, key="lng_lat") + read_text(text), "06_ex5.both_lists"),
+    (lambda text: read_text(text)[:1], "06_ex5.number"),
+    (lambda text: sorted(read_text(text), key=lambda row: row[0]), "06_ex5.order"),
+    (lambda text: [(i, g, p) for i, (_, g, p) in enumerate(read_text(text))], "06_ex5.uid"),
+    (lambda text: [(g, u, p) for u, g, p in read_text(text)], "06_ex5.uid"),
+    (with_subtype, "06_ex5.subtype"),
+    (lambda text: text["features"], "raised"),
+    (functools.partial(read_text, grades={word: word for word in GRADES}), "06_ex5.words"),
+    (functools.partial(read_text, none=1), "06_ex5.before"),
+    (functools.partial(read_text, none=None), "06_ex5.before"),
+    (functools.partial(read_text, other=0), "06_ex5.unclassified"),
+    (functools.partial(read_text, other=5), "06_ex5.unclassified"),
+    (functools.partial(read_text, other=None), "06_ex5.unclassified"),
+    (functools.partial(read_text, grades={word: i for i, word in enumerate(GRADES)}),
+     "06_ex5.from_zero"),
+    (functools.partial(read_text, grades=GRADES | {"major-damage": 4}), "06_ex5.grade"),
+    (by_text, "06_ex5.still_text"),
+    (functools.partial(read_text, shape=lambda wkt: [0.0, 1.0]), "06_ex5.no_polygon"),
+    (functools.partial(read_text, key="lng_lat"), "06_ex5.degrees"),
+    (functools.partial(read_text, shape=exterior), "06_ex5.holes"),
+    (moved_on, "06_ex5.polygon"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "key"), WRONG_5)
+def test_wrong_readings_of_a_label_are_recognised(function, key):
+    assert_hint(checks.check_06_ex5(function), key)
+
+
+# --- 6: what a leak is worth ---------------------------------------------------------------------
+
+
+def by_frame(rows, image, leaking, clean):
+    table = pd.DataFrame(rows)
+    table["above"] = table.accuracy - table.guess
+    wide = table[table.image == image].pivot(index="seed", columns="split", values="above")
+    return (wide[leaking] - wide[clean]).mean()
+
+
+def worth(rows, image, leaking, clean, *, guess=1.0, take=1.0):
+    """Average the leaking side and the clean side, each above its guess."""
+    sides = []
+    for split in (leaking, clean):
+        found = [r for r in rows if (r["image"], r["split"]) == (image, split)]
+        sides.append(sum(r["accuracy"] - guess * r["guess"] for r in found) / len(found))
+    return sides[0] - take * sides[1]
+
+
+def side(rows, image, split, key):
+    return np.mean([r[key] for r in rows if (r["image"], r["split"]) == (image, split)])
+
+
+def of_all_images(rows, image, leaking, clean):
+    return sum(worth(rows, each, leaking, clean) for each in ("before", "after")) / 2
+
+
+def of_other_images(rows, image, leaking, clean):
+    return worth(rows, "after" if image == "before" else "before", leaking, clean)
+
+
+def against_all_splits(rows, image, leaking, clean):
+    clean_rows = [r | {"split": "any"} for r in rows]
+    return worth([*rows, *clean_rows], image, leaking, "any")
+
+
+def of_seed(seed):
+    return lambda rows, *case: worth([r for r in rows if r["seed"] == seed], *case)
+
+
+def test_right_worths_pass():
+    assert checks.check_06_ex6(by_frame).passed
+    assert checks.check_06_ex6(lambda *case: torch.tensor(worth(*case))).passed
+    named = checks.check_06_ex6(lambda rows, image, leaking, clean: np.float32(
+        worth(clean=clean, leaking=leaking, image=image, rows=rows)))  # fmt: skip
+    assert named.passed
+
+
+WRONG_6 = [
+    (lambda rows, image, a, b: worth(rows, image, b, a), "06_ex6.sign"),
+    (lambda *case: 4 * worth(*case), "06_ex6.sum"),
+    (lambda *case: 100 * worth(*case), "06_ex6.percent"),
+    (functools.partial(worth, guess=0.0), "06_ex6.no_guess"),
+    (functools.partial(worth, guess=-1.0), "06_ex6.guess_added"),
+    (lambda rows, image, a, b: worth(rows, image, a, b, guess=0.0) - side(rows, image, a, "guess"),
+     "06_ex6.one_guess"),
+    (functools.partial(worth, take=0.0), "06_ex6.only_leaking"),
+    (functools.partial(worth, guess=0.0, take=0.0), "06_ex6.only_leaking"),
+    (of_other_images, "06_ex6.other_image"),
+    (of_all_images, "06_ex6.both_images"),
+    (against_all_splits, "06_ex6.third_split"),
+    (lambda rows, image, a, b: side(rows, image, a, "accuracy") / side(rows, image, b, "accuracy"),
+     "06_ex6.ratio"),
+    (of_seed(0), "06_ex6.one_seed"),
+    (of_seed(3), "06_ex6.one_seed"),
+    (lambda *case: worth(*case) + 0.01, "06_ex6.value"),
+    (lambda *case: [worth(*case)] * 2, "no_number"),
+    (lambda *case: math.nan, "not_finite"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "key"), WRONG_6)
+def test_wrong_worths_are_recognised(function, key):
+    assert_hint(checks.check_06_ex6(function), key)

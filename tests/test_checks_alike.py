@@ -1,10 +1,15 @@
 """What holds for all checks: nothing breaks them, a stub is no wrong answer, solutions pass."""
 
+import ast
 import functools
 import html
 import inspect
+import json
+import re
+from pathlib import Path
 
 import pytest
+import torch
 from test_checks import GARBAGE, assert_hint, raises
 
 from course_utils import checks
@@ -12,8 +17,8 @@ from course_utils.checks import CheckResult
 from course_utils.texts import catalog, text
 
 ALL = {name: getattr(checks, name) for name in checks.__all__ if name.startswith("check_")}
-NO_FUNCTION = {"check_03_ex5", "check_06_ex1"}  # which ask for letters and for two numbers
-EXERCISES = {"01": 9, "02": 8, "03": 5, "04": 6, "06": 4, "07": 9}  # by notebook
+NO_FUNCTION = {"check_03_ex5", "check_04_ex9", "check_06_ex1"}  # letters, and two numbers
+EXERCISES = {"01": 9, "02": 8, "03": 7, "04": 9, "06": 6, "07": 9}  # by notebook
 every_check = pytest.mark.parametrize("name", ALL)
 every_function = pytest.mark.parametrize("name", [name for name in ALL if name not in NO_FUNCTION])
 
@@ -53,6 +58,26 @@ def test_the_solution_is_shown_folded_and_can_be_copied(name):
     assert html.unescape(shown._repr_html_()).count(repr(shown)) == 1
 
 
+NOTEBOOKS = {  # what a solution finds there
+    "01": ("import torch", "from course_utils.checks.notebook_01 import noise"),  # exercise 1
+    "02": ("import torch", "from torch.nn import functional as F"),
+    "03": ("import torch",),
+    "04": ("import numpy as np", "import torch"),
+    "06": ("import json", "import numpy as np", "import shapely"),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name[6:8] in NOTEBOOKS])
+def test_a_solution_runs_where_the_notebook_shows_it(name):
+    if not callable(ALL[name].shown):
+        return
+    names = {}
+    exec("\n".join(NOTEBOOKS[name[6:8]]), names)
+    exec(repr(getattr(checks, name.replace("check_", "solution_"))()), names)
+    found = names[ALL[name].shown.__name__]
+    assert ALL[name](found() if name in NO_FUNCTION else found).passed
+
+
 def test_only_exercises_have_solutions():
     assert "solution_01_ex1" in dir(checks)
     for name in ("solution_09_ex1", "check_09_ex1", "solution_"):
@@ -87,6 +112,88 @@ def test_a_stub_of_a_function_is_told_apart_from_a_wrong_one(name):
     stubs = raises(NotImplementedError()), lambda *arguments: None, lambda *arguments: ...
     assert {ALL[name](stub).state for stub in stubs} == {"empty"}
     assert ALL[name](0.5).state == "not_yet"
+
+
+def raises_nothing_yet(*given):
+    """Give what is asked for."""
+    raise NotImplementedError
+
+
+def with_words(*given):
+    """Give what is asked for."""
+    raise NotImplementedError("write me")
+
+
+def gives_none(*given):
+    """Give what is asked for."""
+    return None
+
+
+def gives_dots(*given):
+    """Give what is asked for."""
+    return ...
+
+
+def holds_dots(*given):
+    """Give what is asked for."""
+    ...
+
+
+def only_documented(*given):
+    """Give what is asked for."""
+
+
+STUBS = [raises_nothing_yet, with_words, gives_none, gives_dots, holds_dots, only_documented]
+
+
+@every_function
+@pytest.mark.parametrize("stub", STUBS)
+def test_every_empty_stub_is_empty(name, stub, capsys):
+    result = ALL[name](stub)
+    assert result.state == "empty"
+    assert result.use is ALL[name].solution
+
+
+@every_function
+def test_a_forgotten_return_is_no_empty_stub(name):
+    solution = ALL[name].solution
+
+    def forgets(*given):
+        solution(*given)
+
+    assert_hint(ALL[name](forgets), "forgotten")
+    assert ALL[name](forgets).state == "not_yet"
+
+
+def test_what_torch_has_not_implemented_is_an_exception_and_no_stub():
+    def long_softmax(x0, t, eps, schedule):
+        return t.softmax(dim=0)  # torch raises NotImplementedError, or gives another shape
+
+    result = checks.check_01_ex1(long_softmax)
+    assert result.state == "not_yet"
+
+    def unknown(x0, t, eps, schedule):
+        return torch.empty(2, device="meta") + x0.to("meta").item()
+
+    assert_hint(checks.check_01_ex1(unknown), "raised")
+
+
+def test_the_stubs_of_the_notebooks_ask_for_what_the_checks_test():
+    seen = []
+    for path in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if match := re.fullmatch(r"(\d\d)-(ex\d+)-stub", cell.get("id", "")):
+                check = ALL["check_{}_{}".format(*match.groups())]
+                tree = ast.parse("".join(cell["source"]))
+                seen.append(cell["id"])
+                for function in [x for x in tree.body if isinstance(x, ast.FunctionDef)]:
+                    asked = inspect.signature(check.solution).parameters
+                    assert function.name == check.solution.__name__, cell["id"]
+                    assert len(function.args.args) == len(asked), cell["id"]
+                    names = {}
+                    exec(compile(tree, cell["id"], "exec"), names)
+                    assert check(names[function.name]).state == "empty", cell["id"]
+    assert len(seen) > 30
 
 
 @every_function

@@ -34,13 +34,14 @@ class Hint(Exception):
         self.key, self.values = key, values
 
 
-def check(solution: Any) -> Callable:
+def check(solution: Any, *, shown: Callable | None = None) -> Callable:
     """Make a check of ``check_NN_exK``, which raises `Hint` for a wrong answer.
 
     It may give what to go on with in place of a right answer, see `as_asked`.
 
     Args:
         solution: the course's own right answer; the check holds it as ``check_NN_exK.solution``.
+        shown: the function that found it, where the answer itself says nothing of the way.
     """
 
     def wrap(judge: Callable[[Any], Any]) -> Callable[[Any], CheckResult]:
@@ -67,7 +68,7 @@ def check(solution: Any) -> Callable:
         safe.__annotations__ = {"value": Any, "return": CheckResult}
         returns = "Returns:\n    Whether it is right, or what went wrong; what to go on with."
         safe.__doc__ = f"{inspect.cleandoc(judge.__doc__)}\n\n{returns}"
-        safe.solution = solution
+        safe.solution, safe.shown = solution, shown or solution
         return safe
 
     return wrap
@@ -157,7 +158,7 @@ def run(function: Any, *arguments: Any, watch: bool = True, again: bool = False)
 
     Args:
         function: what the learner handed in.
-        arguments: tensors, arrays and lists are copied.
+        arguments: tensors, arrays, lists and dicts are copied.
         watch: whether it may neither change tensors nor draw global random numbers.
         again: whether it has answered before, so that it is no stub.
 
@@ -191,7 +192,7 @@ def _is_stub(function: Any) -> bool:
         return True
     num_arguments = code.co_argcount + code.co_kwonlyargcount + (code.co_flags >> 2 & 1)
     is_empty = all(isinstance(x, str | type(None) | type(...)) for x in code.co_consts)
-    no_names = {*code.co_names} <= {"NotImplementedError"}
+    no_names = {*code.co_names, *code.co_freevars} <= {"NotImplementedError"}
     return is_empty and no_names and code.co_nlocals <= num_arguments
 
 

@@ -115,6 +115,8 @@ def _posterior_mistakes(x0: Tensor, x_t: Tensor, t: Tensor) -> tuple[Mistakes, M
         for by in (0, -1, 1)
     )
     others = [posterior(x0, x_t, t, each) for each in with_globals(SCHEDULE)]
+    own_prev = torch.where(t > 0, NOTEBOOK.alpha_bar[t - 1], 1.0)[:, None, None, None]
+    others.append(both(alpha, bar, own_prev))
     means = [
         ("globals", *(mean for mean, _ in others)),
         ("first", first[0]),

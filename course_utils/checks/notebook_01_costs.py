@@ -60,7 +60,7 @@ def cheapest(rows, least_spread):
 
 
 def _mistakes(rows: list[Row], least_spread: float) -> Mistakes:
-    def calls(row: Row) -> float:
+    def calls(row: Row) -> Any:
         return row["steps"] * (1 if row["guidance_scale"] == 1 else 2)
 
     def pick(some: list[Row], *, cost: Any = calls, best: Row | None = None) -> Row | None:

@@ -33,11 +33,11 @@ _RATES = (0.5, 0.1)
 
 def count_vit(side, patch, d, num_layers):
     """Count the multiplications, with their additions, of a ViT for one picture."""
-    patches = (side // patch) ** 2
-    tokens = patches + 1
-    embed = patches * 3 * patch**2 * d
-    attend = 4 * tokens * d**2 + 2 * tokens**2 * d
-    mlp = 8 * tokens * d**2
+    num_patches = (side // patch) ** 2
+    num_tokens = num_patches + 1  # the class token is one
+    embed = num_patches * 3 * patch**2 * d
+    attend = 4 * num_tokens * d**2 + 2 * num_tokens**2 * d
+    mlp = 8 * num_tokens * d**2
     return embed + num_layers * (attend + mlp)
 
 

@@ -1,40 +1,28 @@
-"""Checks of notebook 04: guidance, zoom levels, prompts, Fréchet distance, recall, copies."""
+"""Checks of notebook 04 on drawing: guidance, a DDIM step, settings, zoom levels, prompts."""
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from itertools import islice, product
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from course_utils.checks.judging import (
-    Hint,
-    Mistakes,
-    as_tensor,
-    check,
-    compare,
-    judge,
-    number,
-    run,
-    tell,
-)
+from course_utils.checks.judging import Hint, Mistakes, check, compare, run, tell
+from course_utils.checks.letters import judge_letters
 from course_utils.checks.notebook_01_steps import guidance_mistakes
 
-_SCALES = (3.0, 7.5, 1.0)  # first where mistakes differ
-_SIZES = (1.0, 0.5, 10.0, 30.0, 2.4, 3.2, 0.6, 4.5, 19.0, 0.1, 600.0)  # none amid two levels
+_SCALES = (3.0, 7.5, 1.0, 0.0)  # first where mistakes differ
+_NOISE_LEVELS = ((0.3, 0.55), (0.02, 0.1), (0.9, 0.999))  # alpha_bar of this step and of the next
+# none amid two levels, but three nearer to one level in meters and to another as a factor
+_SIZES = (1.0, 0.5, 10.0, 30.0, 2.4, 3.2, 0.6, 4.5, 19.0, 1.45, 0.72, 11.6, 0.1, 600.0)
 _PHRASES = ("a river", "a forest", "an airport", "a place damaged by wind")
 _TEMPLATES = ("a satellite photo of {}.", "{} seen from above.", "an aerial image of {}.")
 _CASES = ((_PHRASES, _TEMPLATES, 6), (_PHRASES[:3], _TEMPLATES, 7), (_PHRASES[:2], _TEMPLATES, 2))
+_TRUE = frozenset("acfh")  # what is said about settings
 _MANY = 1000  # far more prompts than any case asks for
-_COPIES = frozenset({4, 11, 17, 30, 38})
-_NUM_TRAIN, _NUM_HELD_OUT, _NUM_SYNTHETIC, _WIDTH = 200, 150, 40, 8
-# single precision and other ways to take a root differ by less
-_is_near = partial(math.isclose, rel_tol=1e-3, abs_tol=1e-6)
 
 
 def guide(uncond, cond, guidance_scale):
@@ -51,7 +39,7 @@ def _guide_mistakes(uncond: Tensor, cond: Tensor, scale: float) -> Mistakes:
 
 
 @check(guide)
-def check_04_ex1(value: Any) -> None:
+def check_04_ex1(value: Any) -> Any:
     """Check ``guide(uncond, cond, guidance_scale)``: uncond + s (cond - uncond), 1 is no guidance.
 
     Args:
@@ -60,29 +48,101 @@ def check_04_ex1(value: Any) -> None:
     Source:
         Ho and Salimans 2022 (arXiv:2207.12598), equation 6, with s = w + 1.
     """
+    uncond, cond = _draw_two()
+
+    def say(answer: Tensor, right: Tensor, *case: Any) -> dict[str, object]:
+        return {"scale": f"{case[2]:g}"}
+
+    cases = [(uncond, cond, scale) for scale in _SCALES]
+    return compare(value, cases, guide, _guide_mistakes, same=_are_near, say=say, jointly=True)
+
+
+def _draw_two() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    uncond, cond = (torch.randn(2, 3, 4, 4, generator=generator) for _ in range(2))
-    tell([("no_function", not callable(value))], kind=type(value).__name__)
-    for scale in _SCALES:
-        given = uncond.clone(), cond.clone()
-        found = as_tensor(run(lambda s, given=given: value(*given, s), scale, watch=False))
-        shape, right = tuple(found.shape), tuple(uncond.shape)
-        tell([("shape", shape != right)], shape=shape, right=right)
-        tell([("in_place", not (given[0].equal(uncond) and given[1].equal(cond)))])
-        right, wrong = guide(uncond, cond, scale), _guide_mistakes(uncond, cond, scale)
-        same = partial(torch.allclose, atol=1e-4)
-        judge(found.float(), right, wrong, same=same, scale=f"{scale:g}")
+    first, second = torch.randn(2, 2, 3, 4, 4, generator=generator)
+    return first, second
+
+
+def _are_near(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a.double(), b.double(), atol=1e-4)
+
+
+def ddim_step(x_t, v_pred, alpha_bar, alpha_bar_prev):
+    """Split the prediction into image and noise, and mix them with less noise."""
+    x0_pred = alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * v_pred
+    eps_pred = (1 - alpha_bar).sqrt() * x_t + alpha_bar.sqrt() * v_pred
+    return alpha_bar_prev.sqrt() * x0_pred + (1 - alpha_bar_prev).sqrt() * eps_pred
+
+
+def _step_mistakes(x_t: Tensor, v: Tensor, now: Tensor, after: Tensor) -> Mistakes:
+    def mix(x0: Tensor, eps: Tensor) -> Tensor:
+        return after.sqrt() * x0 + (1 - after).sqrt() * eps
+
+    signal, noise = now.sqrt(), (1 - now).sqrt()
+    x0, eps = signal * x_t - noise * v, noise * x_t + signal * v
+    yield "not_stepped", x_t
+    yield "only_x0", x0, after.sqrt() * x0
+    yield "only_eps", eps, (1 - after).sqrt() * eps
+    yield "swapped", ddim_step(x_t, v, after, now)
+    yield "as_noise", mix((x_t - noise * v) / signal, v)
+    yield "as_image", mix(v, (x_t - signal * v) / noise)
+    yield "x0_sign", mix(signal * x_t + noise * v, eps)
+    yield "eps_sign", mix(x0, noise * x_t - signal * v)
+    yield "exchanged", mix(eps, x0)
+    yield "clipped", mix(x0.clamp(-1, 1), eps), mix(x0, eps).clamp(-1, 1)
+    yield "no_root", ddim_step(x_t, v, now**2, after**2)
+    plain = now * x_t - (1 - now) * v, (1 - now) * x_t + now * v
+    yield "no_root", after * plain[0] + (1 - after) * plain[1], mix(*plain)
+    yield "no_root", after * x0 + (1 - after) * eps
+    yield "not_one_minus", after.sqrt() * x0 + (1 - after.sqrt()) * eps
+
+
+@check(ddim_step)
+def check_04_ex7(value: Any) -> Any:
+    """Check ``ddim_step(x_t, v_pred, alpha_bar, alpha_bar_prev)``, a step without new noise.
+
+    x0_pred = √ᾱ x_t - √(1 - ᾱ) v, eps_pred = √(1 - ᾱ) x_t + √ᾱ v, and √ᾱ_prev x0_pred +
+    √(1 - ᾱ_prev) eps_pred is given back.
+
+    Args:
+        value: the function; the first two are float tensors (n, c, h, w), the others of one number.
+
+    Source:
+        Song et al. 2021 (arXiv:2010.02502), equation 12 with σ = 0; v as in Salimans and Ho 2022
+        (arXiv:2202.00512), appendix D.
+    """
+    x_t, v_pred = _draw_two()
+    cases = [(x_t, v_pred, *map(torch.tensor, levels)) for levels in _NOISE_LEVELS]
+
+    def say(answer: Tensor, right: Tensor, *case: Any) -> dict[str, object]:
+        return {"now": f"{case[2]:.3g}", "next": f"{case[3]:.3g}"}
+
+    return compare(value, cases, ddim_step, _step_mistakes, same=_are_near, say=say)
+
+
+@check(_TRUE)
+def check_04_ex9(value: Any) -> None:
+    """Check which of eight sentences on seed, scale, steps, sampler, template and level are true.
+
+    Args:
+        value: letters, as a set, a list or a string.
+    """
+    judge_letters(value, _TRUE)
 
 
 def zoom_level(meters_per_pixel):
     """Find the nearest level, between 10 and 18."""
-    level = round(17 - math.log2(meters_per_pixel))
+    level = round(17 - np.log2(meters_per_pixel))
     return min(max(level, 10), 18)
 
 
 def _level_mistakes(size: float) -> Mistakes:
     """List wrong levels, each also rounded and within the limits."""
     exact = 17 - math.log2(size)
+    meters = [abs(2.0 ** (17 - level) - size) for level in range(10, 19)]
+    yield "meters", 10 + meters.index(min(meters))
+    yield "limits", min(round(exact), 18), max(round(exact), 10)
+    yield "limits_swapped", max(min(round(exact), 10), 18), min(max(round(exact), 18), 10)
     for key, level in (
         ("limits", round(exact)),
         ("floor", math.floor(exact)),
@@ -101,7 +161,7 @@ def _level_mistakes(size: float) -> Mistakes:
 
 
 @check(zoom_level)
-def check_04_ex2(value: Any) -> None:
+def check_04_ex2(value: Any) -> Any:
     """Check ``zoom_level(meters_per_pixel) -> int``: round(17 - log2(meters)), within 10 and 18.
 
     Args:
@@ -115,7 +175,9 @@ def check_04_ex2(value: Any) -> None:
         return {"size": size, "answer": f"{answer:.4g}", "right": right}
 
     options = {"same": partial(math.isclose, abs_tol=1e-6), "watch": False, "jointly": True}
-    compare(value, [(size,) for size in _SIZES], zoom_level, _level_mistakes, say=say, **options)
+    return compare(
+        value, [(size,) for size in _SIZES], zoom_level, _level_mistakes, say=say, **options
+    )
 
 
 def write_prompts(phrases, templates, per_class):
@@ -180,218 +242,3 @@ def _as_lists(answer: Any) -> tuple[list[str], list[int]]:
     differ = len(prompts) != len(labels)
     tell([("lengths", differ)], prompts=len(prompts), labels=len(labels))
     return prompts, [int(label) for label in labels]
-
-
-def frechet(mean_a, cov_a, mean_b, cov_b):
-    """Compute the distance; the trace of a root is the sum of the roots of the eigenvalues."""
-    eigenvalues = torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=0)
-    gap = (mean_a - mean_b).square().sum()
-    return (gap + cov_a.trace() + cov_b.trace() - 2 * eigenvalues.sqrt().sum()).item()
-
-
-def _frechet_mistakes(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Mistakes:
-    gap, total = (mean_a - mean_b).square().sum(), cov_a.trace() + cov_b.trace()
-    right, product = frechet(mean_a, cov_a, mean_b, cov_b), cov_a @ cov_b
-    spread, root = right - gap, (total + gap - right) / 2
-    var_a, var_b = cov_a.diagonal(), cov_b.diagonal()
-    yield "variances", gap + (var_a - var_b).square().sum()
-    yield "not_squared", gap.sqrt() + spread
-    yield "rooted", math.sqrt(right)
-    yield "no_means", spread
-    yield "no_spread", gap
-    yield "once", gap + total - root
-    yield "no_root", gap + total - 2 * product.trace()
-    yield "root_of_trace", gap + total - 2 * product.trace().sqrt()
-    yield "no_cross", gap + total
-    yield "mean", right / len(mean_a)
-    yield "elementwise", gap + total - 2 * product.diagonal().clamp(min=0).sqrt().sum()
-    yield "diagonal", gap + (var_a.sqrt() - var_b.sqrt()).square().sum()
-
-
-@check(frechet)
-def check_04_ex4(value: Any) -> None:
-    """Check ``frechet(mean_a, cov_a, mean_b, cov_b) -> float``, the distance between two Gaussians.
-
-    |μ_a - μ_b|² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^(1/2)), with the matrix root. It is tried on diagonal
-    covariances, then on full ones that do not commute.
-
-    Args:
-        value: the function; means are float64 tensors (d), covariances (d, d).
-
-    Source:
-        Heusel et al. 2017 (arXiv:1706.08500), equation 6.
-    """
-
-    def read(answer: Any, _: float) -> float:
-        tell([("complex", np.iscomplexobj(answer))])
-        return number(answer)
-
-    def say(answer: float, right: float, *_: Tensor) -> dict[str, object]:
-        return {"answer": f"{answer:.4g}", "right": f"{right:.4f}"}
-
-    options = {"read": read, "same": _is_near, "watch": False, "say": say}
-    compare(value, _make_moments(), frechet, _frechet_mistakes, **options)
-
-
-def _make_moments() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    mean_a, mean_b = (torch.randn(5, generator=generator).double() for _ in range(2))
-    variances = [0.3, 1.1, 2.0, 0.7, 1.4], [1.9, 0.4, 1.2, 0.2, 0.9]
-    cov_a, cov_b = (torch.tensor(some).double().diag() for some in variances)
-    yield mean_a, cov_a, mean_b, cov_b
-    shapes = [torch.randn(5, 5, generator=generator).double() for _ in range(2)]
-    cov_a, cov_b = (shape @ shape.T / 5 + 0.1 * torch.eye(5) for shape in shapes)
-    yield mean_a, cov_a, mean_b, cov_b
-
-
-def recall(real, synthetic, k):
-    """Count the real images that lie in the ball around some synthetic one."""
-    among = torch.cdist(synthetic, synthetic)
-    radii = among.sort(dim=1).values[:, k]  # column 0 is the image itself
-    inside = torch.cdist(real, synthetic) <= radii
-    return inside.any(dim=1).double().mean().item()
-
-
-def _recall_mistakes(real: Tensor, made: Tensor, k: int) -> Mistakes:
-    def share(hits: Tensor) -> float:
-        return hits.double().mean().item()
-
-    gaps, among = torch.cdist(real, made), torch.cdist(made, made).sort(dim=1).values
-    radii, right, (nearest, index) = among[:, k], recall(real, made, k), gaps.min(dim=1)
-    yield "precision", recall(made, real, k)
-    yield "itself", share((gaps <= among[:, k - 1]).any(dim=1))
-    yield "coverage", share(nearest <= torch.cdist(real, real).sort(dim=1).values[:, k])
-    yield "nearest", share(nearest <= radii[index])
-    yield "one_ball", share(nearest <= radii.max())
-    yield "mean_ball", share(nearest <= radii.mean())
-    yield "pairs", share(gaps <= radii)
-    yield "percent", 100 * right
-    yield "count", len(real) * right
-
-
-@check(recall)
-def check_04_ex5(value: Any) -> None:
-    """Check ``recall(real, synthetic, k) -> float`` with k nearest neighbors.
-
-    The share of real images that lie in the ball around some synthetic image, where a ball reaches
-    to the k-th nearest other synthetic image.
-
-    Args:
-        value: the function; features are float64 tensors, one row an image.
-
-    Source:
-        Kynkäänniemi et al. 2019 (arXiv:1904.06991), equations 1 and 2.
-    """
-
-    def say(answer: float, right: float, real: Tensor, made: Tensor, k: int) -> dict[str, object]:
-        return {"k": k, "answer": f"{answer:.4g}", "right": f"{right:.3f}"}
-
-    generator = torch.Generator().manual_seed(1)
-    real = torch.randn(90, 2, generator=generator).double()
-    synthetic = 0.6 * torch.randn(70, 2, generator=generator).double() + 0.5
-    cases = [(real, synthetic, k) for k in (3, 1, 5)]
-    options = {"same": _is_near, "watch": False, "jointly": True, "say": say}
-    compare(value, cases, recall, _recall_mistakes, **options)
-
-
-def find_copies(synthetic, train, held_out):
-    """List drawings nearer to a training image than any held-out image is."""
-
-    def nearest(rows):
-        return torch.cdist(rows, train).min(dim=1).values
-
-    threshold = nearest(held_out).min()
-    return torch.nonzero(nearest(synthetic) < threshold)[:, 0].tolist()
-
-
-def _copy_mistakes(synthetic: Tensor, train: Tensor, held_out: Tensor) -> Mistakes:
-    def rows(mask: Tensor) -> frozenset[int]:
-        return frozenset(torch.nonzero(mask)[:, 0].tolist())
-
-    def within(some: Tensor) -> Tensor:
-        return torch.cdist(some, some).fill_diagonal_(torch.inf).min(dim=1).values
-
-    own, fair = _nearest(synthetic, train), _nearest(held_out, train)
-    yield "none", frozenset()
-    yield "all", frozenset(range(len(synthetic)))
-    yield "sign", rows(own > fair.min())
-    yield "typical", rows(own < fair.quantile(0.5)), rows(own < fair.mean())
-    least = fair.min(), _nearest(train, held_out).min()
-    yield "held_out", *(rows(_nearest(synthetic, held_out) < one) for one in least)
-    yield "among", rows(within(synthetic) < fair.min())
-    yield "own_train", rows(own < within(train).min())
-
-
-@check(find_copies)
-def check_04_ex6(value: Any) -> None:
-    """Check ``find_copies(synthetic, train, held_out) -> list[int]``, copies of training images.
-
-    The rows of ``synthetic`` that lie nearer to their nearest training image than *any* held-out
-    real image lies to its own. It is tried in two feature spaces, one twenty times smaller.
-
-    Args:
-        value: the function; features are float64 tensors, one row an image.
-    """
-    for scale in (1.0, 0.05):
-        world = synthetic, train, held_out = tuple(scale * part for part in _make_world())
-        found = _as_rows(run(value, *world, watch=False))
-        if found == _COPIES:
-            continue
-        tell([("fixed", scale < 1)])
-        too_many, threshold = found - _COPIES, _nearest(held_out, train).min()
-        row = min(too_many or _COPIES - found)
-        gaps = {"distance": _nearest(synthetic, train)[row], "threshold": threshold}
-        said = {"row": row, **{key: f"{gap:.2f}" for key, gap in gaps.items()}}
-        wrong, other = _copy_mistakes(*world), "too_many" if too_many else "missing"
-        judge(found, _COPIES, wrong, same=frozenset.__eq__, otherwise=other, **said)
-
-
-def _make_world() -> tuple[Float[Tensor, "n d"], Float[Tensor, "t d"], Float[Tensor, "m d"]]:
-    """Draw features with five copies, twins among the drawings, and look-alikes of held-out ones.
-
-    Whatever is no copy is farther from the training set than a tenth of the held-out images, so
-    that thresholds at their minimum and at a low quantile find the same.
-    """
-    generator = torch.Generator().manual_seed(2)
-
-    def draw(num: int) -> Float[Tensor, "num d"]:
-        return torch.randn(num, _WIDTH, generator=generator).double()
-
-    def draw_apart(num: int, of: int, least: float) -> Float[Tensor, "num d"]:
-        rows = draw(of)  # kept if the nearest training row is at least so far away
-        return rows[_nearest(rows, train) >= least][:num].clone()
-
-    train = draw(_NUM_TRAIN)
-    train[150] = train[151] + 0.35 / _WIDTH**0.5  # two photographs of one place
-    held_out = draw_apart(_NUM_HELD_OUT, 4 * _NUM_HELD_OUT, 1.0)
-    least = float(_nearest(held_out, train).quantile(0.1)) + 0.1
-    synthetic = draw_apart(_NUM_SYNTHETIC, 8 * _NUM_SYNTHETIC, least)
-    synthetic[21] = synthetic[8] + 0.01  # twins, but copies of no training image
-    far = torch.nonzero(_nearest(held_out, train) > least + 0.2)[:2, 0]
-    synthetic[[2, 26]] = held_out[far] + 0.02  # nobody was trained on these
-    for k, row in enumerate(sorted(_COPIES)):
-        push = draw(1)[0]
-        synthetic[row] = train[7 * k + 3] + (0.1 + 0.1 * k) * push / push.norm()
-    return synthetic, train, held_out
-
-
-def _nearest(rows: Float[Tensor, "n d"], bank: Float[Tensor, "m d"]) -> Float[Tensor, " n"]:
-    return torch.cdist(rows, bank).min(dim=1).values
-
-
-def _as_rows(answer: Any) -> frozenset[int]:
-    """Read rows, given as a list, an array, a tensor or a mask."""
-    try:
-        if isinstance(answer, str | bytes | dict):
-            raise TypeError
-        found = np.asarray(list(islice(answer, 10 * _NUM_SYNTHETIC)))
-        if found.dtype == bool and found.shape == (_NUM_SYNTHETIC,):
-            found = np.flatnonzero(found)
-        if found.size and (found.ndim != 1 or (found != found.astype(int)).any()):
-            raise TypeError
-        rows = [int(row) for row in found]
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise Hint("form") from error
-    outside = any(not 0 <= row < _NUM_SYNTHETIC for row in rows)
-    tell([("rows", outside)], row=max(rows, key=abs, default=0), num=_NUM_SYNTHETIC)
-    return frozenset(rows)

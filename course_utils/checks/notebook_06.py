@@ -1,43 +1,43 @@
-"""Checks of notebook 06: what accuracy hides, the size of a pixel, leaks, xView2's damage score."""
+"""Checks of notebook 06: what accuracy hides, xView2's damage score, leaks and their worth."""
 
-import json
 import math
 import operator
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from course_utils.checks.judging import Hint, Mistakes, check, compare, judge, number, run, tell
+from course_utils.checks.notebook_06_files import cos_of_degrees
 from course_utils.xbd.footprints import METERS_PER_DEGREE
 
 # buildings after the event: no damage, minor, major, destroyed; and un-classified
-_COUNTS, _NUM_UNCLASSIFIED = np.array([313_033, 36_860, 29_904, 31_560]), 14_011
-_OUTLINES = (  # in pixels
-    ((100, 120), (180, 120), (180, 160), (100, 160)),
-    ((500, 300), (560, 300), (560, 390), (530, 390), (530, 340), (500, 340)),
-    ((810, 700), (880, 720), (860, 790), (790, 770)),
-)
+_COUNTS, _NUM_UNCLASSIFIED = (313_033, 36_860, 29_904, 31_560), 14_011
 _KM_PER_DEGREE = METERS_PER_DEGREE / 1000
 _PLACES = {"portugal-wildfire": (-8.1, 39.9), "palu-tsunami": (119.9, -0.9)}
 _MANY = 1000  # far more pairs than there are
 
 
-def always_no_damage(num_others=0):
-    """Score that answer, with more buildings that are none of it: (accuracy, macro_f1)."""
-    accuracy = _COUNTS[0] / (_COUNTS.sum() + num_others)
-    f1 = 2 * accuracy / (accuracy + 1)  # precision is the accuracy, recall 1; the others have 0
-    return float(accuracy), float(f1 / 4)
+def always_no_damage():
+    """Score that answer: precision is the accuracy, recall 1, and the other F1 are 0."""
+    no_damage, minor, major, destroyed = 313_033, 36_860, 29_904, 31_560
+    accuracy = no_damage / (no_damage + minor + major + destroyed)
+    f1 = 2 * accuracy / (accuracy + 1)
+    return accuracy, (f1 + 0 + 0 + 0) / 4
+
+
+def _scores(num_others: int) -> tuple[float, float]:
+    """Score the same answer with more buildings that are none of the four grades."""
+    accuracy = _COUNTS[0] / (sum(_COUNTS) + num_others)
+    return accuracy, 2 * accuracy / (accuracy + 1) / 4
 
 
 def _macro_f1_mistakes(answered: float) -> Mistakes:
-    (accuracy, right), (_, mixed) = always_no_damage(), always_no_damage(_NUM_UNCLASSIFIED)
+    (accuracy, right), (_, mixed) = always_no_damage(), _scores(_NUM_UNCLASSIFIED)
     yield "recall", 1 / 4
     yield "precision", accuracy / 4
     yield "one_class", 4 * right
@@ -46,7 +46,7 @@ def _macro_f1_mistakes(answered: float) -> Mistakes:
     yield "five_classes", mixed, 0.8 * right, 0.8 * mixed
 
 
-@check(always_no_damage())
+@check(always_no_damage(), shown=always_no_damage)
 def check_06_ex1(value: Any) -> None:
     """Check ``(accuracy, macro_f1)`` of always answering "no damage" on xBD.
 
@@ -64,114 +64,15 @@ def check_06_ex1(value: Any) -> None:
         yield "percent", max(answer) > 1.5
         yield "no_share", max(answer) > 1 or min(answer) < 0
         yield "swapped", all(map(is_close, answer[::-1], right))
-        yield "unclassified", is_close(answer[0], always_no_damage(_NUM_UNCLASSIFIED)[0])
+        yield "unclassified", is_close(answer[0], _scores(_NUM_UNCLASSIFIED)[0])
         yield "accuracy", not is_close(answer[0], right[0])
 
-    try:
-        parts = [] if isinstance(value, str | bytes | dict | set) else list(islice(value, 3))
-    except TypeError:
-        parts = []
-    tell([("two_numbers", len(parts) != 2)])
-    answer, right = [number(part) for part in parts], always_no_damage()
+    is_row = isinstance(value, Sized) and not isinstance(value, str | bytes | dict | set)
+    tell([("two_numbers", not is_row or len(value) != 2)])
+    answer, right = [number(part) for part in value], always_no_damage()
     tell(signs())
     other = "digits" if abs(answer[1] - right[1]) < 0.006 else "macro_f1"
     judge(answer[1], right[1], _macro_f1_mistakes(answer[0]), same=is_close, otherwise=other)
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A place where a learner's function is tried."""
-
-    latitude: float  # degrees
-    meters_per_pixel: float
-    gsd: float
-    pan_resolution: float
-
-
-_PIXELS = (_Case(4.0, 0.40, 2.12, 0.53), _Case(61.0, 0.58, 2.48, 0.62))
-
-
-def meters_per_pixel(label_path):
-    """Compare how far a building reaches north in degrees and in pixels."""
-    features = json.loads(label_path.read_text())["features"]
-    reach = {}
-    for key in ("lng_lat", "xy"):
-        ring = features[key][0]["wkt"].removeprefix("POLYGON ((").removesuffix("))")
-        ys = [float(corner.split()[1]) for corner in ring.split(", ")]
-        reach[key] = max(ys) - min(ys)
-    return 111_195 * reach["lng_lat"] / reach["xy"]
-
-
-def _size_signs(sizes: list[float], right: list[float]) -> Iterator[tuple[str, bool]]:
-    """Recognise answers by what they are in both files, near the equator and in the north."""
-    low, high = map(operator.truediv, sizes, right)
-    yield "gsd", all(map(_fits, sizes, [case.gsd for case in _PIXELS]))
-    yield "pan_resolution", all(map(_fits, sizes, [case.pan_resolution for case in _PIXELS]))
-    yield "inverse", all(_fits(a * b, 1.0) for a, b in zip(sizes, right, strict=True))
-    yield "degrees", min(sizes) > 0 and max(sizes) < 5e-5
-    yield "constant", sizes[0] == sizes[1]
-    yield "kilometers", 0.5e-3 < low < 1.5e-3
-    confused = [abs(math.cos(case.latitude)) / _cos(case.latitude) for case in _PIXELS]
-    yield "radians", min(sizes) <= 0 or (_fits(low, confused[0]) and _fits(high, confused[1]))
-    if _fits(low, 1.0):
-        shrink = _cos(_PIXELS[1].latitude)
-        yield "divided", _fits(high, 1 / shrink**2)
-        yield "cosine", 1.03 < high < 1.1 / shrink
-        yield "shrunk", 0.9 * shrink < high < 0.97
-
-
-@check(meters_per_pixel)
-def check_06_ex2(value: Any) -> None:
-    """Check ``meters_per_pixel(label_path) -> float``, the size of a pixel, within 3 %.
-
-    A label file gives each building in degrees (``features.lng_lat``) and in pixels
-    (``features.xy``). A degree of latitude is 111.2 km, one of longitude that times cos(latitude).
-    It is tried on two label files of known size, near the equator and in the north; their ``gsd``
-    and ``pan_resolution`` are not that size.
-
-    Args:
-        value: the function; ``label_path`` is a ``pathlib.Path``.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [_write_label(Path(folder), case, index) for index, case in enumerate(_PIXELS)]
-        sizes = [number(run(value, path, watch=False)) for path in paths]
-    right = [case.meters_per_pixel for case in _PIXELS]
-    fits = list(map(_fits, sizes, right))
-    if not all(fits):
-        tell(_size_signs(sizes, right), size=f"{sizes[0]:.4g}")
-        i = fits.index(False)
-        raise Hint("value", size=f"{sizes[i]:.4g}", latitude=_PIXELS[i].latitude, right=right[i])
-
-
-def _fits(value: float, other: float) -> bool:
-    return abs(value - other) <= 0.03 * abs(other)  # spheres and ellipsoids differ by less
-
-
-def _cos(degrees: float) -> float:
-    return math.cos(math.radians(degrees))
-
-
-def _write_label(folder: Path, case: _Case, index: int) -> Path:
-    """Write a label file in xBD's layout whose pixels have a known size."""
-    per_pixel = case.meters_per_pixel / METERS_PER_DEGREE
-    features = {"lng_lat": [], "xy": []}
-    for building, outline in enumerate(_OUTLINES):
-        degrees = [
-            (20 + x * per_pixel / _cos(case.latitude), case.latitude - y * per_pixel)
-            for x, y in outline
-        ]
-        properties = {"feature_type": "building", "uid": f"00000000-0000-0000-0000-{building:012d}"}
-        for key, points in (("lng_lat", degrees), ("xy", outline)):
-            ring = ", ".join(f"{x!r} {y!r}" for x, y in (*points, points[0]))
-            features[key].append({"properties": properties, "wkt": f"POLYGON (({ring}))"})
-    name = f"exercise_{index:08d}_pre_disaster"
-    metadata = {"sensor": "GEOEYE01", "gsd": case.gsd, "pan_resolution": case.pan_resolution}
-    metadata |= {"capture_date": "2018-01-01T10:00:00.000Z", "off_nadir_angle": 12.5}
-    metadata |= {"disaster": "exercise", "disaster_type": "fire", "img_name": f"{name}.png"}
-    metadata |= {key: 1024 for key in ("width", "height", "original_width", "original_height")}
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({"features": features, "metadata": metadata}), encoding="utf-8")
-    return path
 
 
 @dataclass(frozen=True)
@@ -194,18 +95,25 @@ def leaks(train, test):
     """Find pairs of one event that are less than 2 km apart."""
 
     def near(a, b):
-        latitude = math.radians((a.latitude + b.latitude) / 2)
-        east = (a.longitude - b.longitude) * math.cos(latitude)
-        return 111.195 * math.hypot(east, a.latitude - b.latitude) < 2
+        latitude = np.radians((a.latitude + b.latitude) / 2)
+        east = (a.longitude - b.longitude) * np.cos(latitude)
+        return 111.195 * np.hypot(east, a.latitude - b.latitude) < 2
 
     return [(a, b) for a in train for b in test if a.event == b.event and near(a, b)]
 
 
-def _km(a: Tile, b: Tile, *, east: Callable = _cos, north: Callable = lambda _: 1.0) -> float:
+def _km(
+    a: Tile,
+    b: Tile,
+    *,
+    east: Callable = cos_of_degrees,
+    north: Callable = lambda _: 1.0,
+    length: Callable = math.hypot,
+) -> float:
     """Measure on a plane whose degrees shrink with the latitude."""
     latitude = (a.latitude + b.latitude) / 2
     x, y = east(latitude) * (a.longitude - b.longitude), north(latitude) * (a.latitude - b.latitude)
-    return _KM_PER_DEGREE * math.hypot(x, y)
+    return length(_KM_PER_DEGREE * x, _KM_PER_DEGREE * y)
 
 
 def _leak_mistakes(train: Sequence[Tile], test: Sequence[Tile]) -> Mistakes:
@@ -216,7 +124,10 @@ def _leak_mistakes(train: Sequence[Tile], test: Sequence[Tile]) -> Mistakes:
     ways = {
         "cosine": partial(_km, east=lambda _: 1.0),
         "radians": partial(_km, east=math.cos),
-        "swapped": partial(_km, east=lambda _: 1.0, north=_cos),
+        "swapped": partial(_km, east=lambda _: 1.0, north=cos_of_degrees),
+        "box": partial(_km, length=lambda x, y: max(abs(x), abs(y))),
+        "sum_of_ways": partial(_km, length=lambda x, y: abs(x) + abs(y)),
+        "squared": partial(_km, length=lambda x, y: x**2 + y**2),
         "degrees": lambda a, b: math.hypot(a.longitude - b.longitude, a.latitude - b.latitude),
         "distance": lambda a, b: 0.0,
     }
@@ -264,7 +175,7 @@ def _make_tiles() -> tuple[list[Tile], list[Tile]]:
 
     def tile(number: int, event: str, east: float, north: float) -> Tile:
         longitude, latitude = _PLACES.get(event, (-97.5, 35.3))
-        east_degrees = east / (_KM_PER_DEGREE * _cos(latitude))
+        east_degrees = east / (_KM_PER_DEGREE * cos_of_degrees(latitude))
         name = f"{event}_{number:08d}"
         return Tile(name, event, longitude + east_degrees, latitude + north / _KM_PER_DEGREE)
 
@@ -283,6 +194,7 @@ def _make_tiles() -> tuple[list[Tile], list[Tile]]:
         tile(9, fire, 1.6, 1.6),  # under 2 km east and north, but not together
         tile(6, fire, 0.3, -2.3),  # under 2 km where latitude is shrunk in place of longitude
         tile(8, fire, 2.4, -0.1),  # under 2 km where the cosine takes degrees
+        tile(10, fire, 1.2, -1.2),  # over 2 km by road east and north, but not as the crow flies
         tile(7, fire, 0.0, 340.0),  # over 2 degrees away
         tile(5, "palu-tsunami", -1.7, 0.0),  # at the equator, where a degree is longest
         tile(6, "palu-tsunami", 2.35, 0.0),
@@ -320,6 +232,12 @@ def _damage_mistakes(confusion: Int[np.ndarray, "4 4"]) -> Mistakes:
     predicted, true = confusion.sum(0), confusion.sum(1)
     precision, recall, f1 = hits / predicted, hits / true, 2 * hits / (predicted + true)
     yield "arithmetic", f1.mean()
+    yield "geometric", f1.prod() ** 0.25, np.exp(np.log(f1 + 1e-6).mean())
+    yield "product", f1.prod()
+    yield "minimum", f1.min()
+    yield "maximum", f1.max()
+    yield "median", np.median(f1)
+    yield "iou", 4 / ((2 - f1) / f1).sum(), (f1 / (2 - f1)).mean()
     yield "accuracy", hits.sum() / total
     yield "precision", precision.mean(), 4 / (1 / precision).sum()
     yield "recall", recall.mean(), 4 / (1 / recall).sum()
@@ -331,7 +249,7 @@ def _damage_mistakes(confusion: Int[np.ndarray, "4 4"]) -> Mistakes:
 
 
 @check(damage_f1)
-def check_06_ex4(value: Any) -> None:
+def check_06_ex4(value: Any) -> Any:
     """Check ``damage_f1(confusion) -> float``, xView2's score: 4 / sum_i 1 / (F1_i + 1e-6).
 
     F1_i is 2 tp / (2 tp + fp + fn) of level i, and 0 for a level without any true positive.
@@ -348,7 +266,7 @@ def check_06_ex4(value: Any) -> None:
 
     options = {"watch": False, "same": partial(math.isclose, rel_tol=1e-3), "say": say}
     typical = np.array([[900, 40, 20, 5], [60, 90, 30, 2], [20, 50, 130, 25], [8, 4, 30, 260]])
-    compare(value, [(typical,)], damage_f1, _damage_mistakes, **options)
+    asked = compare(value, [(typical,)], damage_f1, _damage_mistakes, **options)
     missed, absent = typical.copy(), typical.copy()
     missed[1] = [140, 0, 40, 2]  # minor damage is answered, but never where it is
     absent[1], absent[:, 1] = 0, 0  # neither there nor answered
@@ -357,3 +275,94 @@ def check_06_ex4(value: Any) -> None:
             compare(value, [(confusion,)], damage_f1, lambda _: (), **options)
         except Hint as hint:
             raise Hint(key) from hint
+    return asked
+
+
+def leak_worth(rows, image, leaking, clean):
+    """Average over seeds what the leaking split has above its guess and the clean one has not."""
+
+    def above_guess(split):
+        chosen = [row for row in rows if row["image"] == image and row["split"] == split]
+        return {row["seed"]: row["accuracy"] - row["guess"] for row in chosen}
+
+    leaked, honest = above_guess(leaking), above_guess(clean)
+    return sum(leaked[seed] - honest[seed] for seed in leaked) / len(leaked)
+
+
+def _worth_mistakes(rows: Sequence[dict], image: str, leaking: str, clean: str) -> Mistakes:
+    def mean(key: str, split: str | None, part: str | None = image) -> float:
+        found = [
+            row[key]
+            for row in rows
+            if split in (None, row["split"]) and part in (None, row["image"])
+        ]
+        return sum(found) / len(found)
+
+    def worth(part: str | None = image, other: str | None = clean) -> float:
+        gains = [mean("accuracy", way, part) - mean("guess", way, part) for way in (leaking, other)]
+        return gains[0] - gains[1]
+
+    right, seeds = leak_worth(rows, image, leaking, clean), {row["seed"] for row in rows}
+    accuracies, guesses = (
+        [mean(key, s) for s in (leaking, clean)] for key in ("accuracy", "guess")
+    )
+    yield "sign", -right
+    yield "sum", len(seeds) * right
+    yield "percent", 100 * right
+    yield "no_guess", accuracies[0] - accuracies[1]
+    yield "one_guess", accuracies[0] - accuracies[1] - guesses[0]
+    yield "only_leaking", accuracies[0] - guesses[0], accuracies[0]
+    yield "guess_added", accuracies[0] - accuracies[1] + guesses[0] - guesses[1]
+    others = {row["image"] for row in rows} - {image}
+    yield "other_image", *map(worth, others)
+    yield "both_images", worth(None), sum(worth(part) for part in (image, *others))
+    yield "third_split", worth(image, None)
+    gains = [a - g for a, g in zip(accuracies, guesses, strict=True)]
+    yield "ratio", gains[0] / gains[1], right / gains[1], right / gains[0]
+    yield "ratio", accuracies[0] / accuracies[1]
+    last = max(seeds)
+    first = [[row for row in rows if row["seed"] == seed] for seed in (min(seeds), last)]
+    yield "one_seed", *(leak_worth(some, image, leaking, clean) for some in first)
+
+
+@check(leak_worth)
+def check_06_ex6(value: Any) -> Any:
+    """Check ``leak_worth(rows, image, leaking, clean) -> float``, a share.
+
+    The mean over seeds of (accuracy - guess) with the leaking split less that with the clean one,
+    of the fits on these images only.
+
+    Args:
+        value: the function; each row is a dict with image, split, seed, accuracy and guess.
+    """
+
+    def say(answer: float, right: float, *case: Any) -> dict[str, object]:
+        said = dict(zip(("image", "leaking", "clean"), case[1:], strict=True))
+        return said | {"answer": f"{answer:.4g}", "right": f"{right:.4f}"}
+
+    rows = _make_fits()
+    cases = [
+        (rows, "before", "windows", "events"),
+        (rows, "after", "windows", "events"),
+        (rows, "before", "tiles", "events"),
+    ]
+    same = partial(math.isclose, rel_tol=1e-3, abs_tol=1e-6)
+    return compare(value, cases, leak_worth, _worth_mistakes, same=same, watch=False, say=say)
+
+
+def _make_fits() -> list[dict]:
+    """Draw accuracies and guesses of two kinds of images, three splits and four seeds, mixed up."""
+    draw = np.random.default_rng(0)
+
+    def near(level: float) -> float:
+        return float(level + draw.normal(0, 0.03))
+
+    levels = {"windows": (0.76, 0.49, 0.27), "tiles": (0.64, 0.27, 0.18), "events": (0.6, 0.3, 0.2)}
+    rows = [
+        {"image": image, "split": split, "seed": seed}
+        | {"accuracy": near(accuracy), "guess": near(guess)}
+        for split, (after, before, guess) in levels.items()
+        for image, accuracy in (("after", after), ("before", before))
+        for seed in range(4)
+    ]
+    return [rows[i] for i in draw.permutation(len(rows))]
