@@ -3,14 +3,19 @@
 import itertools
 import re
 from collections.abc import Callable
+from functools import cache
 
+import jaxtyping
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import torchvision
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from torchvision.models.swin_transformer import ShiftedWindowAttention
@@ -20,6 +25,7 @@ from course_utils.plots.sketches import classifiers, parts, transformers
 from course_utils.unet import UNet, UNetConfig
 
 LEAST_POINTS = 11
+BADGE = 40  # pixels: so small a box may sit on the edge of what it marks, with what is in it
 PICTURE = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 SKETCHES: dict[str, Callable[..., Figure]] = {
     "chain": lambda **more: plots.sketch_chain([PICTURE] * 5, **more),
@@ -44,10 +50,11 @@ SKETCHES: dict[str, Callable[..., Figure]] = {
 TAKE_A_PICTURE = ("pipeline", "vit", "mae")
 
 
-def drawn(name: str, **more: object) -> Figure:
-    figure = SKETCHES[name](**more)
+@cache
+def drawn(name: str, caption: str = "") -> Figure:
+    figure = SKETCHES[name](caption=caption)
     figure.set_dpi(100)
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()  # a closed figure has no canvas that draws
     return figure
 
 
@@ -83,7 +90,7 @@ def overlaps(first: Bbox, second: Bbox) -> bool:
 @pytest.mark.parametrize("name", SKETCHES)
 @pytest.mark.parametrize("caption", ["", "two lines\nof a $5 caption"])
 def test_every_sketch_is_legible(name, caption):
-    figure = drawn(name, caption=caption)
+    figure = drawn(name, caption)
     extents = [(t.get_text(), t.get_window_extent()) for t in written(figure)]
     assert len(extents) > 5
     boxes = frames(figure)
@@ -92,8 +99,9 @@ def test_every_sketch_is_legible(name, caption):
         middle = ((extent.x0 + extent.x1) / 2, (extent.y0 + extent.y1) / 2)
         around = [box for box in boxes if box.contains(*middle)]
         assert not around or holds(around[0], extent), f"{said!r} leaves its box"
-        crossed = [box for box in boxes if overlaps(box, extent) and not holds(box, extent)]
-        assert not crossed, f"{said!r} lies on the edge of a box"
+        if not around or around[0].width > BADGE:
+            crossed = [box for box in boxes if overlaps(box, extent) and not holds(box, extent)]
+            assert not crossed, f"{said!r} lies on the edge of a box"
     for (one, first), (other, second) in itertools.combinations(extents, 2):
         assert not overlaps(first, second), f"{one!r} and {other!r} overlap"
     sizes = {t.get_fontsize() for t in written(figure)}
@@ -109,7 +117,8 @@ def test_no_arrow_runs_through_words_or_out_of_the_figure(name):
     for arrow in arrows:
         path = arrow.get_transform().transform_path(arrow.get_path())
         assert holds(figure.bbox, path.get_extents())
-        points = path.interpolated(40).vertices
+        lines = [Path(line) for line in path.to_polygons(closed_only=False)]
+        points = np.concatenate([line.interpolated(40).vertices for line in lines])
         for said, extent in extents:
             assert not any(extent.contains(*point) for point in points), f"through {said!r}"
 
@@ -117,9 +126,8 @@ def test_no_arrow_runs_through_words_or_out_of_the_figure(name):
 @pytest.mark.parametrize("name", SKETCHES)
 def test_boxes_lie_apart_or_inside_each_other(name):
     boxes = frames(drawn(name))
-    badges = 0.4 * 100  # pixels: small marks sit on the edge of what they mark
     for first, second in itertools.combinations(boxes, 2):
-        if max(first.width, first.height) > badges:
+        if first.width > BADGE:
             assert holds(second, first) or not overlaps(first, second)
 
 
@@ -140,11 +148,11 @@ def test_where_the_font_has_no_chinese_signs_the_words_are_english(name, monkeyp
             monkeypatch.setitem(texts.catalog(), key, entry)
     monkeypatch.setattr(texts, "placeholders", lambda pattern: set())
     monkeypatch.setenv("COURSE_LANG", "zh")
-    assert words(drawn(name)) == english
+    assert words(SKETCHES[name]()) == english
 
 
 def test_every_text_of_the_schematics_is_shown_somewhere():
-    shown = "\n".join(t for name in SKETCHES for t in words(drawn(name)))
+    shown = "\n".join(t for name in SKETCHES for t in words(SKETCHES[name]()))
     for key, entry in texts.catalog().items():
         if key.startswith("sketch."):
             pattern = re.escape(entry["en"].replace("{{", "{").replace("}}", "}"))
@@ -156,11 +164,13 @@ def test_every_text_of_the_schematics_is_shown_somewhere():
 @pytest.mark.parametrize(
     "bad", [PICTURE / 255.0, PICTURE[..., 0], PICTURE[..., :2], PICTURE[:0], PICTURE[None]]
 )
-def test_what_is_no_picture_is_refused(name, bad):
+def test_what_is_no_picture_is_refused(name, bad, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="images must be uint8 of shape"):
         getattr(plots, f"sketch_{name}")(bad)
     with pytest.raises(ValueError, match="images must be uint8 of shape"):
         plots.sketch_chain([PICTURE] * 4 + [bad])
+    assert not plt.get_fignums()
 
 
 @pytest.mark.parametrize(
@@ -266,7 +276,7 @@ def test_swins_stages_are_those_of_the_library():
         x, found = torch.empty(1, 3, 224, 224), []
         for part in net.features:
             x = part(x)
-            if len(part) and hasattr(part[0], "attn"):
+            if isinstance(part, torch.nn.Sequential) and hasattr(part[0], "attn"):
                 found.append((x.shape[1], x.shape[3], len(part)))
     assert list(transformers._STAGES) == found
     windows = {m.window_size[0] for m in net.modules() if isinstance(m, ShiftedWindowAttention)}
@@ -285,10 +295,11 @@ def test_the_cost_of_attention_is_that_of_its_matrix_products():
 
 @pytest.mark.parametrize("channels", [(32, 64, 64), (8, 16), (8, 16, 24, 32)])
 def test_the_u_nets_kept_maps_are_those_that_the_network_joins(channels):
-    net, joined = UNet(UNetConfig(channels=channels)).eval(), []
-    for block in net.down:
-        block.register_forward_hook(lambda _module, _inputs, out: joined.append(out.shape[1:]))
-    with torch.no_grad():
+    joined = []
+    with torch.device("meta"):
+        net = UNet(UNetConfig(channels=channels))
+        for block in net.down:
+            block.register_forward_hook(lambda _module, _inputs, out: joined.append(out.shape[1:]))
         net(torch.zeros(1, 3, 16, 16), torch.zeros(1, dtype=torch.long))
     shown = words(plots.sketch_unet(channels, side=16))
     assert [" × ".join(map(str, shape)) for shape in joined] == [
@@ -299,11 +310,12 @@ def test_the_u_nets_kept_maps_are_those_that_the_network_joins(channels):
 
 
 def test_the_bottleneck_is_the_librarys():
-    block = torchvision.models.resnet50().layer1[1]
+    with torch.device("meta"):
+        block = torchvision.models.resnet50().layer1[1]
+        basic = torchvision.models.resnet18().layer1[0]
     layers = [layer for name, layer in block.named_children() if name.startswith("conv")]
     found = [(f"{c.kernel_size[0]} × {c.kernel_size[1]}", c.out_channels) for c in layers]
     assert list(classifiers._BOTTLENECK) == found
-    basic = torchvision.models.resnet18().layer1[0]
     assert list(classifiers._BASIC) == [
         (f"{c.kernel_size[0]} × {c.kernel_size[1]}", c.out_channels)
         for c in (basic.conv1, basic.conv2)
@@ -327,8 +339,9 @@ def test_text2earths_meters_follow_from_its_level():
 def test_every_kind_has_a_color_of_its_own_that_is_dark_enough_to_read():
     assert len(set(parts.COLORS.values())) == len(parts.COLORS)
     for kind, color in parts.COLORS.items():
-        red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+        levels = np.array(to_rgb(color))  # the contrast of WCAG 2
+        linear = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        luminance = linear @ [0.2126, 0.7152, 0.0722]
         assert 1.05 / (luminance + 0.05) >= 4.5, kind
 
 

@@ -11,7 +11,6 @@ from course_utils.plots.sketches.parts import (
     TITLE,
     WORDS,
     Box,
-    Point,
     draw_arrow,
     draw_box,
     draw_group,
@@ -22,7 +21,7 @@ from course_utils.plots.sketches.parts import (
     square,
     write,
 )
-from course_utils.plots.style import Pictures, finish, say
+from course_utils.plots.style import Pair, Pictures, finish, say
 
 _CHAIN = ("x_0", "x_{t-1}", "x_t", "x_{t+1}", "x_T")
 _MAX_LEVELS = 4  # of a U-Net that still has room for its words
@@ -44,12 +43,12 @@ def sketch_chain(pictures: Pictures, *, caption: str = "") -> Figure:
     """
     if len(pictures) != len(_CHAIN):
         raise ValueError(f"expected {len(_CHAIN)} pictures from x_0 to x_T, got {len(pictures)}")
+    shown, boxes = [square(picture) for picture in pictures], []
     ax = make_canvas(5.0, caption)
-    boxes = []
-    for i, (name, picture) in enumerate(zip(_CHAIN, pictures, strict=True)):
+    for i, (name, picture) in enumerate(zip(_CHAIN, shown, strict=True)):
         color = COLORS["noise" if name == "x_T" else "image"]
         center = (1.1 + 2.45 * i, 2.68)
-        boxes.append(draw_picture(ax, center, 1.75, square(picture), color=color))
+        boxes.append(draw_picture(ax, center, 1.75, picture, color=color))
         write(ax, (center[0], 1.56), f"${name}$", size=18)
     for i, (start, end) in enumerate(pairwise(boxes)):
         _draw_step(ax, start, end, *(() if i in (0, 3) else _CHAIN[i : i + 2]))
@@ -172,7 +171,7 @@ def _draw_signal(ax: Axes) -> None:
     write(ax, (6.65, y), say("sketch.unet.told"), ha="left", color=color)
 
 
-def _draw_badge(ax: Axes, center: Point) -> Box:
+def _draw_badge(ax: Axes, center: Pair) -> Box:
     """Draw the mark of a block that is told the step."""
     return draw_box(ax, center, (0.34, 0.34), "$e$", color=COLORS["step"], fontsize=WORDS)
 

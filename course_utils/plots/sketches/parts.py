@@ -17,6 +17,7 @@ from course_utils.plots.style import (
     GREY,
     INK,
     MAX_WIDTH,
+    Number,
     Pair,
     Picture,
     head_inches,
@@ -37,74 +38,71 @@ TITLE, WORDS, SMALL = 15, 13.5, 12  # points; nothing is smaller than the last
 _TINT = 0.13  # of the color in the ground of a box
 _GAP = 0.05  # inches between an arrow and what it points at
 _LEAST_PIXELS = 600  # of a side, before drawing: whole factors, so that pixels stay even
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Box:
     """A rectangle by its center, in inches, and the points where arrows touch it."""
 
-    x: float
-    y: float
-    width: float
-    height: float
+    x: Number
+    y: Number
+    width: Number
+    height: Number
 
-    def at(self, across: float, up: float) -> Point:
+    def at(self, across: Number, up: Number) -> Pair:
         """Give a point of it; (0, 0) is lower left, (1, 1) upper right."""
         return self.x + (across - 0.5) * self.width, self.y + (up - 0.5) * self.height
 
     @property
-    def left(self) -> Point:
+    def left(self) -> Pair:
         """The middle of its left side."""
         return self.at(0, 0.5)
 
     @property
-    def right(self) -> Point:
+    def right(self) -> Pair:
         """The middle of its right side."""
         return self.at(1, 0.5)
 
     @property
-    def top(self) -> Point:
+    def top(self) -> Pair:
         """The middle of its upper side."""
         return self.at(0.5, 1)
 
     @property
-    def bottom(self) -> Point:
+    def bottom(self) -> Pair:
         """The middle of its lower side."""
         return self.at(0.5, 0)
 
 
-def make_canvas(height: float, caption: str = "", *, width: float = MAX_WIDTH) -> Axes:
+def make_canvas(height: Number, caption: str = "") -> Axes:
     """Make a figure whose coordinates are inches, (0, 0) at the lower left, under a caption."""
     total = height + head_inches(caption)
-    fig = plt.figure(figsize=(width, total))
+    fig = plt.figure(figsize=(MAX_WIDTH, total))
     ax = fig.add_axes((0, 0, 1, height / total))
     ax.set_axis_off()
-    ax.set(xlim=(0, width), ylim=(0, height), autoscale_on=False)
+    ax.set(xlim=(0, MAX_WIDTH), ylim=(0, height), autoscale_on=False)
     return ax
 
 
-def tint(color: str, share: float = _TINT) -> tuple[float, float, float]:
+def tint(color: str, share: Number = _TINT) -> tuple[float, float, float]:
     """Mix a color with white."""
     return tuple(1 - share * (1 - np.array(to_rgb(color))))
 
 
 def draw_box(
     ax: Axes,
-    center: Point,
+    center: Pair,
     size: Pair,
     words: str = "",
     detail: str = "",
     *,
     color: str = COLORS["net"],
-    fontsize: float = WORDS,
-    dashed: bool = False,
+    fontsize: Number = WORDS,
 ) -> Box:
     """Draw a rounded box with bold words, and plain ones below them."""
     box = Box(*center, *size)
     frame = {"boxstyle": f"round,pad=0,rounding_size={min(0.1, 0.3 * min(size))}"}
     style = {"edgecolor": color, "facecolor": tint(color), "linewidth": 2, "zorder": 2}
-    style["linestyle"] = "--" if dashed else "-"
     ax.add_patch(FancyBboxPatch(box.at(0, 0), *size, **frame, **style))
     step, small = 1.3 * fontsize / 72, 1.3 * SMALL / 72
     heights = [step * (words.count("\n") + 1) if words else 0]
@@ -118,20 +116,16 @@ def draw_box(
     return box
 
 
-def draw_group(ax: Axes, corner: Point, size: Pair, words: str = "", *, color: str = GREY) -> Box:
+def draw_group(ax: Axes, corner: Pair, size: Pair, words: str = "") -> None:
     """Draw a pale ground behind what belongs together, named at its upper left."""
-    box = Box(corner[0] + size[0] / 2, corner[1] + size[1] / 2, *size)
-    ground = BAND if color == GREY else tint(color, 0.06)
     frame = {"boxstyle": "round,pad=0,rounding_size=0.15", "linewidth": 0, "zorder": 0}
-    ax.add_patch(FancyBboxPatch(corner, *size, facecolor=ground, **frame))
+    ax.add_patch(FancyBboxPatch(corner, *size, facecolor=BAND, **frame))
     if words:
-        x, y = box.at(0, 1)
-        style = {"ha": "left", "va": "top", "weight": "bold", "size": TITLE}
-        write(ax, (x + 0.15, y - 0.12), words, **style)
-    return box
+        place = (corner[0] + 0.15, corner[1] + size[1] - 0.12)
+        write(ax, place, words, ha="left", va="top", weight="bold", size=TITLE)
 
 
-def write(ax: Axes, point: Point, words: str, **style: object) -> None:
+def write(ax: Axes, point: Pair, words: str, **style: object) -> None:
     """Write words, centered on a point unless told otherwise."""
     style = {"ha": "center", "va": "center", "color": INK, "size": SMALL, "zorder": 4} | style
     ax.text(*point, words, linespacing=1.25, **style)
@@ -139,14 +133,13 @@ def write(ax: Axes, point: Point, words: str, **style: object) -> None:
 
 def draw_arrow(
     ax: Axes,
-    *points: Point,
+    *points: Pair,
     color: str = INK,
     dashed: bool = False,
-    head: bool = True,
-    bend: float = 0.0,
+    bend: Number = 0.0,
 ) -> None:
     """Draw an arrow through points; with two of them it may bend, to the left if positive."""
-    style = {"arrowstyle": "-|>,head_length=0.5,head_width=0.25" if head else "-"}
+    style = {"arrowstyle": "-|>,head_length=0.5,head_width=0.25"}
     style |= {"color": color, "linewidth": 2, "mutation_scale": 14, "zorder": 3}
     style |= {"linestyle": (0, (3, 1.5)) if dashed else "-", "joinstyle": "round"}
     if bend:
@@ -154,7 +147,7 @@ def draw_arrow(
         ax.add_patch(FancyArrowPatch(*points, **curve, **style))
         return
     path = np.array(points, dtype=float)
-    path[-1] -= _GAP * _direction(path[-2], path[-1]) if head else 0
+    path[-1] -= _GAP * _direction(path[-2], path[-1])
     ax.add_patch(FancyArrowPatch(path=Path(path), shrinkA=0, shrinkB=0, **style))
 
 
@@ -162,18 +155,18 @@ def _direction(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return (end - start) / np.linalg.norm(end - start)
 
 
-def draw_sum(ax: Axes, center: Point, sign: str = "+") -> Box:
+def draw_sum(ax: Axes, center: Pair) -> Box:
     """Draw the circle in which two things are added."""
     side = 0.36
     frame = {"boxstyle": f"round,pad=0,rounding_size={side / 2}", "zorder": 3.5}
     box = Box(*center, side, side)
     ax.add_patch(FancyBboxPatch(box.at(0, 0), side, side, ec=INK, fc="white", lw=2, **frame))
-    write(ax, center, sign, size=TITLE, weight="bold")
+    write(ax, center, "+", size=TITLE, weight="bold")
     return box
 
 
 def draw_picture(
-    ax: Axes, center: Point, side: float, picture: Picture, *, color: str = COLORS["image"]
+    ax: Axes, center: Pair, side: Number, picture: Picture, *, color: str = COLORS["image"]
 ) -> Box:
     """Draw the square in the middle of a picture, framed."""
     box = Box(*center, side, side)
@@ -214,15 +207,15 @@ def cut(picture: Picture, num: int) -> list[Picture]:
     return [picture[y : y + step, x : x + step] for y, x in starts]
 
 
-def draw_lines(ax: Axes, box: Box, num: int, *, color: str = "white", width: float = 1.5) -> None:
+def draw_lines(ax: Axes, box: Box, num: int, *, width: Number = 1.5) -> None:
     """Draw the lines that cut a box into num x num cells."""
     for share in np.arange(1, num) / num:
         for start, end in (((share, 0), (share, 1)), ((0, share), (1, share))):
             ends = np.array([box.at(*start), box.at(*end)]).T
-            ax.plot(*ends, color=color, lw=width, zorder=3, solid_capstyle="butt")
+            ax.plot(*ends, color="white", lw=width, zorder=3, solid_capstyle="butt")
 
 
-def draw_key(ax: Axes, *kinds: str, loc: str = "lower left") -> None:
+def draw_key(ax: Axes, *kinds: str) -> None:
     """Say what the colors mean, below the drawing."""
     marks = [
         Patch(fc=tint(COLORS[kind]), ec=COLORS[kind], lw=2, label=say(f"sketch.key.{kind}"))
@@ -230,4 +223,4 @@ def draw_key(ax: Axes, *kinds: str, loc: str = "lower left") -> None:
     ]
     style = {"frameon": False, "fontsize": SMALL, "columnspacing": 1.4, "handletextpad": 0.5}
     style |= {"handlelength": 1.3, "borderaxespad": 0.2}
-    ax.legend(handles=marks, loc=loc, ncols=len(marks), **style)
+    ax.legend(handles=marks, loc="lower left", ncols=len(marks), **style)

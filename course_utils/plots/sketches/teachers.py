@@ -12,7 +12,6 @@ from course_utils.plots.sketches.parts import (
     TITLE,
     WORDS,
     Box,
-    Point,
     cut,
     draw_arrow,
     draw_box,
@@ -24,7 +23,7 @@ from course_utils.plots.sketches.parts import (
     square,
     write,
 )
-from course_utils.plots.style import PALE, Picture, finish, say
+from course_utils.plots.style import PALE, Pair, Picture, finish, say
 
 _PAIRS = 4  # rows of CLIP's matrix that are drawn
 _SHARES = (0.02, 0.95, 0.03)  # of three classes, to show what a row becomes
@@ -84,12 +83,12 @@ def _draw_zero_shot(ax: Axes) -> None:
     shares = []
     for key, y, share in zip(("forest", "harbor", "beach"), up, _SHARES, strict=True):
         words = say(f"sketch.clip.{key}")
-        sentence = draw_box(ax, (8.3, y), (2.05, 0.5), "", words, color=text)
+        sentence = draw_box(ax, (8.25, y), (1.95, 0.5), "", words, color=text)
         color = COLORS["answer"] if share == max(_SHARES) else PALE
         shares.append(draw_box(ax, (11.25, y), (0.9, 0.5), f"{share:.2f}", color=color))
         draw_arrow(ax, sentence.right, (writer.left[0], y), color=text)
         draw_arrow(ax, (writer.right[0], y), shares[-1].left, color=text)
-    picture = draw_box(ax, (8.3, 2.4), (2.05, 0.6), say("sketch.clip.one_image"), color=image)
+    picture = draw_box(ax, (8.25, 2.4), (1.95, 0.6), say("sketch.clip.one_image"), color=image)
     viewer = draw_box(ax, (9.95, 2.4), (0.85, 0.9), _stacked("image_tower"))
     draw_arrow(ax, picture.right, viewer.left, color=image)
     corner = (shares[-1].x, viewer.y)
@@ -139,7 +138,7 @@ def sketch_mae(picture: Picture, *, caption: str = "") -> Figure:
     return finish(ax.figure, caption)
 
 
-def _draw_tokens(ax: Axes, center: Point) -> Box:
+def _draw_tokens(ax: Axes, center: Pair) -> Box:
     """Draw what the decoder reads: a token a patch, the hidden ones all alike."""
     pitch = 0.3
     for k in range(_CUTS**2):

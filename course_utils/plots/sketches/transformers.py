@@ -12,7 +12,6 @@ from course_utils.plots.sketches.parts import (
     TITLE,
     WORDS,
     Box,
-    Point,
     cut,
     draw_arrow,
     draw_box,
@@ -26,7 +25,7 @@ from course_utils.plots.sketches.parts import (
     tint,
     write,
 )
-from course_utils.plots.style import INK, Picture, finish, say
+from course_utils.plots.style import INK, Pair, Picture, finish, say
 
 _CUTS = 3  # patches along a side of the picture that is shown
 
@@ -148,7 +147,7 @@ def sketch_swin(*, caption: str = "") -> Figure:
     return finish(ax.figure, caption)
 
 
-def _draw_windows(ax: Axes, corner: Point, *, shift: int) -> None:
+def _draw_windows(ax: Axes, corner: Pair, *, shift: int) -> None:
     """Draw a map of patches, cut into windows that begin ``shift`` patches further."""
     side = 2.75
     cell, patch = side / _CELLS, (3, 4)  # the patch whose window is colored, from the lower left
