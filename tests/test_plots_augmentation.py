@@ -223,9 +223,9 @@ def test_small_pictures_of_a_sheet_are_enlarged_by_whole_factors_only():
     figure = plots.show_dials({"flip": ([picture], [])}, measured(), per_class=8)
     (image,) = figure.axes[0].images
     pixels = image.get_array()
-    assert pixels.shape == (256, 256, 3)
-    assert np.array_equal(pixels[::8, ::8], picture)
-    assert np.array_equal(pixels[7::8, 7::8], picture)
+    assert pixels.shape == (384, 384, 3)
+    assert np.array_equal(pixels[::12, ::12], picture)
+    assert np.array_equal(pixels[11::12, 11::12], picture)
 
 
 def test_shown_strengths_are_the_least_the_middle_and_the_greatest_that_do_something():

@@ -115,6 +115,10 @@ def figures() -> dict[str, Figure]:
             x_T, torch.ones(1, 1, 8, 8, dtype=torch.bool), {"RePaint": x_T}, caption="upper half"
         ),
         "loss": plots.plot_loss({"digits": train_steps(900), "b $": train_steps(500)}, caption="c"),
+        "loss by t": plots.plot_loss_by_t(
+            {"best": {0: 0.9, 500: 0.1}, "learned $": {999: 0.01, 0: 1.0, 400: 0.2}}, caption="c"
+        ),
+        "one loss by t": plots.plot_loss_by_t({"a": {3: 0.5}}, baseline=None),
         "one loss": plots.plot_loss({"digits": train_steps(1)}, baseline=None),
         "by steps": plots.plot_by_steps(
             [row for name in ("DDPM", "DDIM", "DPM-Solver++(2M)") for row in quality(name)],
@@ -438,6 +442,16 @@ def test_the_loss_has_its_running_mean_and_a_line_for_the_network_that_says_noth
     assert len(plots.plot_loss({"a": steps}, baseline=None).axes[0].lines) == 1
 
 
+def test_the_loss_by_t_is_a_line_a_denoiser_in_the_order_of_the_steps():
+    ax = plots.plot_loss_by_t({"best": {9: 0.1, 0: 0.9}, "learned": {5: 0.4}}).axes[0]
+    best, learned, zero = ax.lines
+    assert (list(best.get_xdata()), list(best.get_ydata())) == ([0, 9], [0.9, 0.1])
+    assert (list(learned.get_xdata()), list(learned.get_ydata())) == ([5], [0.4])
+    assert set(zero.get_ydata()) == {1.0}
+    assert ax.get_yscale() == "log"
+    assert len(plots.plot_loss_by_t({"a": {0: 1.0}}, baseline=None).axes[0].lines) == 1
+
+
 def test_quality_is_drawn_with_intervals_on_a_logarithmic_axis():
     rows = [*quality("DDIM"), *quality("DDPM")[::-1]]
     ax = plots.plot_by_steps(rows, measure="recognized (%)").axes[0]
@@ -510,6 +524,10 @@ X, STEPS = sampled(1, 1, 4, 4, num_sample_steps=2)
         (lambda: plots.animate_reverse(X, STEPS, num_frames=1), "steps and two frames"),
         (lambda: plots.plot_loss({}), "needs steps"),
         (lambda: plots.plot_loss({"a": [TrainStep(0, float("nan"), 0.1, 0.1)]}), "finite"),
+        (lambda: plots.plot_loss_by_t({}), "needs a step"),
+        (lambda: plots.plot_loss_by_t({"a": {}}), "needs a step"),
+        (lambda: plots.plot_loss_by_t({"a": {0: 0.0}}), "above 0"),
+        (lambda: plots.plot_loss_by_t({"a": {0: float("nan")}}), "finite"),
         (lambda: plots.plot_by_steps([], measure="a"), "no rows"),
         (lambda: plots.plot_by_steps([{"sampler": "a"}], measure="a"), "lacks num_sample_steps"),
         (lambda: plots.plot_by_steps(quality("a", low=99), measure="a"), "low <= value"),

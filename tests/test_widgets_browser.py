@@ -25,15 +25,13 @@ OF = {
     "noise_slider": """\
         schedule = diffusion.NoiseSchedule.linear(1000)
         x0 = torch.rand(1, 3, 32, 32) * 2 - 1
-        noise = torch.randn(3, 32, 32)""",
+        one_noise = torch.randn(3, 32, 32)""",
     "schedule_panel": "",
     "trajectory_slider": """\
         start, cosine = torch.randn(1, 3, 16, 16), diffusion.NoiseSchedule.cosine(100)
         walk = samplers.ddim_sample(lambda x, t: 0.9 * x, start, cosine, num_sample_steps=5)
         way = list(walk)""",
-    "steps_panel": """\
-        denoiser = lambda x, t: 0.9 * x
-        same_start = torch.randn(4, 3, 16, 16)""",
+    "steps_panel": "denoiser = lambda x, t: 0.9 * x",
     "caption_browser": """\
         sample = captioned = [
             examples.CaptionedImage(name, (name,), "test", class_name=name, pixels=pixels)

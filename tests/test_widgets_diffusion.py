@@ -117,6 +117,16 @@ def test_the_steps_panel_samples_what_is_chosen():
     assert number.continuous_update is False
 
 
+def test_the_steps_panel_keeps_images_in_range_where_it_is_told():
+    cosine = NoiseSchedule.cosine(100)
+    _, _, picture = parts(widgets.steps_panel(to_origin, X_T, cosine, clip_x0=True))
+    way = samplers.ddim_sample(to_origin, X_T, cosine, num_sample_steps=10, clip_x0=True)
+    *_, last = way
+    assert picture.value == twin(plots.show_images(plots.to_pictures(last.x_t), num_columns=8))
+    _, _, other = parts(widgets.steps_panel(to_origin, X_T, cosine))
+    assert other.value != picture.value
+
+
 def test_a_short_schedule_offers_no_more_steps_than_it_has():
     short = NoiseSchedule.linear(4, 0.1, 0.5)
     panel = widgets.steps_panel(lambda x_t, t: x_t, X_T, short)

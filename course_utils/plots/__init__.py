@@ -21,6 +21,7 @@ from course_utils.plots.denoising import (
     reverse_pictures,
     show_batches,
     show_inpainting,
+    show_noised,
     show_noising,
     show_reverse,
     to_pictures,
@@ -29,11 +30,11 @@ from course_utils.plots.diffusion import (
     compare_samples,
     plot_clouds,
     plot_loss,
+    plot_loss_by_t,
     plot_posterior,
     plot_schedules,
     plot_solver_order,
     plot_vector_field,
-    show_noised,
 )
 from course_utils.plots.disasters import (
     acquisitions,
@@ -158,6 +159,7 @@ __all__ = [
     "plot_gains_by_shots",
     "plot_judges",
     "plot_loss",
+    "plot_loss_by_t",
     "plot_metric_bias",
     "plot_posterior",
     "plot_published",

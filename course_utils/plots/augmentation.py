@@ -18,6 +18,7 @@ from course_utils.plots.style import (
     Pictures,
     check_counts,
     check_rows,
+    enlarge,
     finish,
     head_inches,
     plain,
@@ -27,7 +28,6 @@ from course_utils.plots.style import (
 
 _SIDE, _STEP, _ROW, _HEAD = 1.06, 1.1, 1.5, 0.34  # inches: picture, to the next, row, names
 _LEFT, _NUMBERS = 2.75, 9.57  # inches where pictures and where numbers begin
-_SHARP = 256  # pixels to which small pictures are enlarged, by a whole factor, before all else
 _FRAME = "#E69F00"
 _SIGNS = 30  # in a line beside the pictures
 _GAIN = ("gain", "gain_low", "gain_high")
@@ -152,10 +152,8 @@ def _draw_row(sheet: Axes, y: float, kind: int, name: str, pictures: Pictures) -
     for k, (strength, picture) in enumerate(zip(shown_strengths(name), pictures, strict=False)):
         x, below = _column(kind, k), y + 0.26
         _write(sheet, x + _SIDE / 2, y, _value(name, strength), ha="center")
-        factor = -(-_SHARP // min(picture.shape[:2]))
-        pixels = picture.repeat(factor, 0).repeat(factor, 1)
         place = (x, x + _SIDE, below + _SIDE, below)
-        sheet.imshow(pixels, extent=place, aspect="auto")
+        sheet.imshow(enlarge(picture), extent=place, aspect="auto")
 
 
 def show_close_up(

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, q_sample
 from course_utils.images import tile, to_bytes, to_pil
-from course_utils.plots.grid import plot_trajectory, show_grid
-from course_utils.plots.style import SOURCE_COLORS, Picture, say
+from course_utils.plots.grid import draw_image, plot_trajectory, show_grid
+from course_utils.plots.style import INK, SOURCE_COLORS, Picture, finish, make_axes, say, tidy
 from course_utils.samplers import SampleStep
 
 MAX_BYTES = 110_000  # 150 kB in the notebook, where pictures are stored as base64
@@ -41,6 +41,48 @@ def noised(
     """Noise an image to a step and turn it into a picture."""
     steps = eps.new_full((1,), t).long()
     return to_pictures(q_sample(x0[None], steps, eps[None], schedule))[0]
+
+
+def show_noised(
+    x0: Float[Tensor, "c h w"],
+    t: int,
+    schedule: NoiseSchedule,
+    *,
+    eps: Float[Tensor, "c h w"],
+    caption: str = "",
+) -> Figure:
+    """Show an image noised to one step, beside the weights of image and noise at all steps.
+
+    Args:
+        x0: the image, in [-1, 1]; 1 or 3 channels.
+        t: the step, 0-based.
+        schedule: the noise schedule.
+        eps: noise in the shape of the image, N(0, 1).
+        caption: said above.
+
+    Raises:
+        ValueError: the schedule has no such step.
+    """
+    picture = noised(x0, t, schedule, eps)  # before there is a figure, for it may be refused
+    fig, axes = make_axes(1, 2, (9, 3.4), caption=caption, width_ratios=(1, 1.7))
+    left, right = axes[0]
+    draw_image(left, picture)
+    left.set_title(f"$x_t$, t = {t}", fontsize=13)
+    signal = schedule.exact_alpha_bar.sqrt().numpy()
+    noise = (1 - schedule.exact_alpha_bar).sqrt().numpy()
+    for values, source, dash, key in (
+        (signal, "real", "-", "plot.image_weight"),
+        (noise, "synthetic", "--", "plot.noise_weight"),
+    ):
+        color = SOURCE_COLORS[source]
+        label = f"{say(key)} = {values[t]:.3f}"
+        right.plot(values, color=color, linestyle=dash, linewidth=2.5, label=label)
+        right.plot(t, values[t], "o", color=color, markersize=10)
+    right.axvline(t, color=INK, linewidth=1)
+    right.set_ylim(-0.02, 1.04)
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=12)
+    tidy(right, say("plot.step_t"))
+    return finish(fig, caption)
 
 
 def show_noising(
@@ -122,7 +164,7 @@ def show_inpainting(
     real = to_pictures(x0)
     known = list(np.where(kept, np.stack(real), color))
     rows = [real, known, *(to_pictures(x) for x in drawn.values())]
-    names = [say("plot.real"), say("plot.kept"), *drawn]
+    names = [say("ddpm.given"), say("plot.kept"), *drawn]
     columns = [str(i + 1) for i in range(len(real))]
     return show_grid(rows, row_labels=names, column_labels=columns, caption=caption)
 

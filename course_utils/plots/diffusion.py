@@ -12,8 +12,6 @@ from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from course_utils.diffusion import NoiseSchedule, TrainStep, posterior, q_sample
-from course_utils.plots.denoising import noised
-from course_utils.plots.grid import draw_image
 from course_utils.plots.style import (
     DASHES,
     INK,
@@ -70,48 +68,6 @@ def plot_schedules(schedules: Mapping[str, NoiseSchedule], *, caption: str = "")
     return finish(fig, caption, legend=beta, ncols=6)
 
 
-def show_noised(
-    x0: Float[Tensor, "c h w"],
-    t: int,
-    schedule: NoiseSchedule,
-    *,
-    eps: Float[Tensor, "c h w"],
-    caption: str = "",
-) -> Figure:
-    """Show an image noised to one step, beside the weights of image and noise at all steps.
-
-    Args:
-        x0: the image, in [-1, 1]; 1 or 3 channels.
-        t: the step, 0-based.
-        schedule: the noise schedule.
-        eps: noise in the shape of the image, N(0, 1).
-        caption: said above.
-
-    Raises:
-        ValueError: the schedule has no such step.
-    """
-    picture = noised(x0, t, schedule, eps)  # before there is a figure, for it may be refused
-    fig, axes = make_axes(1, 2, (9, 3.4), caption=caption, width_ratios=(1, 1.7))
-    left, right = axes[0]
-    draw_image(left, picture)
-    left.set_title(f"$x_t$, t = {t}", fontsize=13)
-    signal = schedule.exact_alpha_bar.sqrt().numpy()
-    noise = (1 - schedule.exact_alpha_bar).sqrt().numpy()
-    for values, source, dash, key in (
-        (signal, "real", "-", "plot.image_weight"),
-        (noise, "synthetic", "--", "plot.noise_weight"),
-    ):
-        color = SOURCE_COLORS[source]
-        label = f"{say(key)} = {values[t]:.3f}"
-        right.plot(values, color=color, linestyle=dash, linewidth=2.5, label=label)
-        right.plot(t, values[t], "o", color=color, markersize=10)
-    right.axvline(t, color=INK, linewidth=1)
-    right.set_ylim(-0.02, 1.04)
-    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=12)
-    tidy(right, say("plot.step_t"))
-    return finish(fig, caption)
-
-
 def plot_loss(
     runs: Mapping[str, Sequence[TrainStep]], *, baseline: float | None = 1.0, caption: str = ""
 ) -> Figure:
@@ -140,11 +96,7 @@ def plot_loss(
         mean = np.convolve(y, np.full(width, 1 / width), mode="valid")
         style = {"color": color, "linestyle": DASHES[i % len(DASHES)], "linewidth": 2.5}
         ax.plot(steps[width - 1 :], mean, label=plain(name), **style)
-    if baseline is not None:
-        ax.axhline(baseline, color=INK, linewidth=1)
-        style = {"xycoords": ax.get_yaxis_transform(), "ha": "right", "va": "baseline"}
-        remark(ax, say("plot.predicts_zero"), (1, baseline), (0, 4), fontsize=11, **style)
-    ax.set_yscale("log")
+    _draw_baseline(ax, baseline)
     low, high = ax.get_ylim()
     fine = [m * 10.0**e for e in range(-12, 8) for m in (1, 2, 3, 5)]
     ticks = [value for value in fine if low <= value <= high]  # some, however short the axis
@@ -152,6 +104,41 @@ def plot_loss(
     ax.yaxis.set_minor_locator(NullLocator())
     tidy(ax, say("plot.train_step"), say("plot.loss"))
     return finish(fig, caption, legend=ax)
+
+
+def plot_loss_by_t(
+    losses: Mapping[str, Mapping[int, float]], *, baseline: float | None = 1.0, caption: str = ""
+) -> Figure:
+    """Draw what denoisers pay at single steps of the schedule, not averaged over all of them.
+
+    Args:
+        losses: by the name of the denoiser its mean squared error in ε by t, 0-based.
+        baseline: a line for what a denoiser pays that always answers 0; None for none.
+        caption: said above.
+
+    Raises:
+        ValueError: no denoisers or steps, or a loss that is not finite and above 0.
+    """
+    if not losses or not all(losses.values()):
+        raise ValueError("every denoiser needs a step to show")
+    fig, ax = make_ax(9, 4.4, caption)
+    for i, (name, by_t) in enumerate(losses.items()):
+        t, values = zip(*sorted(by_t.items()), strict=True)
+        if not all(np.isfinite(value) and value > 0 for value in values):
+            raise ValueError(f"{name}: losses must be finite and above 0, got {list(values)}")
+        ax.plot(t, values, label=plain(name), **line_style(i))
+    _draw_baseline(ax, baseline)
+    tidy(ax, say("plot.step_t"), say("plot.loss"))
+    return finish(fig, caption, legend=ax)
+
+
+def _draw_baseline(ax: Axes, baseline: float | None) -> None:
+    """Draw what is paid by who always answers 0, and make the axis of losses logarithmic."""
+    if baseline is not None:
+        ax.axhline(baseline, color=INK, linewidth=1)
+        style = {"xycoords": ax.get_yaxis_transform(), "ha": "right", "va": "baseline"}
+        remark(ax, say("plot.predicts_zero"), (1, baseline), (0, 4), fontsize=11, **style)
+    ax.set_yscale("log")
 
 
 def plot_solver_order(
@@ -181,8 +168,8 @@ def plot_solver_order(
             guide = y[-1] * (x / x[-1]) ** -orders[name]
             style = {"color": line_style(i)["color"]}
             ax.plot(x, guide, linestyle=":", linewidth=1.5, **style)
-            words, place = say("plot.order", order=orders[name]), (x[0], guide[0])
-            remark(ax, words, place, (6, 6), fontsize=11, va="baseline", **style)
+            words, end = say("plot.order", order=orders[name]), (x[-1], guide[-1])
+            remark(ax, words, end, (10, 0), fontsize=11, **style)
     counts = {record.num_sample_steps for records in errors.values() for record in records}
     name_counts(ax, counts)
     ax.set_yscale("log")

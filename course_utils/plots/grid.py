@@ -22,6 +22,7 @@ from course_utils.plots.style import (
     Picture,
     Pictures,
     check_counts,
+    enlarge,
     finish,
     make_axes,
     plain,
@@ -31,11 +32,11 @@ from course_utils.plots.style import (
 )
 
 _CELL = 1.5  # inches of an image, if there is room
-_FINE = 384  # pixels, at least, of a side that is drawn
 _BLACK = -160  # drawn black, so that the darkest pixel of an image is a middling grey
 _GREY = np.array([0.299, 0.587, 0.114])
 _WIDTH, _SIDE, _LINE = 11.0, 2.1, 0.25  # inches beside captions: figure, image, line of words
 _SIGNS, _TITLE_SIGNS = 90, 76  # in a line; bold ones are wider
+_WHOLE = {"break_long_words": False, "break_on_hyphens": False}
 
 
 @dataclass(frozen=True)
@@ -130,16 +131,6 @@ def draw_image(ax: Axes, image: Picture, *, color: str | None = None) -> AxesIma
     return ax.imshow(enlarge(image), extent=place, interpolation="antialiased")
 
 
-def enlarge(image: Picture) -> Picture:
-    """Repeat the pixels of a small image, each as often as any other.
-
-    What a screen then makes of it, in whatever size, has squares of one size: drawn as it is, some
-    rows of pixels would be a third thicker than others.
-    """
-    factor = -(-_FINE // min(image.shape[:2]))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
 def _margin_inches(row_labels: Sequence[str]) -> float:
     """Estimate what the names of the rows take."""
     return 0.3 + 0.1 * max(len(line) for label in row_labels for line in label.split("\n"))
@@ -225,9 +216,7 @@ def show_grid(
     labels = [plain("\n".join(textwrap.wrap(label, 24)[:5])) for label in row_labels]
     cell = _cell_inches(labels, len(column_labels))
     names = [
-        plain(
-            textwrap.fill(label.replace("_", " "), max(6, int(cell / 0.09)), break_long_words=False)
-        )
+        plain(textwrap.fill(label.replace("_", " "), max(6, int(cell / 0.09)), **_WHOLE))
         for label in column_labels
     ]
     return _draw_table(images, labels, names, below=plain(column_title), caption=caption)
@@ -257,7 +246,7 @@ def plot_trajectory(
 ) -> Figure:
     """Show the way from noise to image: what the network sees above what it predicts from that.
 
-    Of a longer way ten evenly spaced steps are shown, the first and the last included.
+    Of a longer way eight evenly spaced steps are shown, the first and the last included.
 
     Args:
         x_t_images: the noised latent of each step, decoded; uint8 (h, w, 3).
@@ -270,7 +259,7 @@ def plot_trajectory(
     """
     check_counts(x_t=x_t_images, x_0=x0_images, timesteps=timesteps)
     last = len(timesteps) - 1
-    chosen = np.unique(np.linspace(0, last, min(10, last + 1)).round().astype(int))
+    chosen = np.unique(np.linspace(0, last, min(8, last + 1)).round().astype(int))
     rows = [[images[i] for i in chosen] for images in (x_t_images, x0_images)]
     names = [f"t = {timesteps[i]:.0f}" for i in chosen]
     labels = [say("plot.x_t"), say("plot.x0_pred")]

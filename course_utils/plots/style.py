@@ -107,6 +107,7 @@ PROTOCOL_STYLES = {
     "zero-shot": ("#009E73", "*"),
 }
 OTHER_STYLE = ("#666666", "P")
+_FINE = 384  # pixels, at least, of a side that is drawn
 INK = "#222222"  # lines and marks that stand for no source, level or class
 GREY = "#767676"  # words that step back; still 4.5 : 1 on white
 PALE, BAND = "#BBBBBB", "#F2F2F2"  # marks that step back, grounds
@@ -128,6 +129,16 @@ def on_color(color: str) -> str:
     weights = np.array([0.2126, 0.7152, 0.0722])
     luminance = float(np.array(to_rgb(color)) ** 2.2 @ weights)
     return "#FFFFFF" if luminance < 0.3 else "#000000"
+
+
+def enlarge(image: Picture) -> Picture:
+    """Repeat the pixels of a small image, each as often as any other.
+
+    What a screen then makes of it, in whatever size, has squares of one size: drawn as it is, some
+    rows of pixels would be a third thicker than others.
+    """
+    factor = -(-_FINE // min(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def say(key: str, **values: object) -> str:

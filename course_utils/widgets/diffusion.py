@@ -133,6 +133,7 @@ def steps_panel(
     x_T: Float[Tensor, "n c h w"],
     schedule: NoiseSchedule,
     *,
+    clip_x0: bool = False,
     seed: int = 0,
 ) -> Any:
     """Sample the same noise with few or many steps, and with any η; a view on `plots.show_images`.
@@ -143,6 +144,7 @@ def steps_panel(
         denoiser: predicts the noise, ``denoiser(x_t, t) -> eps_pred``; its network in eval mode.
         x_T: the noise to start from; about 8 images are drawn quickly.
         schedule: the one of the training.
+        clip_x0: keep each predicted image within [-1, 1], as schedules need that end in pure noise.
         seed: of the noise that is added where η is above 0, the same each time.
 
     Raises:
@@ -161,7 +163,7 @@ def steps_panel(
     noise = slider(library, "widget.eta", [(f"{eta:g}", eta) for eta in _ETAS], **waits)
 
     def draw(name: str, num_sample_steps: int, eta: float) -> Any:
-        options = {"num_sample_steps": num_sample_steps}
+        options = {"num_sample_steps": num_sample_steps, "clip_x0": clip_x0}
         if name == ddim:
             options |= {"eta": eta, "generator": seeded(seed)}
         sampler = samplers.ddim_sample if name == ddim else samplers.dpm_solver_sample

@@ -20,6 +20,7 @@ from course_utils.plots.style import (
     Number,
     Pair,
     Picture,
+    enlarge,
     head_inches,
     refuse_unless_pictures,
     say,
@@ -37,7 +38,6 @@ COLORS = {
 TITLE, WORDS, SMALL = 15, 13.5, 12  # points; nothing is smaller than the last
 _TINT = 0.13  # of the color in the ground of a box
 _GAP = 0.05  # inches between an arrow and what it points at
-_LEAST_PIXELS = 600  # of a side, before drawing: whole factors, so that pixels stay even
 
 
 @dataclass(frozen=True)
@@ -176,12 +176,6 @@ def draw_picture(
     frame = {"fill": False, "ec": color, "lw": 2, "zorder": 3}
     ax.add_patch(plt.Rectangle((left, bottom), side, side, **frame))
     return box
-
-
-def enlarge(picture: Picture) -> Picture:
-    """Enlarge a small picture by a whole factor, every pixel a square."""
-    factor = -(-_LEAST_PIXELS // max(picture.shape[:2]))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def square(picture: Picture, least: int = 1) -> Picture:
