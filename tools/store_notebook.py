@@ -3,7 +3,7 @@
     python -m tools.store_notebook outputs/final_lab/final_lab.ipynb notebooks/07_final_lab.ipynb
 
 Live figures are made for a projector. Here each is brought to 90 dots per inch and kept as palette
-PNG or as JPEG of quality 85, whichever is smaller. Nothing else of an output changes.
+PNG or as JPEG of quality 80, whichever is smaller. Nothing else of an output changes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 
 DPI = 90
 LIVE_DPI = 110  # of a figure that does not say
-QUALITY = 85
+QUALITY = 80
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -54,7 +54,7 @@ def shrink(png: bytes) -> tuple[str, bytes]:
     image = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
     palette, jpeg = io.BytesIO(), io.BytesIO()
     image.quantize(256, dither=Image.Dither.NONE).save(palette, "PNG", optimize=True)
-    image.save(jpeg, "JPEG", quality=QUALITY, optimize=True)
+    image.save(jpeg, "JPEG", quality=QUALITY, optimize=True, progressive=True)
     kinds = (("image/png", palette.getvalue()), ("image/jpeg", jpeg.getvalue()))
     return min(kinds, key=lambda kind: len(kind[1]))
 
