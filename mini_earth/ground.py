@@ -60,7 +60,7 @@ def _stripes(v: np.ndarray, spacing: float, meters: float) -> np.ndarray:
 
 def _choice(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """Look 64 random values up by a cell's index."""
-    return np.asarray(values, np.float32)[index]
+    return np.asarray(values, np.float32).take(index)
 
 
 def _paint_yards(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
@@ -70,7 +70,7 @@ def _paint_yards(surface: Surface, moment: Moment, pick: np.random.Generator) ->
     width, depth = scene.lots
     u, v = scene.frame.to_local(surface.x, surface.y)
     column, row = np.floor(u / width).astype(np.int32), np.floor(v / depth).astype(np.int32)
-    index = (column * 37 + row * 23) % 64
+    index = (column * 37 + row * 23) & 63
     soil = np.asarray(scene.style.region.soil, np.float32)
     bare = soil[pick.integers(len(soil), size=64)] * pick.uniform(0.85, 1.1, (64, 1))
     lawn = green(scene, moment, 2) + pick.uniform(0, 1, (64, 1)) * (
@@ -80,7 +80,7 @@ def _paint_yards(surface: Surface, moment: Moment, pick: np.random.Generator) ->
     if scene.scene_class == "industrial_area":
         share = np.maximum(share, 0.5)
     colors = lawn * pick.uniform(0.8, 1.15, (64, 1)) + share[:, None] * (bare - lawn)
-    yards = colors.astype(np.float32)[index]
+    yards = colors.astype(np.float32).take(index, 0)
     yards = yards * (1 + np.float32(0.06) * surface.texture(7, cells=256))[..., None]
     if surface.meters < 1.5:
         edge = np.minimum(u - column * width, v - row * depth)
@@ -99,14 +99,14 @@ def _field_index(surface: Surface, pick: np.random.Generator) -> tuple:
     size = max(min(scene.extent, 900.0) * pick.uniform(0.16, 0.45), 25.0)
     along, across = size * pick.uniform(0.8, 2.2), size * pick.uniform(0.5, 1.0)
     row = np.floor(v / np.float32(across)).astype(np.int32)
-    shifted = u + _choice(pick.uniform(0, along, 64), row % 64)
+    shifted = u + _choice(pick.uniform(0, along, 64), row & 63)
     column = np.floor(shifted / np.float32(along)).astype(np.int32)
     near_u, near_v = shifted - column * np.float32(along), v - row * np.float32(across)
     edge = np.minimum(
         np.minimum(near_u, np.float32(along) - near_u),
         np.minimum(near_v, np.float32(across) - near_v),
     )
-    return u, v, (row * 31 + column * 17) % 64, edge
+    return u, v, (row * 31 + column * 17) & 63, edge
 
 
 def _paint_fields(surface: Surface, moment: Moment, pick: np.random.Generator) -> None:
@@ -124,7 +124,8 @@ def _paint_fields(surface: Surface, moment: Moment, pick: np.random.Generator) -
     shade = shade + np.float32(0.05) * _stripes(rows, 7.3 * spacing, surface.meters)
     patchy = _choice(pick.uniform(0.0, 0.12, 64), index)
     shade = shade * (1.0 + patchy * surface.texture(3, cells=48))
-    fields = mixed.astype(np.float32)[index] * shade[..., None]
+    fields = mixed.astype(np.float32).take(index, 0)
+    fields *= shade[..., None]
     wide = max(1.2, 0.5 * surface.meters) * pick.uniform(0.8, 2.5)
     border = smoothstep(edge, wide * 0.6, wide * 1.4)
     surface.albedo = blend(surface.albedo * np.float32(0.85), fields, border)

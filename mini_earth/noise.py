@@ -103,10 +103,17 @@ def canopy(seed: int, *, num_pixels: int, extent: float) -> Float[np.ndarray, "3
 
 def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Ramp from 0 at ``low`` to 1 at ``high`` with flat ends: 3 s^2 - 2 s^3."""
-    share = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0.0, 1.0)
-    return share * share * (np.float32(3.0) - np.float32(2.0) * share)
+    share = values - np.float32(low)
+    share *= np.float32(1 / (high - low))
+    share = np.clip(share, 0.0, 1.0)
+    fall = np.float32(3.0) - np.float32(2.0) * share
+    share *= share
+    share *= fall
+    return share
 
 
 def blend(base: np.ndarray, color: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Mix ``color`` into an image: base + share (color - base), share per pixel in [0, 1]."""
-    return base + share[..., None] * (color - base)
+    change = share[..., None] * (color - base)
+    change += base
+    return change
