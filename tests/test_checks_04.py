@@ -533,6 +533,8 @@ WRONG_7 = [
     (lambda x, v, now, after: step()(x, v, after, now), "04_ex7.swapped"),
     (step(lambda s, n, x, v: (x - n * v) / s, lambda s, n, x, v: v), "04_ex7.as_noise"),
     (step(lambda s, n, x, v: v, lambda s, n, x, v: (x - s * v) / n), "04_ex7.as_image"),
+    (step(eps=lambda s, n, x, v: v), "04_ex7.as_noise"),
+    (step(x0=lambda s, n, x, v: v), "04_ex7.as_image"),
     (step(x0=lambda s, n, x, v: s * x + n * v), "04_ex7.x0_sign"),
     (step(eps=lambda s, n, x, v: n * x - s * v), "04_ex7.eps_sign"),
     (lambda x, v, now, after: step()(x, -v, now, after), "04_ex7.swapped"),
