@@ -171,7 +171,7 @@ def sample_views(
     size: int = 64,
     disaster_share: float = 0.5,
 ) -> Iterator[View]:
-    """Stream views for training: scenes at 0.5 to 12 m a pixel, and settlements after disasters.
+    """Stream views for training: scenes at 0.8 to 12 m a pixel, and settlements after disasters.
 
     Args:
         num: how many.

@@ -533,6 +533,8 @@ WRONG_7 = [
     (lambda x, v, now, after: step()(x, v, after, now), "04_ex7.swapped"),
     (step(lambda s, n, x, v: (x - n * v) / s, lambda s, n, x, v: v), "04_ex7.as_noise"),
     (step(lambda s, n, x, v: v, lambda s, n, x, v: (x - s * v) / n), "04_ex7.as_image"),
+    (step(eps=lambda s, n, x, v: v), "04_ex7.as_noise"),
+    (step(x0=lambda s, n, x, v: v), "04_ex7.as_image"),
     (step(x0=lambda s, n, x, v: s * x + n * v), "04_ex7.x0_sign"),
     (step(eps=lambda s, n, x, v: n * x - s * v), "04_ex7.eps_sign"),
     (lambda x, v, now, after: step()(x, -v, now, after), "04_ex7.swapped"),
@@ -648,3 +650,45 @@ def test_what_is_said_of_settings_is_true_of_the_package():
     assert image_seed(0, "a river", 0) != image_seed(0, "an aerial image of a river.", 0)  # e
     assert meters_per_pixel(15) == 4 * meters_per_pixel(17)  # f
     assert image_seed(0, "a river", 0) == image_seed(0, "a river", 0)  # h
+
+
+# --- 10: what measures do not see, and whose judge it is ------------------------------------------
+
+
+@pytest.mark.parametrize("value", [set("aefh"), ["h", "f", "e", "a"], "A, E, F, H", ("a", *"efh")])
+def test_the_true_sentences_on_measures_pass_in_any_form(value):
+    assert checks.check_04_ex10(value).passed
+
+
+WRONG_10 = [
+    (4, "04_ex10.form"),
+    ({"a": True}, "04_ex10.form"),
+    ({"a", "i"}, "04_ex10.unknown"),
+    ("abcdefgh", "04_ex10.everything"),
+    ("efh", "04_ex10.a_missing"),
+    ("abefh", "04_ex10.b_wrong"),
+    ("acefh", "04_ex10.c_wrong"),
+    ("adefh", "04_ex10.d_wrong"),
+    ("afh", "04_ex10.e_missing"),
+    ("aeh", "04_ex10.f_missing"),
+    ("aefgh", "04_ex10.g_wrong"),
+    ("aef", "04_ex10.h_missing"),
+]
+
+
+@pytest.mark.parametrize(("value", "key"), WRONG_10)
+def test_wrong_sentences_on_measures_get_the_reason(value, key):
+    assert_hint(checks.check_04_ex10(value), key)
+
+
+def test_what_is_said_of_measures_is_true_of_the_package():
+    generator = torch.Generator().manual_seed(0)
+    real, other = torch.randn(2, 60, 8, generator=generator)
+    repeated = real[(real - real.mean(dim=0)).norm(dim=1).argmin()].repeat(60, 1)
+    assert metrics.precision_recall(real, repeated, k=3).precision == 1  # a
+    mixed = metrics.precision_recall(real, other.roll(1, dims=0), k=3)
+    assert mixed == metrics.precision_recall(real, other, k=3)  # b: no sentence is read
+    unit = torch.nn.functional.normalize(repeated, dim=1)
+    assert metrics.clip_score(unit, unit).mean() == pytest.approx(100)  # c: all of them one image
+    few = metrics.frechet_distance(real[:20], other[:20])
+    assert few > 1.2 * metrics.frechet_distance(real, other)  # d

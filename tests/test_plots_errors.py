@@ -340,3 +340,9 @@ def test_what_cannot_be_drawn_is_refused(call, message):
 def test_the_words_are_those_of_the_texts():
     found = {t.get_text() for t in words_of(plots.plot_framework())}
     assert text("project.bypass") in found
+
+
+def test_dollars_in_a_short_class_name_are_escaped_once():
+    item = {**failure(0), "nearest_label": "a $5 lot"}
+    words = [ax.get_xlabel() for ax in plots.show_failures([item]).axes]
+    assert r"a \$5 lot" in words

@@ -84,8 +84,8 @@ def _step_mistakes(x_t: Tensor, v: Tensor, now: Tensor, after: Tensor) -> Mistak
     yield "only_x0", x0, after.sqrt() * x0
     yield "only_eps", eps, (1 - after).sqrt() * eps
     yield "swapped", ddim_step(x_t, v, after, now)
-    yield "as_noise", mix((x_t - noise * v) / signal, v)
-    yield "as_image", mix(v, (x_t - signal * v) / noise)
+    yield "as_noise", mix((x_t - noise * v) / signal, v), mix(x0, v)
+    yield "as_image", mix(v, (x_t - signal * v) / noise), mix(v, eps)
     yield "x0_sign", mix(signal * x_t + noise * v, eps)
     yield "eps_sign", mix(x0, noise * x_t - signal * v)
     yield "exchanged", mix(eps, x0)

@@ -12,9 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_utils.checks.judging import Hint, Mistakes, check, compare, judge, number, run, tell
+from course_utils.checks.letters import judge_letters
 
 _COPIES = frozenset({4, 11, 17, 30, 38})
 _NUM_TRAIN, _NUM_HELD_OUT, _NUM_SYNTHETIC, _WIDTH = 200, 150, 40, 8
+_TRUE = frozenset("aefh")  # what is said about measures and judges
 _FIELDS = ("metric", "dataset", "split", "features", "num_images", "resolution")
 # single precision and other ways to take a root differ by less
 _is_near = partial(math.isclose, rel_tol=3e-4, abs_tol=1e-6)
@@ -354,3 +356,13 @@ def _make_scores() -> Iterator[tuple[dict, dict]]:
     yield ours, short
     yield ours | {"resolution": None}, short
     yield {name: value for name, value in ours.items() if name != "resolution"}, short
+
+
+@check(_TRUE)
+def check_04_ex10(value: Any) -> None:
+    """Check which of eight sentences on what measures see, and on whose judge it is, are true.
+
+    Args:
+        value: letters, as a set, a list or a string.
+    """
+    judge_letters(value, _TRUE)

@@ -19,7 +19,6 @@ from course_utils.plots.style import (
     MARKERS,
     SOURCE_COLORS,
     check_rows,
-    class_name,
     finish,
     free_style,
     group_by,
@@ -27,6 +26,7 @@ from course_utils.plots.style import (
     name_rows,
     plain,
     say,
+    short_class_name,
     shorten,
     tidy,
 )
@@ -64,7 +64,7 @@ def plot_class_gains(rows: Sequence[Mapping], *, caption: str = "") -> Figure:
             style |= {} if is_told else {"markerfacecolor": "white"}
             y = order.index(row["class_name"])
             draw_estimates(ax, [y], [row], _GAIN, is_across=True, **style)
-        name_rows(ax, [shorten(class_name(name), 30) for name in order])
+        name_rows(ax, [short_class_name(name, 30) for name in order])
         ax.set_title(shorten(generator, 46), fontsize=12)
         ax.tick_params(axis="y", length=0)
         tidy(ax, say("plot.class_gain"), grid="x")
@@ -102,7 +102,7 @@ def plot_confusion_pair(
     changed = changed - shares
     side = max(3.8, min(5.2, 0.75 * len(before)))
     fig, axes = make_axes(1, 2, (2 * side + 2.1, side + 1.2), caption=caption, sharey=True)
-    names = [shorten(class_name(name), 22) for name in class_names]
+    names = [short_class_name(name, 22) for name in class_names]
     most = max(1.0, float(np.abs(changed).max()))
     looks = {"cmap": "Blues", "vmin": 0, "vmax": 100}, {"cmap": "PuOr", "vmin": -most, "vmax": most}
     for ax, values, look, pattern in zip(
@@ -221,11 +221,11 @@ def show_failures(items: Sequence[Mapping], *, caption: str = "") -> Figure:
 
 def _nearest_cell(item: Mapping) -> Cell:
     """Show the nearest training image, with its label and in the color of its source."""
-    name = shorten(class_name(item["nearest_label"]), 18)
+    name = short_class_name(item["nearest_label"], 18)
     return Cell(item["nearest"], below=name, color=SOURCE_COLORS[item["nearest_source"]])
 
 
 def _turn(item: Mapping) -> str:
     """Say the truth, and how the answer changed."""
-    label, before, after = (shorten(class_name(item[k]), 13) for k in ("label", "before", "after"))
+    label, before, after = (short_class_name(item[k], 13) for k in ("label", "before", "after"))
     return say("plot.turn", label=label, before=before, after=after)

@@ -12,13 +12,13 @@ from course_utils.plots.style import (
     Pictures,
     check_counts,
     check_rows,
-    class_name,
     finish,
     group_by,
     make_axes,
     name_rows,
     plain,
     say,
+    short_class_name,
     tidy,
 )
 
@@ -83,7 +83,7 @@ def show_confused(
     """
     check_counts(real=real, drawn=drawn, nearest=nearest, asked=asked, found=found)
     blue, orange = SOURCE_COLORS["real"], SOURCE_COLORS["synthetic"]
-    above, below = (list(map(_short_name, names)) for names in (asked, found))
+    above, below = ([short_class_name(name, _SIGNS) for name in names] for names in (asked, found))
     rows = [
         [Cell(image, name, color=blue) for image, name in zip(real, above, strict=True)],
         [Cell(image, color=orange) for image in drawn],
@@ -91,8 +91,3 @@ def show_confused(
     ]
     names = [say(f"judge.{row}") for row in ("real_asked", "drawn", "nearest")]
     return image_grid(rows, cell=1.45, row_labels=names, caption=caption)
-
-
-def _short_name(name: str) -> str:
-    """Name a class as it fits above an image."""
-    return class_name(name if len(name) <= _SIGNS else name[: _SIGNS - 1] + "…")

@@ -221,7 +221,8 @@ def plot_quality(rows: Rows, *, setting: str, caption: str = "") -> Figure:
         panels.setdefault(_panel(row), []).append(row)
     if _SHARE in panels:
         check_rows(panels[_SHARE], (), estimate=_VALUE, limits=(0, 1))
-    styles = {name: line_style(i) for i, name in enumerate(group_by(rows, "measure"))}
+    # from the second style on: the first has the color of real images
+    styles = {name: line_style(i) for i, name in enumerate(group_by(rows, "measure"), start=1)}
     size = (min(13, 6.4 * len(panels) + 0.6), 4.5)
     fig, axes = make_axes(1, len(panels), size, caption=caption)
     drawn = []

@@ -177,6 +177,11 @@ def shorten(name: str, length: int) -> str:
     return plain("\n".join(cut))
 
 
+def short_class_name(name: str, length: int) -> str:
+    """Name a class as `class_name` does, in at most ``length`` signs."""
+    return shorten(say(f"disaster.{name}") if name in DISASTER_COLORS else name, length)
+
+
 def plain(words: str) -> str:
     """Keep matplotlib from reading dollar signs in names as mathematics."""
     return words.replace("$", r"\$")
