@@ -56,6 +56,7 @@ def test_a_row_for_every_class_with_its_name():
         (lambda: plots.show_images([]), "got 0 images"),
         (lambda: plots.show_images([IMAGE], titles=["a", "b"]), "1 images, 2 titles"),
         (lambda: plots.show_images([IMAGE / 255.0]), "uint8|UInt8"),
+        (lambda: plots.show_images([Image.fromarray(IMAGE)]), "got Image|UInt8"),
         (lambda: plots.show_by_class({}), "every class"),
         (lambda: plots.show_by_class({"a": []}), "every class"),
     ],
@@ -75,3 +76,26 @@ def test_a_saved_figure_is_a_picture_and_no_figure_stays_open(tmp_path):
     with Image.open(path) as picture:
         assert picture.width > 800
     assert not plt.get_fignums()
+
+
+def test_a_notebook_shows_figures_for_a_projector():
+    assert plots.show_images([IMAGE]).dpi >= 110
+    assert plots.sketch_swin().dpi >= 110
+
+
+def test_long_titles_are_broken_between_words_before_they_are_cut():
+    titles = ["dense residential", "a very long title that fits no two lines", "river"]
+    figure = plots.show_images([IMAGE] * 3 + [IMAGE] * 5, titles=titles + [""] * 5)
+    first, second, third = (ax.get_title() for ax in figure.axes[:3])
+    assert first == "dense\nresidential"
+    assert second.startswith("a very long")
+    assert second.endswith("…")
+    assert second.count("\n") == 1
+    assert third == "river"
+
+
+def test_probabilities_are_written_to_three_decimals():
+    scores = [0.9996, 0.0004, 0.0748, 0.0]
+    figure = plots.plot_class_scores(IMAGE, list("abcd"), scores)
+    said = [words.get_text() for words in figure.axes[1].texts]
+    assert said == ["> 0.999", "0.075", "< 0.001", "0"]

@@ -55,7 +55,7 @@ def _field_mistakes(kernels: Sequence[int], strides: Sequence[int]) -> Mistakes:
     whole = sum(k * jump for k, jump in zip(kernels, before, strict=True))
     yield "one_less", widen(before) - 1
     yield "no_stride", 1 + sum(k - 1 for k in kernels)
-    yield "own_stride", widen(jumps[1:]), widen(jumps[1:]) - 1
+    yield "own_stride", widen(jumps[1:]), widen(jumps[1:]) - 1, widen(strides)
     yield "whole_kernel", whole, whole + 1
     yield "last_stride", widen([1, *strides[:-1]])
     yield "reversed", receptive_field(kernels[::-1], strides[::-1])
@@ -164,7 +164,9 @@ def _loss_mistakes(f: Tensor, g: Tensor, scale: float) -> Mistakes:
     right, shares = both(scale * cosine), (scale * cosine).softmax(dim=1)
     yield "one_way", one(scale * cosine), one(scale * cosine.T)
     yield "not_halved", 2 * right
-    yield "not_unit", both(scale * f @ g.T), both(scale * f @ unit_g.T), both(scale * unit_f @ g.T)
+    raw = scale * f @ g.T
+    yield "not_unit", both(raw), both(scale * f @ unit_g.T), both(scale * unit_f @ g.T)
+    yield "not_unit", one(raw), one(raw.T)
     yield "columns", both(scale * F.normalize(f, dim=0) @ F.normalize(g, dim=0).T)
     yield "whole", both(scale * (f / f.norm()) @ (g / g.norm()).T)
     yield "no_scale", both(cosine)

@@ -157,7 +157,7 @@ def show_images(
 
     Args:
         images: uint8 (h, w, 3), sizes may differ.
-        titles: one for each image.
+        titles: one for each image; a long line is broken in two, and what is left over is cut.
         num_columns: images in a row; the last row may be short.
         caption: said above.
 
@@ -167,9 +167,18 @@ def show_images(
     titles = [""] * len(images) if titles is None else titles
     check_counts(images=images, titles=titles)
     cell = min(2.0, MAX_WIDTH / min(num_columns, len(images)))
-    names = [shorten(title, int(cell / 0.09)) for title in titles]
+    names = [_break_lines(title, int(cell / 0.09)) for title in titles]
     cells = [Cell(image, title) for image, title in zip(images, names, strict=True)]
     return image_grid(wrap_cells(cells, num_columns), cell=cell, caption=caption)
+
+
+def _break_lines(title: str, length: int) -> str:
+    """Break every line of a title between words, once at most, and cut what is longer."""
+    lines = []
+    for line in title.split("\n"):
+        first, *rest = textwrap.wrap(line, length, **_WHOLE) or [""]
+        lines += [first, " ".join(rest)] if rest else [first]
+    return shorten("\n".join(lines), length)
 
 
 def show_by_class(images: Mapping[str, Pictures], *, caption: str = "") -> Figure:

@@ -351,7 +351,9 @@ def _draw_bars(ax: Axes, names: Sequence[str], scores: np.ndarray, truth: str | 
     colors = [LINE_COLORS[2] if true else PALE for true in is_true]
     bars = ax.barh(range(len(names)), scores, color=colors, height=0.7)
     remarks = [f" ({say('plot.truth')})" if true else "" for true in is_true]
-    words = [f"{score:.3g}{remark}" for score, remark in zip(scores, remarks, strict=True)]
+    are_shares = bool(((scores >= 0) & (scores <= 1)).all())
+    said = [_share_words(score) if are_shares else f"{score:.3g}" for score in scores]
+    words = [score + remark for score, remark in zip(said, remarks, strict=True)]
     ax.bar_label(bars, words, padding=4, fontsize=11)
     name_rows(ax, [shorten(name, 28) for name in names])
     for label, true in zip(ax.get_yticklabels(), is_true, strict=True):
@@ -359,3 +361,10 @@ def _draw_bars(ax: Axes, names: Sequence[str], scores: np.ndarray, truth: str | 
     ax.axvline(0, color=INK, linewidth=1)
     ax.margins(x=0.28)  # room for the numbers at the ends of the bars
     ax.tick_params(axis="y", length=0)
+
+
+def _share_words(share: float) -> str:
+    """Write a probability with three decimals; what is nearly nothing or all is said to be so."""
+    if 0 < share < 0.001:
+        return "< 0.001"
+    return "> 0.999" if 0.999 < share < 1 else f"{round(share, 3):g}"

@@ -259,8 +259,8 @@ def finish(
     if handles:
         style = {"loc": "outside lower center", "frameon": False, "fontsize": 11}
         fig.legend(handles=handles, ncols=ncols, **style)
-    fig.set_dpi(LIVE_DPI)
     plt.close(fig)
+    fig.set_dpi(LIVE_DPI)  # after closing, which puts back what it was
     return fig
 
 
@@ -320,9 +320,14 @@ def refuse_unless_pictures(images: Pictures) -> None:
     """Check that arrays are uint8 (h, w, 3) with pixels.
 
     Raises:
-        ValueError: one is not.
+        ValueError: one is not, or is no array, such as a PIL image.
     """
     for image in images:
+        if not hasattr(image, "dtype"):
+            raise ValueError(
+                f"images must be arrays, uint8 of shape (height, width, 3), got "
+                f"{type(image).__name__}; np.asarray makes one of a PIL image"
+            )
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(
                 f"images must be uint8 of shape (height, width, 3), got {image.dtype} of shape "
