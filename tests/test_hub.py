@@ -18,6 +18,7 @@ from course_utils import hub
 from course_utils.hub import ArtifactError, locate, places, read_lock
 
 ROOT = Path(__file__).resolve().parents[1]
+ROLES = ("clip", "mae", "captioner", "denoiser", "writer", "text2image", "data")
 CONTENT = {"config.json": b"{}", "unet/weights.safetensors": b"weights"}
 
 
@@ -208,7 +209,7 @@ def test_the_courses_own_lock_is_sound():
     lock = read_lock()
     assert {"small_clip", "small_text2image", "small_text2image_eurosat"} <= set(lock)
     for artifact in lock.values():
-        assert artifact.role in ("clip", "mae", "captioner", "writer", "text2image", "data")
+        assert artifact.role in ROLES
         assert artifact.license
         assert artifact.source
         # what has to be downloaded has about its size, and no files to compare with
