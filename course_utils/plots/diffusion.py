@@ -121,11 +121,12 @@ def plot_loss_by_t(
     """
     if not losses or not all(losses.values()):
         raise ValueError("every denoiser needs a step to show")
+    for name, by_t in losses.items():
+        if not all(np.isfinite(value) and value > 0 for value in by_t.values()):
+            raise ValueError(f"{name}: losses must be finite and above 0, got {by_t}")
     fig, ax = make_ax(9, 4.4, caption)
     for i, (name, by_t) in enumerate(losses.items()):
         t, values = zip(*sorted(by_t.items()), strict=True)
-        if not all(np.isfinite(value) and value > 0 for value in values):
-            raise ValueError(f"{name}: losses must be finite and above 0, got {list(values)}")
         ax.plot(t, values, label=plain(name), **line_style(i))
     _draw_baseline(ax, baseline)
     tidy(ax, say("plot.step_t"), say("plot.loss"))
