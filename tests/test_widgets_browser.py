@@ -43,9 +43,10 @@ OF = {
         batch = augment.Batch(images, targets=torch.eye(4))""",
     "slide_images": 'labels, ENDS = [f"{i}" for i in range(4)], ("a", "b")',
     "choose_pair": """\
-        def opener(pair):
-            return lambda: (*pair, [])
-        four = {"one": pictures[:2], "two": pictures[2:]}""",
+        from functools import partial
+        def view(pair):
+            return *pair, []
+        shown = {"one": pictures[:2], "two": pictures[2:]}""",
 }
 TRIED = {  # of each notebook
     "01": ("noise_slider", "schedule_panel", "trajectory_slider", "steps_panel"),
