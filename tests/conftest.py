@@ -4,6 +4,7 @@ import builtins
 import errno
 import io
 import os
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -50,6 +51,17 @@ def _same_random_state(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if not request.node.get_closest_marker("changes_random_state"):
         assert state() == before, "the test changed the global random state"
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures() -> Iterator[None]:
+    """Fail a test that leaves a figure open, and not the next one that counts them."""
+    yield
+    pyplot = sys.modules.get("matplotlib.pyplot")  # a test that draws nothing imports nothing
+    left = pyplot.get_fignums() if pyplot else []
+    if left:
+        pyplot.close("all")
+    assert not left, "the test left figures open"
 
 
 @pytest.fixture(scope="session")

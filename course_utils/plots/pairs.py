@@ -26,6 +26,8 @@ from course_utils.plots.style import (
 )
 from course_utils.xbd.labels import Building, DamageLevel
 
+_Place = tuple[Picture, Picture, Sequence[Building]]
+_SWIPES_SIZE = 1024
 _LEVELS = (None, *DAMAGE_COLORS)  # None: not graded, as before the disaster
 _NARROW = 0.16  # a side with a smaller share of the image has no room for its name
 
@@ -113,13 +115,14 @@ def show_swipe(
         ValueError: other images than uint8 (h, w, 3), two sizes, a position outside 0 … 1, or a
             maximum below 1.
     """
+    _refuse_unless_swipe((pre, post, buildings), position=position, max_size=max_size)
     fig = plt.figure(figsize=(6.6, 7.2))  # with fixed axes, so that nothing moves but the line
     _draw_swipe(fig, (0, 1), (pre, post, buildings), position=position, max_size=max_size)
     return finish(fig, caption)
 
 
 def show_swipes(
-    places: Mapping[str, tuple[Picture, Picture, Sequence[Building]]],
+    places: Mapping[str, _Place],
     *,
     position: float = 0.5,
     caption: str = "",
@@ -136,29 +139,36 @@ def show_swipes(
     """
     if not places:
         raise ValueError("no places to show")
+    for place in places.values():
+        _refuse_unless_swipe(place, position=position, max_size=_SWIPES_SIZE)
     fig = plt.figure(figsize=(6 * len(places), 6.9))
     for i, (title, place) in enumerate(places.items()):
         sides = i / len(places), (i + 1) / len(places)
-        ax = _draw_swipe(fig, sides, place, position=position, max_size=1024)
+        ax = _draw_swipe(fig, sides, place, position=position, max_size=_SWIPES_SIZE)
         ax.set_title(title, fontsize=12)
     return finish(fig, caption)
+
+
+def _refuse_unless_swipe(place: _Place, *, position: float, max_size: int) -> None:
+    """Refuse what cannot be shown before there is a figure that would stay open."""
+    pre, post, _ = place
+    refuse_unless_pictures([pre, post])
+    if pre.shape != post.shape:
+        raise ValueError(f"the images must have one size, got {pre.shape[:2]} and {post.shape[:2]}")
+    if not 0 <= position <= 1 or max_size < 1:
+        raise ValueError(f"expected a position in 0 … 1 and max_size >= 1, got {position=}")
 
 
 def _draw_swipe(
     fig: Figure,
     sides: Pair,
-    place: tuple[Picture, Picture, Sequence[Building]],
+    place: _Place,
     *,
     position: float,
     max_size: int,
 ) -> Axes:
     """Draw a place between two shares of the figure's width, its legend below it."""
     pre, post, buildings = place
-    refuse_unless_pictures([pre, post])
-    if pre.shape != post.shape:
-        raise ValueError(f"the images must have one size, got {pre.shape[:2]} and {post.shape[:2]}")
-    if not 0 <= position <= 1 or max_size < 1:
-        raise ValueError(f"expected a position in 0 … 1 and max_size >= 1, got {position=}")
     left, wide = sides[0] + 0.02 * (sides[1] - sides[0]), 0.96 * (sides[1] - sides[0])
     ax, low = fig.add_axes((left, 0.09, wide, 0.85)), fig.add_axes((left, 0, wide, 0.085))
     height, width = _frame(ax, pre)
