@@ -18,7 +18,7 @@ from course_utils import hub
 from course_utils.hub import ArtifactError, locate, places, read_lock
 
 ROOT = Path(__file__).resolve().parents[1]
-ROLES = ("clip", "mae", "captioner", "denoiser", "writer", "text2image", "data")
+ROLES = ("clip", "mae", "captioner", "denoiser", "writer", "text2image", "control", "data")
 CONTENT = {"config.json": b"{}", "unet/weights.safetensors": b"weights"}
 
 

@@ -225,6 +225,9 @@ ONE, MASK = PIXELS[:1], MASKS[:1]
         ("inpainting", {"images": ONE, "masks": MASK[:, :8]}, r"masks\[0\]: expected shape"),
         ("inpainting", {"images": ONE, "masks": MASK * 1.0}, "compare it with a threshold"),
         ("inpainting", {"images": ONE, "masks": MASK.astype(np.uint8)}, "True or 255"),
+        ("inpainting", {"images": ONE, "masks": MASK * np.uint8(254)}, "True or 255"),
+        ("inpainting", {"images": ONE, "masks": MASK & False}, r"masks\[0\]: is False or 0 every"),
+        ("inpainting", {"images": ONE, "masks": MASK * np.uint8(0)}, "mark at least one pixel"),
     ],
 )
 def test_wrong_combinations_are_refused_with_advice(models, task, options, message):

@@ -30,10 +30,11 @@ SHARD = re.compile(r"-\d{5}-of-(\d{5})")
 WORD, ANY = r"[\w+-]+(\.[\w+-]+)*", r"(?s).*"  # no path, repository or address is one word
 PLAIN = """
     act_fn addition_embed_type algorithm_type attention_type beta_schedule class_embed_type
-    cross_attention_norm down_block_types encoder_hid_dim_type final_sigmas_type interpolation_type
+    controlnet_conditioning_channel_order cross_attention_norm down_block_types downsample_type
+    encoder_hid_dim_type final_sigmas_type interpolation_type
     mid_block_type prediction_type resnet_time_scale_shift solver_type time_embedding_act_fn
     time_embedding_type time_shift_type timestep_post_act timestep_spacing timestep_type
-    up_block_types upsample_fn variance_type _class_name _diffusers_version
+    up_block_types upsample_fn upsample_type variance_type _class_name _diffusers_version
     architectures dtype finetuning_task hidden_act model_type position_embedding_type problem_type
     torch_dtype transformers_version data_format input_data_format resample _valid_processor_keys
     backend errors model_input_names padding padding_side truncation truncation_side
@@ -50,6 +51,7 @@ IMAGES = "(CLIP|Siglip|ViT)(ImageProcessor(Fast|Pil)?|FeatureExtractor)"
 WORDS = {
     **dict.fromkeys(PLAIN.split(), WORD),
     **dict.fromkeys(NOTES.split(), ANY),
+    "kind": "metadata",  # of the small models of the course
     "tokenizer_class": r"(CLIP|Siglip|T5|MT5|Gemma|Bert|Roberta|XLMRoberta)Tokenizer(Fast)?"
     "|PreTrainedTokenizerFast|TokenizersBackend",
     "processor_class": "(CLIP|Siglip)Processor",

@@ -24,7 +24,7 @@ class Artifact:
     """One entry of the lock: what a model or data set is and where it comes from."""
 
     name: str
-    role: str  # "clip", "mae", "captioner", "writer", "text2image" or "data"
+    role: str  # "clip", "mae", "captioner", "writer", "text2image", "control", … or "data"
     files: dict[str, str]  # path inside the folder -> SHA-256; empty: not shipped yet, or too many
     num_bytes: int  # of the files; of one that has to be downloaded about what that takes
     license: str

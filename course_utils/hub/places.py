@@ -46,6 +46,8 @@ PIPELINE_PATTERNS = [
     "*/model.safetensors",
     "*/diffusion_pytorch_model.safetensors",
 ]
+# of a part alone, as a ControlNet, or of a pipeline
+PART_PATTERNS = [*PIPELINE_PATTERNS, "config.json", "diffusion_pytorch_model.safetensors"]
 
 
 def locate(
@@ -314,7 +316,8 @@ def _download(place: _Place, artifact: Artifact, folder: Path) -> str | None:
     kinds = DATA_KINDS if artifact.role == "data" else KINDS
     inner = artifact.settings.get("data_dir")
     usual = [f"{inner}/*{kind}" if inner else f"*{kind}" for kind in kinds]
-    usual = PIPELINE_PATTERNS if artifact.role == "text2image" else usual
+    by_role = {"text2image": PIPELINE_PATTERNS, "control": PART_PATTERNS}
+    usual = by_role.get(artifact.role, usual)
     fetch_from = _from_modelscope if place.origin == "modelscope" else _from_hub
     revision = fetch_from(place, artifact, folder, list(artifact.files) or usual)
     for name, expected in artifact.files.items():

@@ -1,8 +1,8 @@
 """Pure functions from tensors to numbers, and honest intervals around them.
 
 ``classification`` judges predictions and bounds means; ``comparison`` says what a difference allows
-to claim; ``generation`` and ``neighbors`` compare
-synthetic images with real ones in a feature space.
+to claim; ``generation`` and ``neighbors`` compare synthetic images with real ones in a feature
+space; ``segmentation`` compares maps.
 """
 
 from course_utils.metrics.classification import (
@@ -43,6 +43,7 @@ from course_utils.metrics.neighbors import (
     nearest_neighbors,
     precision_recall,
 )
+from course_utils.metrics.segmentation import class_iou, mask_iou, mean_iou
 
 __all__ = [
     "Calibration",
@@ -56,6 +57,7 @@ __all__ = [
     "Verdict",
     "accuracy",
     "calibration",
+    "class_iou",
     "clip_score",
     "confusion_matrix",
     "copied_share",
@@ -67,7 +69,9 @@ __all__ = [
     "holm",
     "kernel_distance",
     "macro_f1",
+    "mask_iou",
     "mean_interval",
+    "mean_iou",
     "nearest_neighbors",
     "p_value",
     "per_class_gain",

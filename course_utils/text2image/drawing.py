@@ -57,8 +57,8 @@ def generate(
         config: the settings; None takes those that the model was made for.
         root: folder of such folders; None keeps nothing.
         images: for image-to-image and inpainting, one a prompt: bytes, height x width x 3.
-        masks: for inpainting, one a prompt, height x width: True or 255 where to repaint. The rest
-            goes through the autoencoder, so it stays almost as it was.
+        masks: for inpainting, one a prompt, height x width: True or 255 where to repaint, one pixel
+            at least. The rest goes through the autoencoder, so it stays almost as it was.
         strength: for these two, share of the way to noise, in (0, 1]; None takes 0.8 for
             image-to-image and 1 for inpainting.
 

@@ -64,12 +64,13 @@ def read_jobs(
     *,
     images: Sequence[np.ndarray] | np.ndarray | None = None,
     masks: Sequence[np.ndarray] | np.ndarray | None = None,
+    needs_sentence: bool = True,
 ) -> list[Job]:
     """Make a job of each prompt, and of the image and mask where the task needs them.
 
     Raises:
-        ValueError: a prompt is empty or names a level that is none; the size does not suit; an
-            image or mask is missing, too many, or of the wrong kind.
+        ValueError: a prompt is empty where it needs a sentence, or names a level that is none; the
+            size does not suit; an image or mask is missing, too many, or of the wrong kind.
     """
     found = [] if isinstance(prompts, str) else list(prompts)
     if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in found):
@@ -86,7 +87,7 @@ def read_jobs(
     jobs = []
     for prompt, start in zip(found, starts, strict=True):
         level, sentence = split_level(prompt, config.level)
-        if not sentence.strip():
+        if needs_sentence and not sentence.strip():
             raise ValueError(f"prompts must be a list of sentences, none of them empty: {prompt!r}")
         is_told = level is not None and model.level_by == "prompt"
         read = f"{level}{MARK}{sentence}" if is_told else sentence
@@ -212,6 +213,11 @@ def _read_mask(i: int, mask: np.ndarray, size: tuple[int, int]) -> Bool[Tensor, 
             f"masks[{i}]: expected shape {size}, with True or 255 where to repaint and False or 0 "
             f"elsewhere; got {mask.dtype} of shape {mask.shape}: compare it with a threshold, or "
             "resize it"
+        )
+    if not mask.any():
+        raise ValueError(
+            f"masks[{i}]: is False or 0 everywhere, so nothing would be repainted; mark at least "
+            "one pixel, or leave this image out"
         )
     return torch.from_numpy(mask != 0)
 

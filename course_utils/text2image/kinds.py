@@ -38,7 +38,9 @@ UNREAD = {  # parts that may be named, and are never loaded: there is no use for
 PIPELINES = "StableDiffusion(Img2Img|Inpaint)?Pipeline|Text2Earth[A-Za-z]*Pipeline"
 OTHER_KINDS = {  # what else a folder may hold, by a name of its pipeline, parts or their classes
     "(?i)lora": "a LoRA, which changes another model",
-    "(?i)controlnet": "a ControlNet, which steers another model",
+    "(?i)controlnet": "a ControlNet, which steers another model: control.load_control loads it",
+    "DiffusionSat|SatUNet": "DiffusionSat, which is told metadata: control.load_control loads it",
+    "^CRSDiff|^crs_model$": "CRS-Diff, which brings code of its own: see control.load_control",
     "Adapter": "an adapter, which steers another model",
     "Consistency|LCM|TCD|CMStochastic": "of a consistency model",
     "Upscale": "of an upscaler",

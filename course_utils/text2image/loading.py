@@ -93,12 +93,8 @@ def load_pipeline(
     if task not in get_args(Task):
         raise ValueError(f"task: expected one of {', '.join(get_args(Task))}, got {task!r}")
     located = locate(artifact, models=models, remote=remote)
-    if remote and located.stand_in_for:
-        found, reasons = located.artifact.name, "; ".join(located.notes)
-        said = text("generate.stand_in", name=artifact, found=found, reasons=reasons)
-        warnings.warn(said, stacklevel=2)
-    if remote and located.unpinned and located.origin != "cache":
-        warnings.warn(located.unpinned, stacklevel=2)
+    if remote:
+        warn_of_origin(located)
     pipeline, authors = _load(located, task, pick_device(device and str(device)))
     return TextToImage(
         pipeline=pipeline,
@@ -114,6 +110,16 @@ def load_pipeline(
         config=_made_for(authors, pipeline),
         guidance=authors.guidance and tuple(authors.guidance),
     )
+
+
+def warn_of_origin(located: Located) -> None:
+    """Warn of what was asked of the network and is a stand-in, or that nothing vouches for."""
+    if located.stand_in_for:
+        found, reasons = located.artifact.name, "; ".join(located.notes)
+        said = text("generate.stand_in", name=located.stand_in_for, found=found, reasons=reasons)
+        warnings.warn(said, stacklevel=3)
+    if located.unpinned and located.origin != "cache":
+        warnings.warn(located.unpinned, stacklevel=3)
 
 
 def _load(located: Located, task: Task, device: torch.device) -> tuple[Any, Artifact]:

@@ -1,0 +1,117 @@
+"""Generation told more than a sentence: maps, metadata, low resolution, masks."""
+
+from course_utils.control.bands import (
+    BANDS,
+    bands_from_rgb,
+    colors_of_bands,
+    hide_invisible,
+    maps_from_bands,
+    simulate_bands,
+)
+from course_utils.control.conditions import (
+    CHANNELS,
+    CONDITIONS,
+    COVER_COLORS,
+    ROAD,
+    TALLEST,
+    color_cover,
+    conditions_of,
+    find_edges,
+    find_lines,
+    outline_cover,
+    stack_conditions,
+)
+from course_utils.control.drawing import draw
+from course_utils.control.loading import Controlled, load_control
+from course_utils.control.metadata import (
+    Metadata,
+    MetadataEmbedding,
+    from_crs_diff,
+    scale_for_crs_diff,
+    scale_metadata,
+    summer_of,
+    unscale_metadata,
+)
+from course_utils.control.painting import SIDES, Block, Strip, paint_map
+from course_utils.control.reader import Reader, load_reader, read_metadata
+from course_utils.control.repaint import mask_from_outlines
+from course_utils.control.satsynth import (
+    COVER,
+    Pairs,
+    bits_from_mask,
+    class_codes,
+    color_mask,
+    count_bits,
+    draw_pairs,
+    join,
+    load_satsynth,
+    mask_from_bits,
+    merge_cover,
+    split,
+)
+from course_utils.control.segmenter import Segmenter, load_segmenter, segment
+from course_utils.control.study import measure_once, score_masks, segment_tiles, train_segmenter
+from course_utils.control.superres import SmallSR, bicubic, load_small_sr, super_resolve
+from course_utils.control.tiles import render_pairs
+
+__all__ = [
+    "BANDS",
+    "CHANNELS",
+    "CONDITIONS",
+    "COVER",
+    "COVER_COLORS",
+    "ROAD",
+    "SIDES",
+    "TALLEST",
+    "Block",
+    "Controlled",
+    "Metadata",
+    "MetadataEmbedding",
+    "Pairs",
+    "Reader",
+    "Segmenter",
+    "SmallSR",
+    "Strip",
+    "bands_from_rgb",
+    "bicubic",
+    "bits_from_mask",
+    "class_codes",
+    "color_cover",
+    "color_mask",
+    "colors_of_bands",
+    "conditions_of",
+    "count_bits",
+    "draw",
+    "draw_pairs",
+    "find_edges",
+    "find_lines",
+    "from_crs_diff",
+    "hide_invisible",
+    "join",
+    "load_control",
+    "load_reader",
+    "load_satsynth",
+    "load_segmenter",
+    "load_small_sr",
+    "maps_from_bands",
+    "mask_from_bits",
+    "mask_from_outlines",
+    "measure_once",
+    "merge_cover",
+    "outline_cover",
+    "paint_map",
+    "read_metadata",
+    "render_pairs",
+    "scale_for_crs_diff",
+    "scale_metadata",
+    "score_masks",
+    "segment",
+    "segment_tiles",
+    "simulate_bands",
+    "split",
+    "stack_conditions",
+    "summer_of",
+    "super_resolve",
+    "train_segmenter",
+    "unscale_metadata",
+]
