@@ -21,6 +21,7 @@ from matplotlib.transforms import Bbox
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 
 from course_utils import plots, runtime, texts
+from course_utils.control.metadata import RANGES
 from course_utils.plots.sketches import classifiers, parts, transformers
 from course_utils.unet import UNet, UNetConfig
 
@@ -45,9 +46,13 @@ SKETCHES: dict[str, Callable[..., Figure]] = {
     "mae": lambda **more: plots.sketch_mae(PICTURE, **more),
     "coca": plots.sketch_coca,
     "text2earth": plots.sketch_text2earth,
+    "controlnet": lambda **more: plots.sketch_controlnet(PICTURE, **more),
+    "crs_diff": lambda **more: plots.sketch_crs_diff([PICTURE] * 3, **more),
+    "diffusionsat": lambda **more: plots.sketch_diffusionsat([PICTURE] * 3, **more),
+    "satsynth": lambda **more: plots.sketch_satsynth(PICTURE, PICTURE, **more),
     "framework": plots.plot_framework,
 }
-TAKE_A_PICTURE = ("pipeline", "vit", "mae")
+TAKE_A_PICTURE = ("pipeline", "vit", "mae", "controlnet")
 
 
 @cache
@@ -170,6 +175,12 @@ def test_what_is_no_picture_is_refused(name, bad, monkeypatch):
         getattr(plots, f"sketch_{name}")(bad)
     with pytest.raises(ValueError, match="images must be uint8 of shape"):
         plots.sketch_chain([PICTURE] * 4 + [bad])
+    for sketch in (plots.sketch_crs_diff, plots.sketch_diffusionsat):
+        with pytest.raises(ValueError, match="images must be uint8 of shape"):
+            sketch([PICTURE, PICTURE, bad])
+    for pair in ((PICTURE, bad), (bad, PICTURE)):
+        with pytest.raises(ValueError, match="images must be uint8 of shape"):
+            plots.sketch_satsynth(*pair)
     assert not plt.get_fignums()
 
 
@@ -177,6 +188,8 @@ def test_what_is_no_picture_is_refused(name, bad, monkeypatch):
     ("call", "message"),
     [
         (lambda: plots.sketch_chain([PICTURE] * 4), "expected 5 pictures .* got 4"),
+        (lambda: plots.sketch_crs_diff([PICTURE] * 2), "expected 3 pictures .* got 2"),
+        (lambda: plots.sketch_diffusionsat([PICTURE] * 4), "expected 3 pictures .* got 4"),
         (lambda: plots.sketch_vit(PICTURE[:2]), "expected a picture of 3 pixels a side"),
         (lambda: plots.sketch_mae(PICTURE[:, :3]), "expected a picture of 4 pixels a side"),
         (lambda: plots.sketch_pipeline(PICTURE, class_names=("a",)), "expected 3 class names"),
@@ -348,5 +361,41 @@ def test_every_kind_has_a_color_of_its_own_that_is_dark_enough_to_read():
 def test_every_sketch_can_be_called_from_the_package():
     listed = {name for name in plots.__all__ if name.startswith("sketch_")}
     assert listed == {f"sketch_{name}" for name in SKETCHES if hasattr(plots, f"sketch_{name}")}
-    assert len(listed) == 12
+    assert len(listed) == 16
     assert runtime.language() == "en"
+
+
+def test_what_is_frozen_is_dashed_and_white_and_only_where_it_is_said():
+    def dashed(name: str) -> int:
+        boxes = [p for p in drawn(name).axes[0].patches if isinstance(p, FancyBboxPatch)]
+        found = [box for box in boxes if box.get_linestyle() not in ("solid", "-")]
+        assert all(to_rgb(box.get_facecolor()[:3]) == (1, 1, 1) for box in found)
+        return len(found)
+
+    # the block; three encoders, three decoders and the middle; the text tower and the U-Net
+    assert {name: dashed(name) for name in SKETCHES if dashed(name)} == {
+        "controlnet": 8,
+        "crs_diff": 2,
+        "diffusionsat": 1,
+    }
+
+
+def test_the_bits_of_the_example_are_those_of_its_class():
+    said = texts.text("sketch.satsynth.bits_what")
+    number, bits = re.search(r"class (\d) of \d: ([01]+)", said).groups()
+    assert int(bits, 2) == int(number)
+    signs = re.findall(r"[+-]1", said)
+    assert signs == ["+1" if bit == "1" else "-1" for bit in bits]
+
+
+def test_the_two_orders_of_metadata_are_those_of_the_code():
+    names = {"m per pixel": "meters_per_pixel", "cloud": "cloud_share"}
+
+    def order(key: str) -> list[str]:
+        listed = [word.strip() for word in texts.text(key).split(":")[0].split(",")]
+        return [names.get(word, word) for word in listed]
+
+    ours = list(RANGES)
+    assert order("sketch.diffusionsat.numbers_what") == ours
+    longitude, latitude, meters, cloud, *date = ours
+    assert order("sketch.crs_diff.numbers_what") == [*date, meters, cloud, latitude, longitude]

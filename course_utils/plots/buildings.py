@@ -134,12 +134,10 @@ def scene_maps(view: View, outlines: Sequence[Outline] = ()) -> Figure:
         outlines: from ``mini_earth.outlines`` at the same size; colored by damage.
     """
     pictures = {"image": view.image, "outlines": view.image}
-    pictures["land_cover"] = _colored(view.land_cover, COVER_COLORS)
+    pictures["land_cover"] = color_codes(view.land_cover, COVER_COLORS)
     pictures |= {"roads": _lines(road_map(view)), "edges": _lines(edge_map(view))}
-    there = [code for code in range(len(LAND_COVER)) if (view.land_cover == code).any()]
-    patches = [Patch(color=COVER_COLORS[code], label=LAND_COVER[code]) for code in there]
     cells = [Cell(im, say(f"scene.{what}"), color=PALE) for what, im in pictures.items()]
-    words = {"caption": view.caption, "legend": patches, "fontsize": 12}
+    words = {"caption": view.caption, "legend": cover_patches(view.land_cover), "fontsize": 12}
     fig = image_grid([cells], cell=2.9, **words)
     for outline in outlines:
         shape, color = shapely.Polygon(outline.points), DAMAGE_COLORS[DamageLevel(outline.damage)]
@@ -147,11 +145,19 @@ def scene_maps(view: View, outlines: Sequence[Outline] = ()) -> Figure:
     return fig
 
 
+def cover_patches(*maps: np.ndarray) -> list[Patch]:
+    """Make a legend of the classes of land cover that some maps have."""
+    there = np.unique(np.concatenate([np.unique(codes) for codes in maps])) if maps else ()
+    return [
+        Patch(facecolor=COVER_COLORS[code], edgecolor=INK, label=LAND_COVER[code]) for code in there
+    ]
+
+
 def _lines(there: np.ndarray) -> Picture:
-    return _colored(there, ("#FFFFFF", "#000000"))
+    return color_codes(there, ("#FFFFFF", "#000000"))
 
 
-def _colored(codes: np.ndarray, colors: Sequence[str]) -> Picture:
+def color_codes(codes: np.ndarray, colors: Sequence[str]) -> Picture:
     """Give every code of a mask its color."""
     palette = np.array([to_rgb(color) for color in colors])
     return np.round(255 * palette[np.asarray(codes, dtype=int)]).astype(np.uint8)
@@ -231,7 +237,7 @@ def _mask_picture(mask: np.ndarray) -> Picture:
     codes = np.zeros(mask.shape, dtype=int)
     for code, level in enumerate(DAMAGE_COLORS, start=1):
         codes[mask == level] = code
-    return _colored(codes, (_GROUND, *DAMAGE_COLORS.values()))
+    return color_codes(codes, (_GROUND, *DAMAGE_COLORS.values()))
 
 
 def dial_name(name: str) -> str:

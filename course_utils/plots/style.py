@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import NullLocator
 
+from course_utils import control
 from course_utils.runtime import write_atomically
 from course_utils.texts import catalog, text
 from course_utils.xbd.labels import DamageLevel
@@ -84,11 +85,8 @@ DISASTER_COLORS = {
 }
 DISASTER_MARKERS = dict(zip(DISASTER_COLORS, "Xov^D>", strict=True))
 SPLIT_COLORS = {"train": "#1B3A57", "tier3": "#5B84B1", "test": "#A9C4E0", "hold": "#E3E3E3"}
-# After OpenEarthMap's colors, one for each class of mini_earth.LAND_COVER.
-COVER_COLORS = (
-    *("#b08968", "#b5d99c", "#bdbdbd", "#4d4d4d"),
-    *("#1b7837", "#3690c0", "#fee08b", "#c51b1b"),
-)
+# One for each class of mini_earth.LAND_COVER: those in which a generator is told a map of it.
+COVER_COLORS = tuple("#{:02X}{:02X}{:02X}".format(*color) for color in control.COVER_COLORS)
 # Families of generative models: Okabe and Ito's palette, darkened for words.
 FAMILY_STYLES = {
     "VAE": ("#0072B2", "o"),

@@ -5,6 +5,7 @@ what ipywidgets 7.7 and 8 have in common is used. Without ipywidgets each gives 
 so.
 """
 
+from course_utils.widgets.control import map_painter, metadata_panel
 from course_utils.widgets.diffusion import (
     noise_slider,
     prompt_panel,
@@ -26,6 +27,8 @@ __all__ = [
     "augmentation_gallery",
     "caption_browser",
     "choose_pair",
+    "map_painter",
+    "metadata_panel",
     "noise_slider",
     "prompt_panel",
     "schedule_panel",

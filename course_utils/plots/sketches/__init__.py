@@ -5,6 +5,12 @@ from course_utils.plots.sketches.classifiers import (
     sketch_pipeline,
     sketch_residual,
 )
+from course_utils.plots.sketches.control import (
+    sketch_controlnet,
+    sketch_crs_diff,
+    sketch_diffusionsat,
+    sketch_satsynth,
+)
 from course_utils.plots.sketches.diffusion import (
     sketch_chain,
     sketch_families,
@@ -19,10 +25,14 @@ __all__ = [
     "sketch_chain",
     "sketch_clip",
     "sketch_coca",
+    "sketch_controlnet",
+    "sketch_crs_diff",
+    "sketch_diffusionsat",
     "sketch_families",
     "sketch_mae",
     "sketch_pipeline",
     "sketch_residual",
+    "sketch_satsynth",
     "sketch_swin",
     "sketch_text2earth",
     "sketch_unet",

@@ -98,11 +98,12 @@ def draw_box(
     *,
     color: str = COLORS["net"],
     fontsize: Number = WORDS,
+    frozen: bool = False,
 ) -> Box:
-    """Draw a rounded box with bold words, and plain ones below them."""
+    """Draw a rounded box with bold words, and plain ones below; dashed, if it learns no more."""
     box = Box(*center, *size)
     frame = {"boxstyle": f"round,pad=0,rounding_size={min(0.1, 0.3 * min(size))}"}
-    style = {"edgecolor": color, "facecolor": tint(color), "linewidth": 2, "zorder": 2}
+    style = {"edgecolor": color, "linewidth": 2, "zorder": 2} | _ground(color, frozen=frozen)
     ax.add_patch(FancyBboxPatch(box.at(0, 0), *size, **frame, **style))
     step, small = 1.3 * fontsize / 72, 1.3 * SMALL / 72
     heights = [step * (words.count("\n") + 1) if words else 0]
@@ -114,6 +115,13 @@ def draw_box(
     if detail:
         write(ax, (box.x, top - heights[0] - gap - heights[1] / 2), detail)
     return box
+
+
+def _ground(color: str, *, frozen: bool) -> dict[str, object]:
+    """Give the filling and the line of a box."""
+    return (
+        {"facecolor": "white", "linestyle": (0, (3, 1.5))} if frozen else {"facecolor": tint(color)}
+    )
 
 
 def draw_group(ax: Axes, corner: Pair, size: Pair, words: str = "") -> None:
@@ -211,10 +219,11 @@ def draw_lines(ax: Axes, box: Box, num: int, *, width: Number = 1.5) -> None:
 
 def draw_key(ax: Axes, *kinds: str) -> None:
     """Say what the colors mean, below the drawing."""
-    marks = [
-        Patch(fc=tint(COLORS[kind]), ec=COLORS[kind], lw=2, label=say(f"sketch.key.{kind}"))
-        for kind in kinds
-    ]
+    marks = []
+    for kind in kinds:
+        color = COLORS["net" if kind == "frozen" else kind]
+        look = _ground(color, frozen=kind == "frozen")
+        marks.append(Patch(ec=color, lw=2, label=say(f"sketch.key.{kind}"), **look))
     style = {"frameon": False, "fontsize": SMALL, "columnspacing": 1.4, "handletextpad": 0.5}
     style |= {"handlelength": 1.3, "borderaxespad": 0.2}
     ax.legend(handles=marks, loc="lower left", ncols=len(marks), **style)
