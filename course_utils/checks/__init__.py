@@ -44,6 +44,8 @@ from course_utils.checks.notebook_04_judging import (
     check_04_ex8,
     check_04_ex10,
 )
+from course_utils.checks.notebook_05 import check_05_ex1, check_05_ex2, check_05_ex4
+from course_utils.checks.notebook_05_judging import check_05_ex3, check_05_ex5, check_05_ex6
 from course_utils.checks.notebook_06 import (
     Tile,
     check_06_ex1,
@@ -80,6 +82,7 @@ __all__ = [
     "check_03_ex7",
     "check_04_ex1", "check_04_ex2", "check_04_ex3", "check_04_ex4", "check_04_ex5", "check_04_ex6",
     "check_04_ex7", "check_04_ex8", "check_04_ex9", "check_04_ex10",
+    "check_05_ex1", "check_05_ex2", "check_05_ex3", "check_05_ex4", "check_05_ex5", "check_05_ex6",
     "check_06_ex1", "check_06_ex2", "check_06_ex3", "check_06_ex4", "check_06_ex5", "check_06_ex6",
     "check_07_ex1", "check_07_ex2", "check_07_ex3", "check_07_ex4", "check_07_ex5",
     "check_07_ex6", "check_07_ex7", "check_07_ex8", "check_07_ex9",
