@@ -135,7 +135,7 @@ def export_run(
     folder, run = args.models / args.name, args.work / args.name
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     state = read_checkpoint(run)["ema"]
-    write(folder, state, metrics["config"])
+    write(folder, state, metrics.get("config", {}))
     for path in (run / "tokenizer").glob("*"):
         write_atomically(folder / path.name, path.read_bytes())
     millions = sum(value.numel() for value in state.values()) / 1e6

@@ -1,0 +1,1 @@
+"""What trains and measures the small models that are told more than a sentence."""
