@@ -20,6 +20,7 @@ FILES = (
     "rs_foundation_models",
     "steiner",
     "caption_sets",
+    "satsynth",
 )
 
 
