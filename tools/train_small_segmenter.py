@@ -89,11 +89,7 @@ def train(args: argparse.Namespace) -> None:
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         rng, generator = training.step_draws(args.seed, step)
-        half = args.batch // 2
-        rows = torch.cat([
-            torch.from_numpy(rng.integers(len(told), size=half)),
-            roads[torch.from_numpy(rng.integers(len(roads), size=args.batch - half))],
-        ])  # fmt: skip
+        rows = adapters.draw_rows(rng, len(told), roads, args.batch)
         pose = int(rng.integers(8))
         images = adapters.turn(told.images[rows], pose).float() / 255
         images = training.jitter_colors(images, generator, strength=JITTER)

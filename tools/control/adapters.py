@@ -85,10 +85,13 @@ def draw_captions(captions: list[str], rng: np.random.Generator) -> list[str]:
     return ["" if rng.random() < EMPTY_SHARE else caption for caption in captions]
 
 
-def turn(tensor: Tensor, pose: int) -> Tensor:
-    """Turn by quarters, and mirror, the last two axes; eight poses."""
-    turned = torch.rot90(tensor, pose % 4, (-2, -1))
-    return turned.flip(-1) if pose >= 4 else turned
+def draw_rows(rng: np.random.Generator, num: int, roads: Tensor, batch: int) -> Tensor:
+    """Draw the rows of a batch: half of all, half of those with roads."""
+    half = batch // 2
+    anywhere = torch.from_numpy(rng.integers(num, size=half))
+    return torch.cat(
+        [anywhere, roads[torch.from_numpy(rng.integers(len(roads), size=batch - half))]]
+    )
 
 
 # --- ControlNets ------------------------------------------------------------------------------
