@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from course_utils import control
+from course_utils.control.study import turn_tile
 from tools import training
 from tools.control import adapters, views
 from tools.training import cards
@@ -47,7 +48,7 @@ def train(args: argparse.Namespace) -> None:
         rows = adapters.draw_rows(rng, len(told), roads, args.batch)
         pose = step % 2
         maps = adapters.maps_of(told, found, rows)
-        maps = adapters.drop_maps(adapters.turn(maps, (0, 5)[pose]), rng)
+        maps = adapters.drop_maps(turn_tile(maps, (0, 5)[pose]), rng)
         captions = adapters.draw_captions([told.captions[i] for i in rows.tolist()], rng)
         x_t, t, v = base.noise(poses[pose][rows].float(), generator)
         context = base.encode_captions(captions)
@@ -84,7 +85,7 @@ def train(args: argparse.Namespace) -> None:
 def cached(base: adapters.Base, told: views.ToldViews, path: Path, pose: int) -> Tensor:
     """Encode all images in one pose, or read the latents back."""
     if not path.is_file():
-        latents = base.encode_images(adapters.turn(told.images, pose).float()).half()
+        latents = base.encode_images(turn_tile(told.images, pose).float()).half()
         torch.save(latents, path)
     return torch.load(path, weights_only=True)
 

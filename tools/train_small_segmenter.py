@@ -24,6 +24,7 @@ from torch import Tensor, nn
 import mini_earth
 from course_utils import control
 from course_utils.control.segmenter import FOLD, cover_logits
+from course_utils.control.study import turn_tile
 from course_utils.metrics import class_iou, mask_iou
 from tools import training
 from tools.control import adapters, views
@@ -91,9 +92,9 @@ def train(args: argparse.Namespace) -> None:
         rng, generator = training.step_draws(args.seed, step)
         rows = adapters.draw_rows(rng, len(told), roads, args.batch)
         pose = int(rng.integers(8))
-        images = adapters.turn(told.images[rows], pose).float() / 255
+        images = turn_tile(told.images[rows], pose).float() / 255
         images = training.jitter_colors(images, generator, strength=JITTER)
-        asked = adapters.turn(told.land_cover[rows], pose).long()
+        asked = turn_tile(told.land_cover[rows], pose).long()
         logits = cover_logits(net, 255 * images)
         right = (logits.argmax(dim=1) == asked).float().mean().item()
         return F.cross_entropy(logits, asked, weight=weights), {"right pixels": right}

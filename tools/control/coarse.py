@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from course_utils import control
+from course_utils.control.study import turn_tile
 from tools import training
 from tools.control import views
-from tools.control.adapters import turn
 
 SIZE = views.SIZE
 VISIBLE_SHARE = 0.5  # of the renders that are told with the visible bands alone
@@ -95,8 +95,8 @@ def bands_of(
     Half of the renders show their visible bands alone, as photographs do.
     """
     told = sources.told
-    renders, cover = turn(told.images[rows], pose), turn(told.land_cover[rows], pose)
-    photographs = turn(sources.photographs.images[real_rows], real_pose)
+    renders, cover = turn_tile(told.images[rows], pose), turn_tile(told.land_cover[rows], pose)
+    photographs = turn_tile(sources.photographs.images[real_rows], real_pose)
     bands = control.simulate_bands(renders, cover, generator=generator)
     hidden = torch.rand(len(rows), generator=generator) < VISIBLE_SHARE
     bands[hidden] = control.hide_invisible(bands[hidden])
